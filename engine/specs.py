@@ -1,0 +1,156 @@
+"""Shared words of the engine: parts, sources, requests and results. Standard library only.
+
+Letters used in docstrings everywhere: B batch, F frames, T code steps, J joints, D features,
+C face channels. Metres, Y up, radians and seconds unless said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .motion.clip import Clip
+
+MOTION_FPS = 30
+"""Frames per second of every clip inside the engine."""
+
+AUDIO_HZ = 16000
+"""Samples per second of every waveform inside the engine."""
+
+MAX_INSTRUCTION_LENGTH = 300
+"""Longest instruction in characters."""
+
+MIN_AUDIO_S = 0.25
+"""Shortest sound that carries any speech, in seconds."""
+
+
+class Part(str, Enum):
+    """The four body parts, in the order of their blocks in the published model."""
+
+    FACE = "face"
+    HANDS = "hands"
+    UPPER = "upper"
+    LOWER = "lower"
+
+
+PARTS: tuple[Part, ...] = (Part.FACE, Part.HANDS, Part.UPPER, Part.LOWER)
+
+
+class Source(str, Enum):
+    """What drives one part."""
+
+    SPEECH = "speech"
+    TEXT = "text"
+    BOTH = "both"
+    KEEP = "keep"
+
+
+class Task(str, Enum):
+    """What a request asks for, derived from its sources."""
+
+    AUDIO_TO_MOTION = "audio_to_motion"
+    TEXT_TO_MOTION = "text_to_motion"
+    AUDIO_TEXT_TO_MOTION = "audio_text_to_motion"
+    PART_TO_PART = "part_to_part"
+
+
+EMOTIONS: tuple[str, ...] = (
+    "neutral",
+    "happiness",
+    "anger",
+    "sadness",
+    "contempt",
+    "surprise",
+    "fear",
+    "disgust",
+)
+"""The eight labels of BEAT2, in the published order."""
+
+
+@dataclass(frozen=True)
+class PartDirection:
+    """What one part shall do.
+
+    Attributes:
+        source: What drives the part. KEEP copies the part from `GenerateRequest.kept` unchanged.
+        text: Instruction in English; required for TEXT and BOTH, ignored otherwise.
+    """
+
+    source: Source = Source.SPEECH
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How codes are drawn.
+
+    Attributes:
+        seed: Any non-negative integer below 2**63; the same seed gives the same motion.
+        temperature: Softmax temperature; 0 is greedy.
+        top_k: Keep the k likeliest codes, 0 for all.
+        top_p: Nucleus mass in (0, 1].
+        text_guidance: Classifier-free guidance scale of parts driven by text; 1 is off.
+        speech_guidance: The same for parts driven by speech alone.
+    """
+
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 0.95
+    text_guidance: float = 2.5
+    speech_guidance: float = 1.0
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """One request: speech and per-part text in one pass.
+
+    Attributes:
+        directions: What each part shall do; a part left out follows the speech, or, without
+            audio, an instruction given to another part.
+        waveform: Mono float32 samples in [-1, 1], (N,), or None for text only.
+        sample_rate: Samples per second of `waveform`.
+        duration_s: Length of the motion; None takes the audio's length, or 5 s without audio.
+        emotion: One of `EMOTIONS` or None to leave it open.
+        kept: Clip whose parts with source KEEP are copied; needed when any part is kept.
+        plant_feet: Correct sliding feet from the model's contacts.
+        sampling: How codes are drawn.
+    """
+
+    directions: dict[Part, PartDirection] = field(default_factory=lambda: {})
+    waveform: np.ndarray | None = None
+    sample_rate: int = AUDIO_HZ
+    duration_s: float | None = None
+    emotion: str | None = None
+    kept: Clip | None = None
+    plant_feet: bool = True
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """What a request became.
+
+    Attributes:
+        clip: The motion at `MOTION_FPS`, exactly round(duration_s * MOTION_FPS) frames.
+        motion_s: Length of the motion.
+        compute_s: Wall-clock seconds of the whole request after load.
+        codes: Codes per part, flattened over quantizer levels (step-major); kept parts absent.
+    """
+
+    clip: Clip
+    motion_s: float
+    compute_s: float
+    codes: dict[Part, list[int]]
+
+
+ProgressCallback = Callable[[float, str], None]
+"""Called with the fraction done in [0, 1] and a short text for the animator."""
+
+CancelCheck = Callable[[], bool]
+"""Returns True once the user asked to stop; asked between decoding steps."""
