@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sound files and waveforms: everything that can be wrong with them is said here, in one sentence.
+
+`load_audio` reads a file, `check_waveform` turns any samples into the engine's own form: mono float32 at
+`AUDIO_HZ`, finite, neither silent nor too short nor too long.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import resample_poly
+
+from ..errors import AudioError
+from ..motion.arrays import FloatArray
+from ..specs import AUDIO_HZ, MIN_AUDIO_S
+
+MAX_AUDIO_S = 7200.0
+"""Longest sound taken in one request, in seconds."""
+
+MIN_SAMPLE_RATE_HZ = 4000
+MAX_SAMPLE_RATE_HZ = 768000
+
+SILENT_PEAK = 1e-4
+"""Sounds whose largest sample lies below this are silent."""
+
+SILENT_RMS_DB = -65.0
+"""Sounds quieter than this in the mean, in dB of full scale, are silent."""
+
+QUIET_SPEECH_DB = -38.0
+"""Speech whose loud tenth lies below this is lifted to `TARGET_SPEECH_DB` before analysis."""
+
+TARGET_SPEECH_DB = -26.0
+
+
+def load_audio(path: str | Path) -> tuple[FloatArray, int]:
+    """Read a sound file as mono samples at the file's own rate.
+
+    Args:
+        path: wav, flac, ogg or mp3 file, any bit depth, any number of channels.
+
+    Returns:
+        The mean of the channels, (N,), float32, and samples per second.
+
+    Raises:
+        AudioError: If the file is missing, not a sound file, damaged or too long.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"The sound file '{path}' does not exist; check the path or relink the strip.")
+    if path.stat().st_size == 0:
+        raise AudioError(f"The sound file '{path.name}' is empty; export or copy it again.")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            if file.frames > MAX_AUDIO_S * file.samplerate:
+                raise AudioError(_too_long(file.frames / file.samplerate))
+            rate = int(file.samplerate)
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, OSError) as error:
+        raise AudioError(
+            f"'{path.name}' cannot be read as a sound (damaged, or a format such as mp4 that only Blender's "
+            "sequencer reads); convert it to wav or flac."
+        ) from error
+    if samples.shape[0] == 0:
+        raise AudioError(f"The sound file '{path.name}' holds no samples; export it again.")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    return np.ascontiguousarray(mono, dtype=np.float32), rate
+
+
+def resample(wave: FloatArray, sample_rate: int, target_rate: int) -> FloatArray:
+    """Resample by a polyphase filter.
+
+    Args:
+        wave: Samples, (N,).
+        sample_rate: Samples per second of `wave`.
+        target_rate: Wanted samples per second.
+
+    Returns:
+        Samples, (ceil(N * target_rate / sample_rate),), float32.
+    """
+    if sample_rate == target_rate:
+        return np.asarray(wave, np.float32)
+    divisor = gcd(int(sample_rate), int(target_rate))
+    up, down = target_rate // divisor, sample_rate // divisor
+    return np.asarray(resample_poly(np.asarray(wave, np.float32), up, down), dtype=np.float32)
+
+
+def check_waveform(wave: npt.ArrayLike, sample_rate: float) -> FloatArray:
+    """Turn samples of any origin into the engine's own form, or say what is wrong with them.
+
+    Quiet recordings of speech are lifted to a usual level (see `QUIET_SPEECH_DB`); everything else keeps its
+    level.
+
+    Args:
+        wave: Samples, (N,) or (N, channels), integers or floats.
+        sample_rate: Samples per second.
+
+    Returns:
+        Mono samples at `AUDIO_HZ`, (M,), float32, within [-1, 1].
+
+    Raises:
+        AudioError: If the sound is empty, shorter than `MIN_AUDIO_S`, longer than `MAX_AUDIO_S`, silent,
+            holds values that are not numbers, or has an impossible rate.
+    """
+    samples = np.asarray(wave)
+    if samples.size == 0:
+        raise AudioError("The sound holds no samples; choose another strip or file.")
+    if not np.isfinite(sample_rate) or not MIN_SAMPLE_RATE_HZ <= sample_rate <= MAX_SAMPLE_RATE_HZ:
+        raise AudioError(
+            f"A sound rate of {sample_rate:g} samples per second is not usable; convert the sound to 16000 "
+            "or more."
+        )
+    samples = _to_mono_float(samples)
+    rate = round(float(sample_rate))
+    duration_s = samples.size / rate
+    if duration_s < MIN_AUDIO_S:
+        raise AudioError(
+            f"The sound lasts only {duration_s:.2f} s; it must last at least {MIN_AUDIO_S:g} s, "
+            "so choose a longer one."
+        )
+    if duration_s > MAX_AUDIO_S:
+        raise AudioError(_too_long(duration_s))
+    if not bool(np.isfinite(samples).all()):
+        raise AudioError(
+            "The sound holds damaged samples (not numbers); export it again or choose another file."
+        )
+    samples = samples - np.float32(np.mean(samples, dtype=np.float64))
+    if float(np.abs(samples).max()) < SILENT_PEAK or _rms_db(samples) < SILENT_RMS_DB:
+        raise AudioError("The sound is silent; choose a strip with speech, or raise its volume.")
+    samples = resample(samples, rate, AUDIO_HZ)
+    return np.clip(samples * _speech_gain(samples), -1.0, 1.0).astype(np.float32)
+
+
+def _to_mono_float(samples: npt.NDArray[np.generic]) -> FloatArray:
+    whole = np.issubdtype(samples.dtype, np.integer)
+    if samples.ndim > 2 or not (whole or np.issubdtype(samples.dtype, np.floating)):
+        raise AudioError("The sound is not a list of samples; choose a sound file or strip.")
+    if whole:
+        info = np.iinfo(samples.dtype)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
+        half = (float(info.max) - float(info.min) + 1.0) / 2.0
+        middle = 0.0 if info.min < 0 else half
+        samples = (samples.astype(np.float64) - middle) / half
+    if samples.ndim == 2:
+        samples = samples.astype(np.float32).mean(axis=1)
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _too_long(duration_s: float) -> str:
+    limit = MAX_AUDIO_S / 3600.0
+    return f"The sound lasts {duration_s / 3600.0:.1f} hours; cut it to at most {limit:g} hours."
+
+
+def _rms_db(samples: FloatArray) -> float:
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    return 10.0 * float(np.log10(max(power, 1e-20)))
+
+
+def _speech_gain(samples: FloatArray) -> float:
+    """Gain for quiet recordings: only where loudness moves as speech does, so that room noise stays quiet."""
+    block = AUDIO_HZ // 25
+    count = max(samples.size // block, 1)
+    blocks = np.resize(samples, count * block).reshape(count, block)  # (blocks, samples)
+    level = 10.0 * np.log10(np.maximum(np.mean(np.square(blocks, dtype=np.float64), axis=1), 1e-12))
+    loud, soft = np.percentile(level, (90, 10))
+    if loud > QUIET_SPEECH_DB or loud - soft < 12.0:
+        return 1.0
+    wanted = 10.0 ** ((TARGET_SPEECH_DB - loud) / 20.0)
+    return float(min(wanted, 1.0 / max(float(np.abs(samples).max()), 1e-9)))
