@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Array types of the motion code."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+"""Single precision array; the shape is given where it is used."""
+
+DoubleArray = npt.NDArray[np.float64]
+"""Double precision array, inside computations only."""
+
+IntArray = npt.NDArray[np.int64]
+"""Indices."""
+
+BoolArray = npt.NDArray[np.bool_]
+"""Masks."""
