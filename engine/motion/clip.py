@@ -29,6 +29,11 @@ MIN_FPS, MAX_FPS = 1.0, 1000.0
 """Rates a clip may have."""
 
 
+def smplx_expression_names(count: int) -> tuple[str, ...]:
+    """Names of SMPL-X expression coefficients as the public SMPL-X Blender add-on writes its shape keys."""
+    return tuple(f"Exp{index:03d}" for index in range(count))
+
+
 def _no_floats() -> FloatArray:
     return np.zeros(0, dtype=np.float32)
 
