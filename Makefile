@@ -1,0 +1,90 @@
+# Kinesics. `make demo` and `make test` do all set-up by themselves; `make help` lists the rest.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+DATA ?= ../shared/data
+AUDIO ?=
+PACK ?= packs/starter
+MINUTES ?= 120
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+MATRIX := 4.2.23 5.0.1
+ASSET := assets/character.npz
+
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venvs-matrix demo test test-matrix test-gui evaluate train-starter package benchmark clean
+
+help:
+	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
+	@echo "make test                  lint, types, engine tests, tests inside Blender 4.5"
+	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
+	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
+	@echo "make package               the extension's zip, in dist/"
+	@echo "make train-starter [DATA=folder] [MINUTES=n]   train the starter pack"
+	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md"
+	@echo "make benchmark             times and memory, in one table each"
+	@echo "make clean                 remove what was built; keeps .venv"
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+$(STAMP): requirements.txt requirements-test.txt requirements-dev.txt
+	@$(PYTHON) tools/check_system.py
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned requirements into $(VENV) (about 3 GB, once)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+venv: $(STAMP)
+
+# One small environment per further Blender version: bpy, torch and pytest only.
+.venv-%/.installed: requirements.txt requirements-test.txt
+	@$(PYTHON) tools/check_system.py
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@echo "installing bpy $* into .venv-$*"
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt bpy==$*
+	@touch $@
+
+venvs-matrix: $(MATRIX:%=.venv-%/.installed)
+
+$(ASSET): $(STAMP) tools/build_character.py
+	$(PY) tools/build_character.py
+
+# --- use --------------------------------------------------------------------------------------------
+
+demo: $(STAMP) $(ASSET)
+	$(PY) tools/demo.py $(if $(AUDIO),--audio "$(AUDIO)")
+
+package: $(STAMP) $(ASSET)
+	$(PY) tools/package.py
+
+train-starter: $(STAMP)
+	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" --minutes $(MINUTES)
+
+evaluate: $(STAMP)
+	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md
+
+benchmark: $(STAMP)
+	$(PY) benchmarks/enable.py
+	$(PY) benchmarks/decode.py
+	$(PY) benchmarks/memory.py
+
+# --- tests ------------------------------------------------------------------------------------------
+
+test: $(STAMP) $(ASSET)
+	$(PY) tools/run_tests.py lint types engine blender
+
+test-matrix: $(STAMP) $(ASSET) venvs-matrix
+	@status=0; for version in $(MATRIX); do \
+		$(PY) tools/run_tests.py blender --python .venv-$$version/bin/python --label $$version || status=1; \
+	done; exit $$status
+
+test-gui: $(STAMP) $(ASSET)
+	$(PY) tests/gui/run.py
+
+clean:
+	rm -rf build dist $(ASSET) .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
