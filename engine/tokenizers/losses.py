@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the starter tokenizers are trained on: normalised features, their differences, commitment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..specs import Part
+from .motion_vqvae import VQVAEOutput
+
+PositionLoss = Callable[[Tensor, Tensor], Tensor]
+"""Takes rebuilt and target raw features, both (B, F, D), and returns a loss, ()."""
+
+STD_FLOOR = 0.03
+"""Least standard deviation of a rotation channel; stiller joints are not blown up beyond it."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of `starter_loss`; 0 switches a term off."""
+
+    velocity: float = 0.5
+    acceleration: float = 0.1
+    commitment: float = 0.25
+    position: float = 1.0
+
+
+@dataclass(frozen=True)
+class StarterLoss:
+    """Terms of the starter loss, each (), unweighted except `total`."""
+
+    total: Tensor
+    features: Tensor
+    velocity: Tensor
+    acceleration: Tensor
+    commitment: Tensor
+    position: Tensor
+
+
+def starter_loss(
+    output: VQVAEOutput,
+    target: Tensor,
+    channel_weights: Tensor,
+    weights: LossWeights | None = None,
+    position_loss: PositionLoss | None = None,
+) -> StarterLoss:
+    """Reconstruction loss of a starter tokenizer.
+
+    Args:
+        output: Result of one pass.
+        target: Raw features that went in, (B, F, D).
+        channel_weights: Weight of each channel, (D,).
+        weights: Weights of the terms.
+        position_loss: Optional loss on joint positions of raw features (forward kinematics).
+
+    Returns:
+        All terms; minimise `total`.
+    """
+    weights = weights or LossWeights()
+    rebuilt, wanted = output.normalised_reconstruction, output.normalised_target
+    share = channel_weights / channel_weights.mean()
+
+    def compare(a: Tensor, b: Tensor) -> Tensor:
+        return (functional.smooth_l1_loss(a, b, reduction="none") * share).mean()
+
+    features = compare(rebuilt, wanted)
+    rebuilt_step, wanted_step = rebuilt.diff(dim=1), wanted.diff(dim=1)
+    velocity = compare(rebuilt_step, wanted_step)
+    acceleration = compare(rebuilt_step.diff(dim=1), wanted_step.diff(dim=1))
+    position = features.new_zeros(())
+    if position_loss is not None and weights.position > 0:
+        position = position_loss(output.reconstruction, target)
+    total = (
+        features
+        + weights.velocity * velocity
+        + weights.acceleration * acceleration
+        + weights.commitment * output.commitment_loss
+        + weights.position * position
+    )
+    return StarterLoss(total, features, velocity, acceleration, output.commitment_loss, position)
+
+
+def starter_channel_weights(part: Part) -> Tensor:
+    """Weight of each normalised starter channel, (D,).
+
+    Root velocity, height and turn rate count three times: a slow drift of the root is what an
+    animator sees first, and the channels are few among the rotations. Lips and lids lead the face.
+    """
+    if part is Part.LOWER:
+        weights = torch.ones(62)
+        weights[0:4] = 3.0
+        weights[8:14] = 2.0  # the pelvis carries everything above it
+        return weights
+    if part is Part.FACE:
+        return torch.ones(52)
+    return torch.ones(78 if part is Part.UPPER else 180)
+
+
+def feature_statistics(part: Part, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation for `MotionVQVAE.set_statistics`.
+
+    Rotation channels share one deviation per joint, so that normalising does not bend the 6D space;
+    the deviation is floored at `STD_FLOOR`.
+
+    Args:
+        part: Which starter layout the features have.
+        features: Training frames, (N, D).
+
+    Returns:
+        Mean (D,) and standard deviation (D,).
+    """
+    features = features.float()
+    mean = features.mean(0)
+    std = features.std(0, unbiased=False)
+    rotations = {Part.LOWER: 8, Part.FACE: features.shape[1]}.get(part, 0)
+    joints = std[rotations:].reshape(-1, 6)
+    shared = joints.square().mean(1, keepdim=True).sqrt().expand_as(joints).reshape(-1)
+    std = torch.cat([std[:rotations], shared])
+    return mean, std.clamp_min(STD_FLOOR)
