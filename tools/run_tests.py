@@ -136,11 +136,13 @@ def summary(outcomes: list[Outcome]) -> str:
 def main() -> int:
     """Run the named checks, or add up earlier ones; 0 only when nothing failed."""
     parser = argparse.ArgumentParser(description="Run the checks of this repository.")
-    parser.add_argument("checks", nargs="*", choices=list(TIMEOUT_S), metavar="CHECK", default=[])
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(TIMEOUT_S))
     parser.add_argument("--python", default=sys.executable, help="interpreter that runs them")
     parser.add_argument("--label", default="", help="told apart by this in the report")
     parser.add_argument("--total", nargs="+", metavar="RUN", help="add up these earlier runs")
     arguments = parser.parse_args()
+    if unknown := set(arguments.checks) - set(TIMEOUT_S):
+        parser.error(f"no such check: {', '.join(sorted(unknown))}")
     REPORTS.mkdir(parents=True, exist_ok=True)
     if arguments.total:
         outcomes = [earlier_outcome(name) for name in arguments.total]
