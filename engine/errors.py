@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Errors an animator may see. Every message is one sentence that says what to do about it."""
 
 

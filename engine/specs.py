@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Shared words of the engine: parts, sources, requests and results. Standard library only.
 
 Letters used in docstrings everywhere: B batch, F frames, T code steps, J joints, D features,
