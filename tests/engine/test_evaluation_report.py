@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The evaluation's table in its three forms."""
+
+from __future__ import annotations
+
+import json
+
+from engine.evaluation.report import Row, Run, json_report, markdown_page, tally, terminal_table
+
+ROWS = [
+    Row("text", "walk forward", "19 of 20", ">= 80 %", True, 0.95, "20 seeds each"),
+    Row("text", "jump", "3 of 20", ">= 80 %", False, 0.15, "20 seeds each"),
+    Row("text", "captured | real clips", "forward 0.7..1.7 m/s"),
+    Row("feet", "slide", "0.09 m/s", "<= 0.12 m/s", True, 0.09),
+]
+RUN = Run("starter", "abc123", 20, False, "2 threads", 90.0, ("Bounds come from captured clips.",))
+
+
+def test_terminal_table_shows_each_row_and_the_tally() -> None:
+    table = terminal_table(ROWS)
+    assert "FAIL" in table
+    assert table.count("pass") == 2
+    assert table.endswith("2 of 3 goals reached")
+    assert max(len(line) for line in table.splitlines()) <= 120
+
+
+def test_long_cells_wrap_instead_of_widening() -> None:
+    table = terminal_table([Row("text", "word " * 40, "value " * 40, "target " * 20, True)])
+    assert max(len(line) for line in table.splitlines()) <= 120
+    assert table.count("word") == 40
+
+
+def test_markdown_has_one_table_per_topic_and_escapes_bars() -> None:
+    page = markdown_page(ROWS, RUN)
+    assert page.count("|---|---|---|---|") == 2
+    assert "captured \\| real clips" in page
+    assert "**FAIL**" in page
+    assert page.count("20 seeds each") == 1
+    assert "Bounds come from captured clips." in page
+
+
+def test_json_is_strict_even_without_a_value() -> None:
+    report = json.loads(json_report(ROWS, RUN), parse_constant=lambda name: 1 / 0)
+    assert report["rows"][0]["value"] == 0.95
+    assert report["rows"][2]["value"] is None
+    assert report["rows"][2]["passed"] is None
+    assert tally(ROWS) == "2 of 3 goals reached"
