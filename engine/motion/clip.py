@@ -82,25 +82,39 @@ class Clip:
             except (TypeError, ValueError) as error:
                 raise ClipError(f"The motion's {name} are not numbers; export the motion again.") from error
             if not np.isfinite(array).all():
-                raise ClipError(f"The motion's {name} hold values that are not finite; repair or export it again.")
+                raise ClipError(
+                    f"The motion's {name} hold values that are not finite; repair or export it again."
+                )
             object.__setattr__(self, name, array)
         object.__setattr__(self, "expression_names", tuple(self.expression_names))
         num_frames = self.poses.shape[0] if self.poses.ndim else 0
         if num_frames < 1 or self.poses.shape != (num_frames, NUM_JOINTS, 3):
-            raise ClipError(f"A motion needs at least one frame of 55 joint rotations, not {self.poses.shape}; "
-                            "use SMPL-X motion.")  # fmt: skip
+            raise ClipError(
+                f"A motion needs at least one frame of 55 joint rotations, not {self.poses.shape}; "
+                "use SMPL-X motion."
+            )
         if self.trans.shape != (num_frames, 3):
-            raise ClipError(f"The root positions have shape {self.trans.shape} for {num_frames} frames; "
-                            "give three values for every frame.")  # fmt: skip
+            raise ClipError(
+                f"The root positions have shape {self.trans.shape} for {num_frames} frames; "
+                "give three values for every frame."
+            )
         if self.expressions.shape != (num_frames, len(self.expression_names)):
-            raise ClipError(f"The face channels have shape {self.expressions.shape} for {num_frames} frames and "
-                            f"{len(self.expression_names)} names; give one value per frame and name.")  # fmt: skip
+            raise ClipError(
+                f"The face channels have shape {self.expressions.shape} for {num_frames} frames and "
+                f"{len(self.expression_names)} names; give one value per frame and name."
+            )
         if self.betas.ndim != 1 or self.pelvis_rest.shape != (3,):
-            raise ClipError("The body shape must be one row of numbers with a pelvis of three; export it again.")
-        if self.basis not in BASES or (self.basis == "arkit" and not set(self.expression_names) <= set(ARKIT_NAMES)):
+            raise ClipError(
+                "The body shape must be one row of numbers with a pelvis of three; export it again."
+            )
+        if self.basis not in BASES or (
+            self.basis == "arkit" and not set(self.expression_names) <= set(ARKIT_NAMES)
+        ):
             raise ClipError("The face channels are neither ARKit's nor SMPL-X's; name their basis correctly.")
         if not (np.isfinite(self.fps) and MIN_FPS <= self.fps <= MAX_FPS):
-            raise ClipError(f"A motion cannot run at {self.fps} frames per second; use a rate from 1 to 1000.")
+            raise ClipError(
+                f"A motion cannot run at {self.fps} frames per second; use a rate from 1 to 1000."
+            )
 
     @property
     def num_frames(self) -> int:
@@ -148,15 +162,18 @@ class Clip:
             ClipError: If no frame is left.
         """
         return replace(
-            self, poses=self.poses[start:stop], trans=self.trans[start:stop], expressions=self.expressions[start:stop]
+            self,
+            poses=self.poses[start:stop],
+            trans=self.trans[start:stop],
+            expressions=self.expressions[start:stop],
         )
 
     def resample(self, fps: float, num_frames: int | None = None) -> Clip:
         """Change the rate; rotations turn by slerp, positions and face channels are linear.
 
-        Without `num_frames`, new frame i is at i / fps exactly and the last one is the last that does not pass
-        the clip's end. With it, the first and last new frames are the first and last old ones, with equal steps
-        between, which moves no frame in time by more than the difference of the two spans.
+        Without `num_frames`, new frame i is at i / fps exactly and the last one is the last that does not
+        pass the clip's end. With it, the first and last new frames are the first and last old ones, with
+        equal steps between, which moves no frame in time by more than the difference of the two spans.
 
         Args:
             fps: New rate, frames per second.
@@ -238,7 +255,9 @@ class Clip:
         """
         self._check_same_rate(other)
         if other.expression_names != self.expression_names:
-            raise ClipError("The two motions have different face channels; convert one of them before joining.")
+            raise ClipError(
+                "The two motions have different face channels; convert one of them before joining."
+            )
         if align:
             ends = np.stack([self.poses[-1, 0], other.poses[0, 0]]).astype(np.float64)
             here, there = heading_angle(axis_angle_to_matrix(ends))
@@ -262,19 +281,28 @@ class Clip:
         """
         self._check_same_rate(other)
         if other.num_frames != self.num_frames:
-            raise ClipError(f"The two motions have {self.num_frames} and {other.num_frames} frames; "
-                            "cut or resample one of them first.")  # fmt: skip
+            raise ClipError(
+                f"The two motions have {self.num_frames} and {other.num_frames} frames; "
+                "cut or resample one of them first."
+            )
         joints = list(PART_JOINTS[part])
         poses = self.poses.copy()
         poses[:, joints] = other.poses[:, joints]
         if part is Part.LOWER:
             return replace(self, poses=poses, trans=other.trans, pelvis_rest=other.pelvis_rest)
         if part is Part.FACE:
-            return replace(self, poses=poses, expressions=other.expressions, basis=other.basis,
-                           expression_names=other.expression_names)  # fmt: skip
+            return replace(
+                self,
+                poses=poses,
+                expressions=other.expressions,
+                basis=other.basis,
+                expression_names=other.expression_names,
+            )
         return replace(self, poses=poses)
 
     def _check_same_rate(self, other: Clip) -> None:
         if abs(other.fps - self.fps) > 1e-3:
-            raise ClipError(f"The two motions run at {self.fps:g} and {other.fps:g} frames per second; "
-                            "resample one of them first.")  # fmt: skip
+            raise ClipError(
+                f"The two motions run at {self.fps:g} and {other.fps:g} frames per second; "
+                "resample one of them first."
+            )

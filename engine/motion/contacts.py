@@ -10,7 +10,7 @@ from .arrays import FloatArray
 from .skeleton import FOOT_JOINTS
 
 CONTACT_SPEED = 0.3
-"""A foot joint slower than this stands, m/s: 0.01 m per frame at 30 fps, as in EMAGE and The Language of Motion."""
+"""A foot joint slower than this stands, m/s: the 0.01 m per frame at 30 fps of EMAGE and BEAT2."""
 
 
 def contacts_from_feet(feet: npt.NDArray[np.floating], fps: float) -> FloatArray:
@@ -21,8 +21,8 @@ def contacts_from_feet(feet: npt.NDArray[np.floating], fps: float) -> FloatArray
         fps: Frames per second.
 
     Returns:
-        1 where the joint moves slower than `CONTACT_SPEED` until the next frame, else 0, (F, N). The last frame
-        always counts as contact, as published.
+        1 where the joint moves slower than `CONTACT_SPEED` until the next frame, else 0, (F, N). The last
+        frame always counts as contact, as published.
     """
     speed = np.zeros(feet.shape[:2], dtype=np.float64)
     speed[:-1] = np.linalg.norm(np.diff(feet, axis=0), axis=-1) * fps

@@ -2,10 +2,10 @@
 """Part features in the starter's layouts: what its motion tokenizers see.
 
 Per frame: face 52 ARKit values; hands 180 and upper 78, joints in 6D; lower 62:
-[0:2] pelvis velocity over the floor in the heading's frame (x left, z forward), m/s, from this frame to the next;
-[2] pelvis height, m; [3] turn rate, rad/s, to the next frame; [4:8] contacts of joints 7, 8, 10, 11;
-[8:62] the 9 lower joints in 6D, the pelvis with its heading taken off. The last frame repeats velocity and rate.
-The root is local, so windows join without drift. The published layouts are in `published_features.py`.
+[0:2] pelvis velocity over the floor in the heading's frame (x left, z forward), m/s, from this frame to the
+next; [2] pelvis height, m; [3] turn rate, rad/s, to the next frame; [4:8] contacts of joints 7, 8, 10, 11;
+[8:62] the 9 lower joints in 6D, the pelvis with its heading taken off. The last frame repeats velocity and
+rate. The root is local, so windows join without drift. The published layouts are in `published_features.py`.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def starter_features(clip: Clip, skeleton: Skeleton = DEFAULT_SKELETON) -> dict[
         skeleton: Bone lengths, for the contacts.
 
     Returns:
-        Features of each part, (F, D). The face is there only if the clip's face channels are ARKit's; those the
-        clip lacks are zero.
+        Features of each part, (F, D). The face is there only if the clip's face channels are ARKit's; those
+        the clip lacks are zero.
     """
     features = {
         Part.HANDS: joint_rotations_6d(clip, PART_JOINTS[Part.HANDS]),
@@ -101,7 +101,9 @@ def lower_features(clip: Clip, contacts: FloatArray) -> FloatArray:
     places = clip.pelvis_positions.astype(np.float64)
     features = np.zeros((clip.num_frames, STARTER_DIMS[Part.LOWER]), dtype=np.float32)
     if clip.num_frames > 1:
-        steps = np.diff(places, axis=0)[:, None, :] @ yaw_matrix(headings[:-1])  # row vectors: the inverse turn
+        steps = np.diff(places, axis=0)[:, None, :] @ yaw_matrix(
+            headings[:-1]
+        )  # row vectors: the inverse turn
         features[:-1, LOWER_VELOCITY] = steps[:, 0, [0, 2]] * clip.fps
         turns = np.diff(headings)
         features[:-1, LOWER_TURN] = ((turns + np.pi) % (2 * np.pi) - np.pi) * clip.fps
@@ -159,14 +161,18 @@ def starter_clip(
     """
     lengths = {len(values) for values in features.values()}
     if len(lengths) != 1 or 0 in lengths:
-        raise ClipError("The parts of a motion must all have the same number of frames; make them again together.")
+        raise ClipError(
+            "The parts of a motion must all have the same number of frames; make them again together."
+        )
     (num_frames,) = lengths
     parts: dict[Part, DoubleArray] = {}
     for part, width in STARTER_DIMS.items():
         values = np.asarray(features.get(part, rest_features(part, num_frames)), dtype=np.float64)
         if values.shape != (num_frames, width):
-            raise ClipError(f"The {part.value} features have shape {values.shape} where {width} columns belong; "
-                            "use a pack with the starter's layout.")  # fmt: skip
+            raise ClipError(
+                f"The {part.value} features have shape {values.shape} where {width} columns belong; "
+                "use a pack with the starter's layout."
+            )
         parts[part] = values
     poses = np.zeros((num_frames, NUM_JOINTS, 3))
     for part in (Part.HANDS, Part.UPPER):

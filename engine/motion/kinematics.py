@@ -28,7 +28,9 @@ LEVELS = _levels()
 """For each depth below the pelvis: its joints and their parents."""
 
 
-def forward_kinematics(rotations: ArrayT, root_positions: ArrayT, rest_joints: ArrayT) -> tuple[ArrayT, ArrayT]:
+def forward_kinematics(
+    rotations: ArrayT, root_positions: ArrayT, rest_joints: ArrayT
+) -> tuple[ArrayT, ArrayT]:
     """Place the joints in the world.
 
     Args:
@@ -62,5 +64,7 @@ def clip_joint_positions(clip: Clip, skeleton: Skeleton = DEFAULT_SKELETON) -> F
         clip: The motion.
         skeleton: Bone lengths of the character that performs it.
     """
-    positions, _ = forward_kinematics(axis_angle_to_matrix(clip.poses), clip.pelvis_positions, skeleton.rest_joints)
+    positions, _ = forward_kinematics(
+        axis_angle_to_matrix(clip.poses), clip.pelvis_positions, skeleton.rest_joints
+    )
     return positions.astype(np.float32, copy=False)

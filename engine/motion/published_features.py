@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Part features in the layouts of the published models (The Language of Motion, EMAGE), both ways.
 
-Every layout lists its joints in ascending order as 6D rotations; faces add 100 SMPL-X expression coefficients,
-the 61-wide lower body the root position and four contacts. Also the three ways the published code turns
+Every layout lists its joints in ascending order as 6D rotations; faces add 100 SMPL-X expression
+coefficients, the 61-wide lower body the root position and four contacts. Also the three ways the published code turns
 velocities into root positions.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ NUM_EXPRESSIONS = 100
 _JAW, _HEAD = 22, 15
 
 
-class Layout(str, Enum):
+class Layout(StrEnum):
     """Feature layouts of the published models; the number is the width."""
 
     FACE_106 = "face106"
@@ -66,7 +66,9 @@ def layout_width(layout: Layout) -> int:
     return 6 * len(LAYOUT_JOINTS[layout]) + _EXTRAS.get(layout, 0)
 
 
-def published_features(clip: Clip, layout: Layout, contacts: npt.NDArray[np.floating] | None = None) -> FloatArray:
+def published_features(
+    clip: Clip, layout: Layout, contacts: npt.NDArray[np.floating] | None = None
+) -> FloatArray:
     """Describe a clip in a published layout.
 
     Args:
@@ -83,14 +85,18 @@ def published_features(clip: Clip, layout: Layout, contacts: npt.NDArray[np.floa
     rotations = joint_rotations_6d(clip, LAYOUT_JOINTS[layout])
     if layout in (Layout.FACE_106, Layout.FACE_112):
         if clip.basis == "arkit":
-            raise ClipError("This model's face needs SMPL-X expression coefficients; use SMPL-X motion for it.")
+            raise ClipError(
+                "This model's face needs SMPL-X expression coefficients; use SMPL-X motion for it."
+            )
         expressions = np.zeros((clip.num_frames, NUM_EXPRESSIONS), dtype=np.float32)
         count = min(NUM_EXPRESSIONS, clip.expressions.shape[1])
         expressions[:, :count] = clip.expressions[:, :count]
         return np.concatenate([rotations, expressions], axis=1)
     if layout is Layout.LOWER_61:
         if contacts is None or np.shape(contacts) != (clip.num_frames, 4):
-            raise ClipError("The lower body needs four foot contacts for every frame; compute them from the clip.")
+            raise ClipError(
+                "The lower body needs four foot contacts for every frame; compute them from the clip."
+            )
         return np.concatenate([rotations, clip.trans, np.asarray(contacts, dtype=np.float32)], axis=1)
     return rotations
 
@@ -98,8 +104,8 @@ def published_features(clip: Clip, layout: Layout, contacts: npt.NDArray[np.floa
 def apply_published_features(clip: Clip, layout: Layout, features: npt.NDArray[np.floating]) -> Clip:
     """Write features of a published layout into a clip; the inverse of `published_features`.
 
-    As in the published code the head rotation of `FACE_112` is left alone: the head belongs to the upper body.
-    The root position in `LOWER_61` is written as it stands. That is right for data; in the output of the
+    As in the published code the head rotation of `FACE_112` is left alone: the head belongs to the upper
+    body. The root position in `LOWER_61` is written as it stands. That is right for data; in the output of the
     published tokenizer those three channels mean nothing, and `root_from_global` follows instead.
 
     Args:
@@ -112,8 +118,10 @@ def apply_published_features(clip: Clip, layout: Layout, features: npt.NDArray[n
     """
     features = np.asarray(features, dtype=np.float32)
     if features.shape != (clip.num_frames, layout_width(layout)):
-        raise ClipError(f"The features have shape {features.shape} where {layout_width(layout)} columns of "
-                        f"{clip.num_frames} frames belong; use the layout the model was trained with.")  # fmt: skip
+        raise ClipError(
+            f"The features have shape {features.shape} where {layout_width(layout)} columns of "
+            f"{clip.num_frames} frames belong; use the layout the model was trained with."
+        )
     joints = LAYOUT_JOINTS[layout]
     width = 6 * len(joints)
     rotations = rotation_6d_to_axis_angle(features[:, :width].reshape(clip.num_frames, len(joints), 6))
@@ -123,8 +131,13 @@ def apply_published_features(clip: Clip, layout: Layout, features: npt.NDArray[n
     else:
         poses[:, list(joints)] = rotations
     if layout in (Layout.FACE_106, Layout.FACE_112):
-        return replace(clip, poses=poses, expressions=features[:, width:], basis="smplx",
-                       expression_names=smplx_expression_names(NUM_EXPRESSIONS))  # fmt: skip
+        return replace(
+            clip,
+            poses=poses,
+            expressions=features[:, width:],
+            basis="smplx",
+            expression_names=smplx_expression_names(NUM_EXPRESSIONS),
+        )
     if layout is Layout.LOWER_61:
         return replace(clip, poses=poses, trans=features[:, 54:57])
     return replace(clip, poses=poses)

@@ -2,9 +2,9 @@
 """Rotation formats, one definition for NumPy arrays and torch tensors.
 
 Formats: axis-angle (..., 3) in radians; matrix (..., 3, 3) applied to column vectors; 6D (..., 6), the first
-two ROWS of the matrix, row-major (Zhou et al. 2019, in the row form of PyTorch3D that the published tokenizers
-use); quaternion (..., 4), w first. Functions keep the kind, dtype and device of their input, and their gradients
-are finite everywhere. torch is never imported here: a tensor argument means that it is loaded already.
+two ROWS of the matrix, row-major (Zhou et al. 2019, in the row form of PyTorch3D that the published
+tokenizers use); quaternion (..., 4), w first. Functions keep the kind, dtype and device of their input, and
+their gradients are finite everywhere. torch is never imported here: a tensor argument means that it is loaded already.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def geodesic_angle(a: ArrayT, b: ArrayT) -> ArrayT:
 
 
 def yaw_matrix(angle: ArrayT) -> ArrayT:
-    """Rotation about the Y axis that turns +Z to (sin angle, 0, cos angle), (..., 3, 3), from radians (...)."""
+    """Rotation about the Y axis that turns +Z to (sin angle, 0, cos angle), (..., 3, 3), from radians."""
     xp: Any = array_module(angle)
     sine, cosine = xp.sin(angle), xp.cos(angle)
     zero, one = xp.zeros_like(sine), xp.ones_like(sine)
@@ -225,6 +225,6 @@ def yaw_matrix(angle: ArrayT) -> ArrayT:
 
 
 def heading_angle(matrix: ArrayT) -> ArrayT:
-    """Yaw of matrices (..., 3, 3): their +Z column on the floor is along (sin yaw, cos yaw), radians (...)."""
+    """Yaw of matrices (..., 3, 3): their +Z column points along (sin yaw, cos yaw), radians (...)."""
     xp: Any = array_module(matrix)
     return xp.arctan2(matrix[..., 0, 2], matrix[..., 2, 2])

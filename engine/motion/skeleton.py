@@ -16,10 +16,11 @@ NUM_JOINTS = 55
 """Joints of SMPL-X, the fingers, jaw and eyes included."""
 
 _BODY_NAMES = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot"
-    " neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"
-    " jaw left_eye_smplhf right_eye_smplhf"
-).split()
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle",
+    "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "jaw", "left_eye_smplhf",
+    "right_eye_smplhf",
+)  # fmt: skip
 _FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 _HAND_NAMES = [
     f"{side}_{finger}{phalanx}" for side in ("left", "right") for finger in _FINGERS for phalanx in (1, 2, 3)
@@ -32,8 +33,11 @@ _BODY_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 1
 
 
 def _hand_parents(first: int, wrist: int) -> tuple[int, ...]:
-    return tuple(wrist if phalanx == 0 else first + 3 * finger + phalanx - 1
-                 for finger in range(5) for phalanx in range(3))  # fmt: skip
+    return tuple(
+        wrist if phalanx == 0 else first + 3 * finger + phalanx - 1
+        for finger in range(5)
+        for phalanx in range(3)
+    )
 
 
 PARENTS: tuple[int, ...] = (*_BODY_PARENTS, *_hand_parents(25, 20), *_hand_parents(40, 21))
@@ -77,7 +81,7 @@ class Skeleton:
         """Check the shape and put the pelvis at the origin."""
         joints = np.asarray(self.rest_joints, dtype=np.float32)
         if joints.shape != (NUM_JOINTS, 3) or not np.isfinite(joints).all():
-            raise ClipError("The skeleton needs 55 finite joint positions; use an SMPL-X armature with all its bones.")
+            raise ClipError("The skeleton needs 55 finite joint positions; use an SMPL-X armature.")
         object.__setattr__(self, "rest_joints", joints - joints[:1])
 
     @property
@@ -97,7 +101,7 @@ class Skeleton:
     def standing_height(self) -> float:
         """Pelvis height above the sole with straight legs, metres.
 
-        The ball of the foot lies about 2.5 cm above the floor, so that much is added below the lower toe joint.
+        The lower toe joint then lies `SOLE_THICKNESS` above the floor.
         """
         return float(-self.rest_joints[[10, 11], 1].min()) + SOLE_THICKNESS
 

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Motion files: reads the BEAT2 and AMASS npz layouts and our own, writes one that all three readers know.
+
+Files are not trusted: nothing is unpickled, and every array's type and size is checked before it is read.
+"""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ClipError
+from .arkit import ARKIT_NAMES
+from .arrays import FloatArray
+from .clip import Clip, smplx_expression_names
+from .rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from .skeleton import NUM_JOINTS
+
+MAX_ARRAY_BYTES = 1 << 30
+"""Largest array accepted from a file: about two hours of motion at 100 frames per second."""
+
+MAX_ANGLE, MAX_DISTANCE = 1000.0, 100000.0
+"""Largest axis-angle component (radians) and root coordinate (metres) taken for motion rather than damage."""
+
+SMPLX_PELVIS_REST = (0.0031, -0.3514, 0.0120)
+"""Pelvis of the neutral SMPL-X model's mean shape at rest, metres; its root positions are relative to that."""
+
+SMPLH_PELVIS_REST = (-0.0018, -0.2233, 0.0282)
+"""The same for SMPL+H, whose files are the 156-wide AMASS ones."""
+
+NUM_SAVED_BETAS = 300
+"""Shape coefficients written when a clip has none, as in BEAT2 and the published demo."""
+
+_FRAME_RATE_KEYS = ("mocap_frame_rate", "mocap_framerate", "fps")
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+    SyntaxError,
+)
+
+
+class _NpzReader:
+    """Reads single arrays out of an npz after looking at their headers."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.name = path.name
+        self.archive = archive
+        self.keys = {info.filename.removesuffix(".npy") for info in archive.infolist()}
+
+    def numbers(self, key: str) -> npt.NDArray[np.float64]:
+        """Read an array of finite numbers."""
+        array = self._read(key, "fiu").astype(np.float64)
+        if not np.isfinite(array).all():
+            raise ClipError(
+                f"The {key} in {self.name} hold values that are not finite; repair or export it again."
+            )
+        return array
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """Read an array of strings, or nothing if it is absent."""
+        if key not in self.keys:
+            return ()
+        array = self._read(key, "US")
+        if array.dtype.kind == "S":
+            array = np.char.decode(array, "utf-8", "replace")
+        return tuple(str(word) for word in array.reshape(-1))
+
+    def _read(self, key: str, kinds: str) -> npt.NDArray[Any]:
+        if key not in self.keys:
+            raise ClipError(f"{self.name} has no {key}; choose a motion file in the BEAT2 or AMASS layout.")
+        info = self.archive.getinfo(f"{key}.npy")
+        with self.archive.open(info) as stream:
+            version = np.lib.format.read_magic(stream)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }
+            if version not in read_header:
+                raise ValueError("unknown npy version")
+            shape, _, dtype = read_header[version](stream)
+        size = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
+        if dtype.hasobject or dtype.kind not in kinds:
+            raise ClipError(f"The {key} in {self.name} are not plain values; export the motion again.")
+        if max(size, info.file_size) > MAX_ARRAY_BYTES:
+            raise ClipError(
+                f"The {key} in {self.name} are too large; cut the motion into pieces below an hour."
+            )
+        if size > info.file_size:
+            raise ValueError("array longer than its file")
+        with self.archive.open(info) as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def load_npz(path: str | Path) -> Clip:
+    """Load a motion file in the BEAT2, AMASS (SMPL-X or SMPL+H) or our own npz layout.
+
+    AMASS as distributed is Z up; such files (no face channels, pelvis upright along Z) are turned to Y up.
+
+    Raises:
+        ClipError: If the file is missing, damaged, or not such motion.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ClipError(f"There is no motion file {path.name}; choose one that exists.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_clip(_NpzReader(path, archive))
+    except _READ_ERRORS as error:
+        raise ClipError(
+            f"{path.name} is damaged or not a motion file; choose an npz in the BEAT2 or AMASS layout."
+        ) from error
+
+
+def _read_clip(reader: _NpzReader) -> Clip:
+    poses, likely_model = _read_poses(reader)
+    num_frames = len(poses)
+    trans = reader.numbers("trans")
+    if trans.shape != (num_frames, 3):
+        raise ClipError(
+            f"{reader.name} has {num_frames} frames but root positions of shape {trans.shape}; "
+            "export it again."
+        )
+    if np.abs(poses).max() > MAX_ANGLE or np.abs(trans).max() > MAX_DISTANCE:
+        raise ClipError(f"{reader.name} holds angles or positions no body can reach; export it again.")
+    expressions, names, basis = _read_face(reader, num_frames)
+    model = (reader.words("model") or reader.words("surface_model_type") or (likely_model,))[0]
+    clip = Clip(
+        fps=_read_rate(reader),
+        poses=poses.astype(np.float32),
+        trans=trans.astype(np.float32),
+        expressions=expressions,
+        expression_names=names,
+        basis=basis,
+        betas=_read_betas(reader),
+        gender=(reader.words("gender") or ("neutral",))[0],
+        model=model,
+        pelvis_rest=_pelvis_rest(reader, model),
+    )
+    return _to_y_up(clip) if "expressions" not in reader.keys and _is_z_up(clip) else clip
+
+
+def _read_poses(reader: _NpzReader) -> tuple[npt.NDArray[np.float64], str]:
+    """Joint rotations, (F, 55, 3), and the kind of model; SMPL+H files lack jaw and eyes, which rest."""
+    poses = reader.numbers("poses")
+    num_frames = poses.shape[0] if poses.ndim else 0
+    width = int(np.prod(poses.shape[1:], dtype=object))
+    if num_frames < 1 or width not in (NUM_JOINTS * 3, 156):
+        raise ClipError(
+            f"The poses in {reader.name} have shape {poses.shape} where 165 or 156 columns belong; "
+            "choose SMPL-X motion."
+        )
+    poses = poses.reshape(num_frames, -1, 3)  # (F, 165 or 156) -> (F, J, 3)
+    if width == 156:
+        poses = np.concatenate([poses[:, :22], np.zeros((num_frames, 3, 3)), poses[:, 22:]], axis=1)
+    return poses, "smplh" if width == 156 else "smplx"
+
+
+def _read_face(reader: _NpzReader, num_frames: int) -> tuple[FloatArray, tuple[str, ...], str]:
+    if "expressions" not in reader.keys:
+        return np.zeros((num_frames, 0), dtype=np.float32), (), "none"
+    expressions = reader.numbers("expressions").astype(np.float32)
+    names = reader.words("expression_names")
+    if (
+        expressions.ndim != 2
+        or len(expressions) != num_frames
+        or (names and len(names) != expressions.shape[1])
+    ):
+        raise ClipError(
+            f"The face channels in {reader.name} have shape {expressions.shape} for {num_frames} frames "
+            f"and {len(names)} names; export it again."
+        )
+    if not expressions.shape[1]:
+        return expressions, (), "none"
+    if not names:
+        return expressions, smplx_expression_names(expressions.shape[1]), "smplx"
+    return expressions, names, "arkit" if set(names) <= set(ARKIT_NAMES) else "smplx"
+
+
+def _read_rate(reader: _NpzReader) -> float:
+    key = next((key for key in _FRAME_RATE_KEYS if key in reader.keys), None)
+    if key is None:
+        raise ClipError(f"{reader.name} does not say its frame rate; add mocap_frame_rate to it.")
+    rate = reader.numbers(key)
+    if rate.size != 1:
+        raise ClipError(f"{reader.name} gives {rate.size} frame rates; leave one.")
+    return float(rate.reshape(-1)[0])
+
+
+def _read_betas(reader: _NpzReader) -> FloatArray:
+    if "betas" not in reader.keys:
+        return np.zeros(0, dtype=np.float32)
+    betas = reader.numbers("betas").astype(np.float32)
+    return betas.reshape(-1) if betas.size <= 1000 else betas[0].reshape(-1)
+
+
+def _pelvis_rest(reader: _NpzReader, model: str) -> FloatArray:
+    if "pelvis_rest" in reader.keys:
+        return reader.numbers("pelvis_rest").astype(np.float32)
+    rest = (0.0, 0.0, 0.0)
+    if model.startswith("smplx"):
+        rest = SMPLX_PELVIS_REST
+    elif model.startswith("smplh"):
+        rest = SMPLH_PELVIS_REST
+    return np.array(rest, dtype=np.float32)
+
+
+def _is_z_up(clip: Clip) -> bool:
+    """Whether the pelvis' own Y axis points along the world's Z in most frames."""
+    up = axis_angle_to_matrix(clip.poses[:, 0])[:, :, 1]
+    return float(np.median(up[:, 2])) > 0.5 > float(np.median(up[:, 1]))
+
+
+def _to_y_up(clip: Clip) -> Clip:
+    turn = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float64)
+    poses = clip.poses.copy()
+    poses[:, 0] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(poses[:, 0].astype(np.float64)))
+    return replace(clip, poses=poses, trans=clip.pelvis_positions @ turn.T - clip.pelvis_rest)
+
+
+def save_npz(clip: Clip, path: str | Path) -> None:
+    """Write a clip as npz with the keys of BEAT2, the names of its face channels beside them.
+
+    Raises:
+        ClipError: If the file cannot be written.
+    """
+    rate = int(clip.fps) if float(clip.fps).is_integer() else float(clip.fps)
+    arrays: dict[str, Any] = {
+        "poses": clip.poses.reshape(clip.num_frames, NUM_JOINTS * 3),
+        "trans": clip.trans,
+        "expressions": clip.expressions,
+        "expression_names": np.array(clip.expression_names, dtype=np.str_),
+        "betas": clip.betas if clip.betas.size else np.zeros(NUM_SAVED_BETAS, dtype=np.float32),
+        "gender": np.array(clip.gender),
+        "mocap_frame_rate": np.array(rate),
+        "model": np.array(clip.model),
+    }
+    if clip.pelvis_rest.any():
+        arrays["pelvis_rest"] = clip.pelvis_rest
+    try:
+        with Path(path).open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+    except OSError as error:
+        raise ClipError(
+            f"The motion cannot be written to {path}; choose a folder you may write to."
+        ) from error
