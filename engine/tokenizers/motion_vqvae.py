@@ -9,22 +9,22 @@ residual quantizer, a 1x1 projection to a smaller code space, and its own featur
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from enum import Enum
+from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import PackError
 from ..specs import MOTION_FPS, Part
 from .base import split_levels
+from .config import PlainValue, config_from_dict, config_to_dict
 from .quantizer import EMAResidualQuantizer, PublishedQuantizer, Quantized
 
 LEAKY_SLOPE = 0.2
 """Negative slope of every LeakyReLU in the published networks."""
 
 
-class Family(str, Enum):
+class Family(StrEnum):
     """Architecture families; the comment gives the class name in the published code."""
 
     STARTER = "starter"  # ours: the networks of DSUS_PAPER, residual quantizer
@@ -71,6 +71,7 @@ class MotionVQVAEConfig:
     unit_stop: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "family", Family(self.family))
         if self.family is not Family.STARTER and self.num_quantizers != 1:
             raise ValueError("Only the starter family has more than one code per step.")
         if self.family is Family.DSUS and self.num_layers > 2:
@@ -88,36 +89,14 @@ class MotionVQVAEConfig:
             return 2 ** max(layers - 2, 0)
         return 2**layers if self.family is Family.DSUS else 1
 
-    def to_dict(self) -> dict[str, str | int | float]:
+    def to_dict(self) -> dict[str, PlainValue]:
         """Plain values for `pack.toml`."""
-        return {**asdict(self), "family": self.family.value}
+        return config_to_dict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> MotionVQVAEConfig:
-        """Read what `to_dict` wrote.
-
-        Raises:
-            PackError: If a name is unknown or a value has the wrong type or range.
-        """
-        known = {item.name for item in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise PackError(
-                f"The pack describes a motion tokenizer with unknown settings ({', '.join(unknown)}); "
-                "update Kinesics or use a pack made for this version."
-            )
-        try:
-            typed = {
-                name: float(value) if name in ("frame_fps", "ema_decay", "reset_below", "level_dropout") else value  # type: ignore[arg-type]
-                for name, value in values.items()
-                if name != "family"
-            }
-            if any(not isinstance(v, (int, float)) or isinstance(v, bool) for v in typed.values()):
-                raise TypeError("sizes must be numbers")
-            return cls(family=Family(values["family"]), **typed)  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError) as problem:
-            raise PackError(
-                f"The pack's motion tokenizer settings cannot be used ({problem}); download the pack again."
-            ) from problem
+    def from_dict(cls, values: Mapping[str, object], what: str = "a body part") -> MotionVQVAEConfig:
+        """Read what `to_dict` wrote; raises `PackError` naming `what` if it cannot be used."""
+        return config_from_dict(cls, values, what)
 
 
 @dataclass(frozen=True)
@@ -146,7 +125,7 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.model = nn.Sequential(_conv(channels, channels), nn.LeakyReLU(LEAKY_SLOPE), _conv(channels, channels))
+        self.model = nn.Sequential(_conv(channels, channels), _leaky(), _conv(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, T) to (B, C, T)."""
@@ -352,8 +331,10 @@ class MotionVQVAE(nn.Module):
             none = latents.new_zeros(latents.shape[0], latents.shape[1], 0, dtype=torch.long)
             quantized = Quantized(latents, none, latents.new_zeros(()), latents.new_zeros(0))
         else:
-            quantized = self.quantizer(latents)
-        rebuilt = self._decode_latents(quantized.values)[:, : features.shape[1]]
+            # Under bfloat16 autocast the codebooks stay in float32: small moves of a code must not round away.
+            with torch.autocast(latents.device.type, enabled=False):
+                quantized = self.quantizer(latents.float())
+        rebuilt = self._decode_latents(quantized.values).float()[:, : features.shape[1]]
         return VQVAEOutput(
             self.denormalise(rebuilt), rebuilt, target, quantized.loss, quantized.codes, quantized.perplexity
         )
