@@ -232,8 +232,9 @@ class Probe:
     """One instruction and what it must do.
 
     Attributes:
-        action: Key shared with the captured data's labels.
+        action: Short name.
         prompt: Instruction as the paper or the issue words it.
+        captured: Labels of the captured clips that show it (`engine.data.captions.PHRASES`).
         seconds: Length of the clips.
         bounds: All must hold.
         why: Where the bounds come from.
@@ -241,6 +242,7 @@ class Probe:
 
     action: str
     prompt: str
+    captured: tuple[str, ...]
     seconds: float
     bounds: tuple[Bound, ...]
     why: str
@@ -268,6 +270,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "walk_forward",
         "walk forward",
+        ("walk",),
         5.0,
         (Bound("forward_speed", 0.6, 2.0), Bound("step_hz", 0.8, 3.5), STRAIGHT, UPRIGHT),
         "captured walks go 0.69 to 1.70 m/s at 1.4 to 2.1 steps per second, kept with 15 % to spare",
@@ -275,6 +278,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "walk_backwards",
         "walk backwards",
+        ("backwards",),
         5.0,
         (Bound("forward_speed", -2.0, -0.4), Bound("step_hz", 0.6, 3.5), STRAIGHT, UPRIGHT),
         "the walk's range with its sign turned; slower is natural backwards",
@@ -282,6 +286,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "walk_circle",
         "walk in a circle",
+        ("circle",),
         8.0,
         (
             Bound("turned", 180.0),
@@ -295,6 +300,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "run_forward",
         "run forward",
+        ("run",),
         5.0,
         (Bound("forward_speed", 2.2, 4.5), Bound("step_hz", 1.5, 4.5), STRAIGHT, UPRIGHT),
         "captured runs go 2.6 to 3.6 m/s; 25 % above is the most time warping gives",
@@ -302,6 +308,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "run_backwards",
         "run backwards",
+        ("run_backwards",),
         5.0,
         (Bound("forward_speed", -4.5, -1.8), Bound("step_hz", 1.5, 4.5), STRAIGHT, UPRIGHT),
         "the run's range with its sign turned; slower is natural backwards",
@@ -309,6 +316,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "jump",
         "jump",
+        ("jump", "jump_forward", "jump_repeat"),
         5.0,
         (Bound("rise_m", 0.15, 0.7), Bound("airborne_s", 0.1)),
         "captured jumps lift the root by 0.23 to 0.51 m; both ankles and toes 5 cm off for 0.1 s",
@@ -316,6 +324,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "stand_still",
         "stand still",
+        ("stand",),
         5.0,
         (Bound("drift_m", high=0.4), Bound("joint_speed", high=0.3), Bound("rise_m", high=0.1), UPRIGHT),
         "captured standing stays below 0.25 m/s at every joint; a jump on the spot is not standing",
