@@ -83,7 +83,7 @@ test-matrix: $(STAMP) $(ASSET) venvs-matrix
 	done; exit $$status
 
 test-gui: $(STAMP) $(ASSET)
-	$(PY) tests/gui/run.py
+	$(PY) tools/run_tests.py gui
 
 clean:
 	rm -rf build dist $(ASSET) .pytest_cache .ruff_cache
