@@ -144,13 +144,19 @@ class HubertTokenizer(nn.Module):
         """
         for path in (model_dir / "config.json", model_dir / "model.safetensors", centres_path):
             if not path.is_file():
-                raise PackError(f"The speech model's file {path.name} is missing; copy it into {path.parent}.")
+                raise PackError(
+                    f"The speech model's file {path.name} is missing; copy it into {path.parent}."
+                )
         from transformers import HubertConfig, HubertModel
 
         try:
             config = HubertConfig(**json.loads((model_dir / "config.json").read_text("utf-8")))
             model, report = HubertModel.from_pretrained(  # type: ignore[misc]
-                model_dir, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+                model_dir,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
             )
         except (OSError, ValueError, TypeError, RuntimeError) as problem:
             raise PackError(

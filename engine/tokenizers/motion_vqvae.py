@@ -331,7 +331,7 @@ class MotionVQVAE(nn.Module):
             none = latents.new_zeros(latents.shape[0], latents.shape[1], 0, dtype=torch.long)
             quantized = Quantized(latents, none, latents.new_zeros(()), latents.new_zeros(0))
         else:
-            # Under bfloat16 autocast the codebooks stay in float32: small moves of a code must not round away.
+            # Under bfloat16 autocast the codebooks stay in float32, or small moves of a code round away.
             with torch.autocast(latents.device.type, enabled=False):
                 quantized = self.quantizer(latents.float())
         rebuilt = self._decode_latents(quantized.values).float()[:, : features.shape[1]]
