@@ -30,7 +30,7 @@ MAX_ANGLE, MAX_DISTANCE = 1000.0, 100000.0
 """Largest axis-angle component (radians) and root coordinate (metres) taken for motion rather than damage."""
 
 SMPLX_PELVIS_REST = (0.0031, -0.3514, 0.0120)
-"""Pelvis of the neutral SMPL-X model's mean shape at rest, metres; its root positions are relative to that."""
+"""Pelvis of the neutral SMPL-X model's mean shape at rest, metres; root positions are relative to it."""
 
 SMPLH_PELVIS_REST = (-0.0018, -0.2233, 0.0282)
 """The same for SMPL+H, whose files are the 156-wide AMASS ones."""

@@ -2,8 +2,8 @@
 """Part features in the layouts of the published models (The Language of Motion, EMAGE), both ways.
 
 Every layout lists its joints in ascending order as 6D rotations; faces add 100 SMPL-X expression
-coefficients, the 61-wide lower body the root position and four contacts. Also the three ways the published code turns
-velocities into root positions.
+coefficients, the 61-wide lower body the root position and four contacts. Also the three ways the
+published code turns velocities into root positions.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def apply_published_features(clip: Clip, layout: Layout, features: npt.NDArray[n
     """Write features of a published layout into a clip; the inverse of `published_features`.
 
     As in the published code the head rotation of `FACE_112` is left alone: the head belongs to the upper
-    body. The root position in `LOWER_61` is written as it stands. That is right for data; in the output of the
-    published tokenizer those three channels mean nothing, and `root_from_global` follows instead.
+    body. The root position in `LOWER_61` is written as it stands. That is right for data; in the output
+    of the published tokenizer those three channels mean nothing, and `root_from_global` follows instead.
 
     Args:
         clip: Clip that gives everything the layout does not hold.

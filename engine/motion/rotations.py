@@ -4,7 +4,8 @@
 Formats: axis-angle (..., 3) in radians; matrix (..., 3, 3) applied to column vectors; 6D (..., 6), the first
 two ROWS of the matrix, row-major (Zhou et al. 2019, in the row form of PyTorch3D that the published
 tokenizers use); quaternion (..., 4), w first. Functions keep the kind, dtype and device of their input, and
-their gradients are finite everywhere. torch is never imported here: a tensor argument means that it is loaded already.
+their gradients are finite everywhere. torch is never imported here: a tensor argument means that it is
+loaded already.
 """
 
 from __future__ import annotations
