@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only code that touches actions, slots, channelbags and fcurves; Blender 4.2 to 5.0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import CharacterError
+
+Float32Array = npt.NDArray[np.float32]
+
+LINEAR = 1
+"""Blender's number for linear interpolation of a key."""
+
+_KEY_FLOATS = {"co": 2, "handle_left": 2, "handle_right": 2, "back": 1, "amplitude": 1, "period": 1}
+_KEY_INTEGERS = ("interpolation", "handle_left_type", "handle_right_type", "easing", "type")
+_KEY_FLAGS = ("select_control_point", "select_left_handle", "select_right_handle")
+_FRAME_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One animated number of a datablock.
+
+    Attributes:
+        path: RNA path from the datablock.
+        index: Element of an array property.
+        group: Name of the channel group, usually the bone.
+    """
+
+    path: str
+    index: int = 0
+    group: str = ""
+
+
+def ensure_action(
+    datablock: bpy.types.ID, name: str, shared: bpy.types.Action | None = None
+) -> bpy.types.Action:
+    """Give a datablock an action that may be written without moving anything else.
+
+    An action that is there already is used, so that a second result joins the first one. A linked action, or one
+    that other datablocks follow as well, is copied first.
+
+    Args:
+        datablock: Object or shape key datablock.
+        name: Name of a new action.
+        shared: Action to use, with a slot of its own, when the datablock has none and Blender has slots.
+
+    Raises:
+        CharacterError: If an NLA strip is being tweaked, which would put keys at the wrong frames.
+    """
+    animation = datablock.animation_data or datablock.animation_data_create()
+    if animation is None:
+        raise CharacterError(f'"{datablock.name}" cannot be animated: make it a local or overridden object first.')
+    if animation.use_tweak_mode:
+        raise CharacterError(f'An NLA strip of "{datablock.name}" is being tweaked: leave tweak mode first.')
+    action = animation.action
+    if action is None:
+        use_shared = shared is not None and hasattr(shared, "slots")
+        animation.action = shared if use_shared else bpy.data.actions.new(name)
+    elif action.library is not None or _others_follow(animation, datablock):
+        animation.action = action.copy()
+    return animation.action
+
+
+def ensure_fcurve(datablock: bpy.types.ID, channel: Channel) -> bpy.types.FCurve:
+    """Find or make the fcurve of one channel in the datablock's own action, and slot where there are slots."""
+    action = datablock.animation_data.action
+    path, index, group = channel.path, channel.index, channel.group
+    if bpy.app.version >= (5, 0, 0):
+        return action.fcurve_ensure_for_datablock(datablock, path, index=index, group_name=group)
+    if hasattr(action, "slots"):
+        fcurve = action.fcurve_ensure_for_datablock(datablock, path, index=index)
+        if group and fcurve.group is None:
+            groups = _channelbag(datablock).groups
+            fcurve.group = groups.get(group) or groups.new(group)
+        return fcurve
+    return action.fcurves.find(path, index=index) or action.fcurves.new(path, index=index, action_group=group)
+
+
+def fcurves_of(datablock: bpy.types.ID) -> list[bpy.types.FCurve]:
+    """All fcurves that animate a datablock through its action; none without one."""
+    animation = datablock.animation_data
+    if animation is None or animation.action is None:
+        return []
+    if not hasattr(animation.action, "slots"):
+        return list(animation.action.fcurves)
+    bag = _channelbag(datablock)
+    return [] if bag is None else list(bag.fcurves)
+
+
+def find_fcurve(datablock: bpy.types.ID, path: str, index: int = 0) -> bpy.types.FCurve | None:
+    """The fcurve of one channel, or None where it is not animated."""
+    animation = datablock.animation_data
+    if animation is None or animation.action is None:
+        return None
+    holder: Any = animation.action if not hasattr(animation.action, "slots") else _channelbag(datablock)
+    return None if holder is None else holder.fcurves.find(path, index=index)
+
+
+def is_plainly_keyed(datablock: bpy.types.ID) -> bool:
+    """Whether fcurves alone give the datablock's channels: no NLA strips, no drivers."""
+    animation = datablock.animation_data
+    return animation is None or (len(animation.nla_tracks) == 0 and len(animation.drivers) == 0)
+
+
+def write_channels(
+    datablock: bpy.types.ID, channels: list[Channel], values: npt.NDArray[Any], frame_start: int
+) -> None:
+    """Put one linear key per frame on each channel and leave every key outside these frames bit-identical.
+
+    Args:
+        datablock: Has an action already, see `ensure_action`.
+        channels: C channels.
+        values: (F, C).
+        frame_start: Scene frame of the first row.
+    """
+    frames = np.arange(frame_start, frame_start + len(values), dtype=np.float32)
+    columns = np.ascontiguousarray(values.T, dtype=np.float32)
+    for channel, column in zip(channels, columns, strict=True):
+        _write_keys(ensure_fcurve(datablock, channel), frames, column)
+    # 4.2 keeps showing old values until the action itself is tagged; keys are linear, so handles need no update.
+    datablock.animation_data.action.update_tag()
+    datablock.update_tag()
+
+
+def key_before(datablock: bpy.types.ID, path: str, num_channels: int, frame: float) -> Float32Array | None:
+    """Values of an array property's last keys before a frame, or None where a channel has none."""
+    found: list[float] = []
+    for index in range(num_channels):
+        fcurve = find_fcurve(datablock, path, index)
+        if fcurve is None or len(fcurve.keyframe_points) == 0:
+            return None
+        if fcurve.keyframe_points[0].co[0] >= frame - _FRAME_TOLERANCE:
+            return None
+        found.append(fcurve.evaluate(frame - 1.0))
+    return np.array(found, dtype=np.float32)
+
+
+def continuous_quaternions(
+    quaternions: npt.NDArray[Any], previous: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """Choose signs so that neighbouring quaternions lie on the same side; interpolation then takes the short way.
+
+    Args:
+        quaternions: (F, ..., 4).
+        previous: Quaternion before the first one, (..., 4).
+    """
+    dots = np.sum(quaternions[1:] * quaternions[:-1], axis=-1)
+    signs = np.cumprod(np.concatenate([np.ones_like(quaternions[:1, ..., 0]), np.where(dots < 0, -1.0, 1.0)]), axis=0)
+    if previous is not None:
+        signs = signs * np.where(np.sum(quaternions[0] * previous, axis=-1) < 0, -1.0, 1.0)
+    return quaternions * signs[..., None]
+
+
+def _channelbag(datablock: bpy.types.ID) -> Any:
+    """The channelbag of the datablock's slot, or None; Blender 4.4 and later."""
+    animation = datablock.animation_data
+    slot = animation.action_slot
+    if slot is None:
+        return None
+    for layer in animation.action.layers:
+        for strip in layer.strips:
+            bag = strip.channelbag(slot)
+            if bag is not None:
+                return bag
+    return None
+
+
+def _others_follow(animation: bpy.types.AnimData, datablock: bpy.types.ID) -> bool:
+    """Whether another datablock is moved by the same action (and slot, where there are slots)."""
+    action = animation.action
+    if hasattr(action, "slots"):
+        slot = animation.action_slot
+        return slot is not None and any(user != datablock for user in slot.users())
+    return action.users - int(action.use_fake_user) > 1
+
+
+def _write_keys(fcurve: bpy.types.FCurve, frames: Float32Array, values: Float32Array) -> None:
+    """Replace the keys from the first to the last frame by linear ones; frames and values are (F,)."""
+    points = fcurve.keyframe_points
+    num_old = len(points)
+    fresh = _linear_keys(frames, values)
+    if num_old:
+        old = _read_keys(points)
+        at = old["co"][:, 0]
+        before = at < frames[0] - _FRAME_TOLERANCE
+        after = at > frames[-1] + _FRAME_TOLERANCE
+        if before.any() or after.any():
+            fresh = {name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in fresh}
+    num_new = len(fresh["co"])
+    if num_new != num_old:
+        points.clear()
+        points.add(num_new)
+    brief = num_old == 0
+    for name, column in fresh.items():
+        if not brief or name in ("co", "handle_left", "handle_right", "interpolation"):
+            points.foreach_set(name, column.ravel())
+
+
+def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.NDArray[Any]]:
+    """Every property of one linear key per frame, with handles a third of the way to the neighbours."""
+    count = len(frames)
+    co = np.stack([frames, values], axis=1)
+    step = np.diff(co, axis=0) / 3.0
+    left, right = co.copy(), co.copy()
+    left[1:] -= step
+    right[:-1] += step
+    left[0, 0] -= 1.0 / 3.0
+    right[-1, 0] += 1.0 / 3.0
+    defaults = {"interpolation": LINEAR, "handle_left_type": 3, "handle_right_type": 3, "easing": 0, "type": 0}
+    keys: dict[str, npt.NDArray[Any]] = {"co": co, "handle_left": left, "handle_right": right}
+    keys |= {name: np.full((count, 1), value, dtype=np.int32) for name, value in defaults.items()}
+    keys |= {name: np.zeros((count, 1), dtype=np.bool_) for name in _KEY_FLAGS}
+    overshoot = {"back": 1.70158, "amplitude": 0.8, "period": 4.1}
+    keys |= {name: np.full((count, 1), value, dtype=np.float32) for name, value in overshoot.items()}
+    return keys
+
+
+def _read_keys(points: Any) -> dict[str, npt.NDArray[Any]]:
+    """Every property of every key, each (N, width)."""
+    count = len(points)
+    kinds: list[tuple[str, int, Any]] = [(name, width, np.float32) for name, width in _KEY_FLOATS.items()]
+    kinds += [(name, 1, np.int32) for name in _KEY_INTEGERS] + [(name, 1, np.bool_) for name in _KEY_FLAGS]
+    keys: dict[str, npt.NDArray[Any]] = {}
+    for name, width, kind in kinds:
+        column = np.empty(count * width, dtype=kind)
+        points.foreach_get(name, column)
+        keys[name] = column.reshape(count, width)
+    return keys

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sound strips of the sequencer and sound files -> waveforms.
+
+Reading a strip (`strip_source`, `file_source`) happens in the main thread and only notes where the sound is and
+which seconds of it are used; decoding (`read_waveform`) touches no Blender data and may run in a worker thread.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ...engine.errors import AudioError
+from ...engine.specs import AUDIO_HZ
+
+WAVEFORM_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".mp4", ".m4a", ".aac", ".mov", ".mkv", ".aif", ".aiff", ".opus")
+"""File names the file dialog offers."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SoundSource:
+    """Where a sound is and which seconds of it are used.
+
+    Attributes:
+        label: Name for messages and for the action.
+        path: Absolute path of the file, or of where a packed sound came from.
+        packed: Bytes of a packed sound, or None.
+        start_s: First second used, counted in the file; negative where the strip begins before its sound.
+        duration_s: Seconds used, or None for the whole file.
+    """
+
+    label: str
+    path: str
+    packed: bytes | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class StripPlace:
+    """Where a strip lies on the timeline: scene frames, the end not included."""
+
+    frame_start: int
+    frame_end: int
+
+
+def scene_fps(scene: bpy.types.Scene) -> float:
+    """Frames per second of a scene, 29.97 and the like included."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def active_sound_strip(scene: bpy.types.Scene) -> Any:
+    """The active strip of the sequencer.
+
+    Raises:
+        AudioError: If there is no active strip or it is no sound.
+    """
+    editor = scene.sequence_editor
+    strip = editor.active_strip if editor is not None else None
+    if strip is None:
+        raise AudioError(
+            "No strip is active: add speech with Add > Sound in the Video Sequencer and click the strip, or choose "
+            "a sound file in the Speech box."
+        )
+    if strip.type != "SOUND":
+        raise AudioError(f'The active strip "{strip.name}" is not a sound: click a sound strip in the Video Sequencer.')
+    return strip
+
+
+def strip_place(strip: Any) -> StripPlace:
+    """Frames that a strip covers, trims respected."""
+    return StripPlace(int(strip.frame_final_start), int(strip.frame_final_end))
+
+
+def strip_source(strip: Any, fps: float) -> SoundSource:
+    """Note which seconds of its sound a strip plays.
+
+    Muting and volume are the mix's affair and do not change the motion.
+
+    Args:
+        strip: Sound strip.
+        fps: Frames per second of its scene.
+
+    Raises:
+        AudioError: If the strip has no sound, its file is missing, or it is retimed.
+    """
+    sound = strip.sound
+    if sound is None:
+        raise AudioError(f'The strip "{strip.name}" has no sound: remove it and add the sound file again.')
+    if len(getattr(strip, "retiming_keys", ())) > 0:
+        raise AudioError(
+            f'The strip "{strip.name}" is retimed: render its sound to a file (Render > Render Audio) and use that.'
+        )
+    packed = bytes(sound.packed_file.data) if sound.packed_file is not None else None
+    path = bpy.path.abspath(sound.filepath, library=sound.library)
+    if packed is None and not Path(path).is_file():
+        raise AudioError(
+            f'The sound file of strip "{strip.name}" is missing ({path}): restore it or use File > External Data > '
+            "Find Missing Files."
+        )
+    place = strip_place(strip)
+    start_s = (strip.frame_offset_start + strip.animation_offset_start) / fps - float(getattr(strip, "sound_offset", 0))
+    return SoundSource(strip.name, path, packed, start_s, max(place.frame_end - place.frame_start, 1) / fps)
+
+
+def file_source(filepath: str) -> SoundSource:
+    """Note a sound file chosen by its path, which may be relative to the .blend.
+
+    Raises:
+        AudioError: If none is chosen or it does not exist.
+    """
+    if not filepath.strip():
+        raise AudioError("No sound file is chosen: choose one in the Speech box.")
+    path = Path(bpy.path.abspath(filepath))
+    if not path.is_file():
+        raise AudioError(f"The sound file {path} does not exist: choose another one in the Speech box.")
+    return SoundSource(path.stem, str(path))
+
+
+def sound_duration(source: SoundSource) -> float:
+    """Seconds of sound that `read_waveform` will give, from the file's head alone.
+
+    Raises:
+        AudioError: If the file cannot be read.
+    """
+    if source.duration_s is not None:
+        return source.duration_s
+    try:
+        import soundfile
+
+        return float(soundfile.info(source.path).duration) - source.start_s
+    except (ImportError, RuntimeError):
+        samples, rate = _decode_with_aud(source)
+        return len(samples) / rate - source.start_s
+
+
+def read_waveform(source: SoundSource) -> FloatArray:
+    """Decode a sound as the engine wants it; touches no Blender data.
+
+    Returns:
+        Mono samples at 16 kHz, (N,), exactly as long as the strip; silence where the strip has no sound.
+
+    Raises:
+        AudioError: If it cannot be decoded, is silent, too short, too long or damaged.
+    """
+    from ...engine.audio.waveform import check_waveform
+
+    samples, rate = _decode(source)
+    first = round(source.start_s * rate)
+    num_wanted = len(samples) - first if source.duration_s is None else round(source.duration_s * rate)
+    used = samples[max(first, 0) : max(first + num_wanted, 0)]
+    if len(used) == 0:
+        raise AudioError(f'The strip "{source.label}" lies wholly outside its sound: move its handles back over it.')
+    before = min(max(-first, 0), num_wanted)
+    used = np.pad(used, ((before, max(num_wanted - before - len(used), 0)), (0, 0)))
+    wave = check_waveform(used, rate)
+    if source.duration_s is None:
+        return wave
+    num_samples = round(source.duration_s * AUDIO_HZ)
+    return np.pad(wave[:num_samples], (0, max(num_samples - len(wave), 0)))
+
+
+def _decode(source: SoundSource) -> tuple[FloatArray, int]:
+    """All samples of a sound, (N, channels), and samples per second."""
+    if source.packed is None and Path(source.path).stat().st_size == 0:
+        raise AudioError(f'The sound file "{Path(source.path).name}" is empty: copy it again.')
+    try:
+        import soundfile
+    except ImportError:
+        return _decode_with_aud(source)
+    try:
+        with soundfile.SoundFile(source.path if source.packed is None else io.BytesIO(source.packed)) as file:
+            return file.read(dtype="float32", always_2d=True), int(file.samplerate)
+    except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
+        return _decode_with_aud(source)
+
+
+def _decode_with_aud(source: SoundSource) -> tuple[FloatArray, int]:
+    """Decode what only Blender's own audio library reads, such as the AAC sound of a mp4 film."""
+    name = Path(source.path).name or source.label
+    unreadable = AudioError(f'The sound "{name}" is damaged or of an unknown format: convert it to WAV or FLAC.')
+    try:
+        import aud
+    except ImportError as error:
+        raise AudioError(
+            f'This Blender cannot read the format of "{name}": convert it to WAV, FLAC, OGG or MP3.'
+        ) from error
+    if source.packed is None:
+        return _aud_samples(aud, source.path, unreadable)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"sound{Path(source.path).suffix}"
+        path.write_bytes(source.packed)
+        return _aud_samples(aud, str(path), unreadable)
+
+
+def _aud_samples(aud: Any, path: str, unreadable: AudioError) -> tuple[FloatArray, int]:
+    sound = aud.Sound.file(path)
+    # `data` ends the whole process on a file that cannot be opened; `specs` and `length` raise instead.
+    try:
+        rate, channels = sound.specs
+        length = sound.length
+    except aud.error as error:
+        raise unreadable from error
+    if rate <= 0 or channels <= 0 or length == 0:
+        raise unreadable
+    samples = np.asarray(sound.data(), dtype=np.float32)
+    return samples.reshape(-1, int(channels)), int(rate)

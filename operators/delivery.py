@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring a clip onto a character: look the target up, check all of it, then write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..engine.specs import Part
+from .errors import CharacterError, TargetLostError
+
+if TYPE_CHECKING:
+    from ..engine.motion.clip import Clip
+    from .bridge.armature import Rig
+    from .bridge.shape_keys import FaceMesh
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What was written.
+
+    Attributes:
+        action_name: Action that holds the keys.
+        num_frames: Frames written.
+        num_face_channels: Face channels that found a shape key.
+    """
+
+    action_name: str
+    num_frames: int
+    num_face_channels: int
+
+
+def find_target(armature_name: str, armature_uid: int) -> bpy.types.Object:
+    """Find a character again after its motion was made; a new name does not matter.
+
+    Args:
+        armature_name: Its name when the request was made, for the message.
+        armature_uid: Blender's number for it in this session, which survives renaming and undo.
+
+    Raises:
+        TargetLostError: If it was deleted, undone or taken out of every scene meanwhile.
+    """
+    for item in bpy.data.objects:
+        if item.session_uid == armature_uid and item.users_scene:
+            return item
+    raise target_lost(armature_name)
+
+
+def target_lost(armature_name: str) -> TargetLostError:
+    """The error for a character that is gone."""
+    return TargetLostError(
+        f'The character "{armature_name}" was deleted or undone while the motion was being made, so nothing was '
+        "written: choose a character and generate again."
+    )
+
+
+def check_target(
+    armature: bpy.types.Object, parts: tuple[Part, ...], channel_names: tuple[str, ...]
+) -> tuple[Rig, list[FaceMesh]]:
+    """Check that every channel of the parts can be written, without changing anything.
+
+    Raises:
+        CharacterError: With what stands in the way and the remedy.
+    """
+    from .bridge import armature as armature_bridge
+    from .bridge import shape_keys
+
+    rig = armature_bridge.read_rig(armature)
+    if armature.library is not None:
+        raise CharacterError(
+            f'The armature "{armature.name}" is linked from another file: select it and use Object > Library '
+            "Override > Make, then choose the override."
+        )
+    if armature.override_library is not None and armature.override_library.is_system_override:
+        raise CharacterError(
+            f'The library override of "{armature.name}" is not editable: make it editable in the Outliner (Library '
+            "Override > Make > Selected & Content)."
+        )
+    if armature.animation_data is not None and armature.animation_data.use_tweak_mode:
+        raise CharacterError(f'An NLA strip of "{armature.name}" is being tweaked: leave tweak mode (Tab) first.')
+    faces: list[FaceMesh] = []
+    if Part.FACE in parts:
+        faces = shape_keys.find_face_meshes(armature, channel_names)
+        shape_keys.check_writable(armature, faces)
+    return rig, faces
+
+
+def deliver(
+    clip: Clip, armature: bpy.types.Object, parts: tuple[Part, ...], frame_start: int, action_name: str
+) -> Delivery:
+    """Write the chosen parts of a clip, one key per scene frame; other parts and frames stay bit-identical.
+
+    The object's own transform is not touched: root motion goes to the pelvis bone.
+
+    Args:
+        clip: At the scene's rate.
+        armature: Character.
+        parts: Parts to write.
+        frame_start: Scene frame of the clip's first frame.
+        action_name: Name of the action if the character has none yet.
+
+    Raises:
+        CharacterError: If something cannot be written; then nothing was.
+    """
+    import numpy as np
+
+    from ..engine.motion.skeleton import PART_JOINTS
+    from .bridge import action, shape_keys
+    from .bridge.armature import PELVIS, clip_to_bones
+
+    rig, faces = check_target(armature, parts, clip.expression_names)
+    poses = clip_to_bones(clip, rig)
+    channels: list[action.Channel] = []
+    columns: list[np.ndarray] = []
+    written = action.ensure_action(armature, action_name)
+    for joint in sorted(joint for part in parts for joint in PART_JOINTS[part]):
+        name = rig.bone_names[joint]
+        path = f'pose.bones["{bpy.utils.escape_identifier(name)}"]'
+        armature.pose.bones[name].rotation_mode = "QUATERNION"
+        turn = f"{path}.rotation_quaternion"
+        before = action.key_before(armature, turn, 4, frame_start)
+        columns.append(action.continuous_quaternions(poses.quaternions[:, joint], before))
+        channels += [action.Channel(turn, index, name) for index in range(4)]
+        if joint == PELVIS:
+            columns.append(poses.pelvis_locations)
+            channels += [action.Channel(f"{path}.location", index, name) for index in range(3)]
+    action.write_channels(armature, channels, np.concatenate(columns, axis=1), frame_start)
+    if faces:
+        shape_keys.write_face(armature, faces, clip, frame_start, action_name)
+    return Delivery(written.name, clip.num_frames, len({name for face in faces for name in face.blocks}))

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Generate: speech and directions become keys on a character."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ..engine.errors import Cancelled, EngineError
+from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
+from . import delivery, polls
+from .errors import CharacterError
+from .generation import GeneratePlan, check_directions, make_clip
+from .job import Job, JobState
+
+if TYPE_CHECKING:
+    from ..engine.motion.clip import Clip
+
+TICK_S = 0.05
+"""Seconds between two looks at a running job."""
+
+READ_BUDGET_S = 0.02
+"""Seconds one look may spend on reading the current motion."""
+
+PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
+
+MAX_SEED = 2**31 - 1
+"""Largest seed the settings can hold."""
+
+
+class Session:
+    """One running Generate: reads kept parts in the main thread, then runs the job in its own.
+
+    Nothing of it is stored in the .blend file.
+    """
+
+    def __init__(self, plan: GeneratePlan) -> None:
+        """Prepare without starting anything."""
+        self.plan = plan
+        self.kept: Clip | None = None
+        self.state = JobState(0.0, "Reading the current motion", 0.0, None, False)
+        self.cancel_requested = False
+        self.job: Job[Clip] | None = None
+        self._reading = _kept_reader(plan)
+
+    def tick(self) -> bool:
+        """Go on for a moment.
+
+        Returns:
+            Whether the job has ended.
+        """
+        if self.cancel_requested:
+            self.cancel()
+            return True
+        if self.job is None:
+            if not self._read_on(READ_BUDGET_S):
+                return False
+            self.job = Job(lambda progress, cancelled: make_clip(self.plan, self.kept, progress, cancelled))
+            self.job.start()
+        self.state = self.job.poll()
+        return self.state.finished
+
+    def run_to_end(self) -> Clip:
+        """Do all of the work here and now, without a thread."""
+        self._read_on(float("inf"))
+        return make_clip(self.plan, self.kept, lambda _fraction, _text: None, lambda: False)
+
+    def result(self) -> Clip:
+        """The clip.
+
+        Raises:
+            EngineError: What went wrong, or `Cancelled`.
+        """
+        if self.job is None:
+            raise Cancelled("Stopped before anything was changed.")
+        return self.job.result()
+
+    def cancel(self) -> None:
+        """Ask everything to stop; returns at once."""
+        self.cancel_requested = True
+        if self.job is not None:
+            self.job.cancel()
+
+    def _read_on(self, budget_s: float) -> bool:
+        """Read kept parts for a while; True once that is done."""
+        if self._reading is None:
+            return True
+        end = time.perf_counter() + budget_s
+        while time.perf_counter() < end:
+            try:
+                next(self._reading)
+            except StopIteration as stop:
+                self.kept, self._reading = stop.value, None
+                return True
+        return False
+
+
+_session: Session | None = None
+
+
+def current_session() -> Session | None:
+    """The running Generate, if there is one; for the panel."""
+    return _session
+
+
+def read_plan(context: bpy.types.Context) -> GeneratePlan:
+    """Turn the settings of the scene into plain data and check everything that can be checked at once.
+
+    Raises:
+        EngineError: With one sentence that says what is missing and what to do.
+    """
+    from .bridge import sound as sound_bridge
+
+    scene = context.scene
+    settings = scene.kinesics
+    armature = polls.character_of(context)
+    if armature is None:
+        raise CharacterError("There is no character: use Add Character, or select the armature of one.")
+    fps = sound_bridge.scene_fps(scene)
+    sound, frame_start, duration_s = None, int(settings.frame_start), None
+    if settings.audio_source == "STRIP":
+        strip = sound_bridge.active_sound_strip(scene)
+        sound = sound_bridge.strip_source(strip, fps)
+        frame_start, duration_s = sound_bridge.strip_place(strip).frame_start, sound.duration_s
+    elif settings.audio_source == "FILE":
+        sound = sound_bridge.file_source(settings.audio_path)
+    else:
+        duration_s = float(settings.duration_s)
+    directions = {
+        part: PartDirection(Source(getattr(settings, part.value).source.lower()), getattr(settings, part.value).text)
+        for part in Part
+    }
+    check_directions(directions, sound is not None)
+    preferences = preferences_of(context)
+    plan = GeneratePlan(
+        directions=directions,
+        sound=sound,
+        duration_s=duration_s,
+        emotion=None if settings.emotion == "ANY" else settings.emotion.lower(),
+        seed=int(settings.seed),
+        fps=fps,
+        frame_start=frame_start,
+        armature_name=armature.name,
+        armature_uid=armature.session_uid,
+        scene_name=scene.name,
+        action_name=sound.label if sound is not None else _text_title(directions),
+        pack_dir=pack_folder(preferences),
+        device=preferences.device.lower() if preferences is not None else "auto",
+    )
+    from ..engine.motion.arkit import ARKIT_NAMES
+
+    delivery.check_target(armature, plan.written_parts, ARKIT_NAMES)
+    return plan
+
+
+def pack_folder(preferences: Any) -> Path:
+    """Folder of the chosen model pack; the bundled starter pack where none is chosen."""
+    chosen = preferences.pack_dir.strip() if preferences is not None else ""
+    if chosen:
+        return Path(bpy.path.abspath(chosen))
+    return Path(__file__).resolve().parents[1] / "packs" / "starter"
+
+
+class KINESICS_OT_generate(bpy.types.Operator):
+    """Make motion for the character from the speech and the four directions, at the strip's place"""
+
+    bl_idname = "kinesics.generate"
+    bl_label = "Generate"
+    bl_options = {"UNDO"}  # noqa: RUF012
+
+    _timer: bpy.types.Timer | None = None
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether a character is there and nothing else runs."""
+        return polls.is_free(cls) and polls.has_character(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Do everything at once; Blender waits."""
+        try:
+            session = Session(read_plan(context))
+            return self._write(session, session.run_to_end())
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Start the job and a timer that watches it."""
+        global _session
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            _session = Session(read_plan(context))
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self._timer = context.window_manager.event_timer_add(TICK_S, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        redraw_panels(context)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Look at the job; Esc stops it."""
+        session = _session
+        if session is None:
+            return self._finish(context, {"CANCELLED"})
+        if event.type == "ESC" and event.value == "PRESS":
+            session.cancel()
+        elif event.type != "TIMER" and not session.cancel_requested:
+            return {"PASS_THROUGH"}
+        try:
+            if not session.tick():
+                redraw_panels(context)
+                return {"PASS_THROUGH"}
+            clip = session.result()
+            outcome = self._write(session, clip)
+        except Cancelled as wish:
+            self.report({"INFO"}, str(wish))
+            outcome = {"CANCELLED"}
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            outcome = {"CANCELLED"}
+        except BaseException:
+            self._finish(context, {"CANCELLED"})
+            raise
+        return self._finish(context, outcome)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender itself ends the operator, as when another file is loaded."""
+        self._finish(context, {"CANCELLED"})
+
+    def _write(self, session: Session, clip: Clip) -> set[str]:
+        plan = session.plan
+        armature = delivery.find_target(plan.armature_name, plan.armature_uid)
+        done = delivery.deliver(clip, armature, plan.written_parts, plan.frame_start, plan.action_name)
+        message = f'Wrote {done.num_frames} frames to "{done.action_name}"'
+        if Part.FACE in plan.written_parts and done.num_face_channels == 0:
+            message += "; no mesh of this character has face shape keys, so only its jaw and eyes move"
+        self.report({"INFO"}, message)
+        return {"FINISHED"}
+
+    def _finish(self, context: bpy.types.Context, outcome: set[str]) -> set[str]:
+        """End in whatever way; harmless when called twice."""
+        global _session
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+        if _session is not None:
+            if outcome != {"FINISHED"}:
+                _session.cancel()
+            _session = None
+        redraw_panels(context)
+        return outcome
+
+
+class KINESICS_OT_generate_cancel(bpy.types.Operator):
+    """Stop making the motion; nothing has been changed so far"""
+
+    bl_idname = "kinesics.generate_cancel"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether something runs."""
+        return _session is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Ask the running job to stop."""
+        if _session is not None:
+            _session.cancel()
+        return {"FINISHED"}
+
+
+class KINESICS_OT_new_seed(bpy.types.Operator):
+    """Choose another seed, for another variation of the same request"""
+
+    bl_idname = "kinesics.new_seed"
+    bl_label = "New Seed"
+    bl_options = {"UNDO", "INTERNAL"}  # noqa: RUF012
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Draw a seed."""
+        import random
+
+        context.scene.kinesics.seed = random.randint(0, MAX_SEED)
+        return {"FINISHED"}
+
+
+def redraw_panels(context: bpy.types.Context) -> None:
+    """Have the sidebars of all 3D Views drawn anew."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def stop_all() -> None:
+    """Cancel a running job and wait briefly for its thread; for unregister."""
+    global _session
+    session, _session = _session, None
+    if session is not None:
+        session.cancel()
+        if session.job is not None:
+            session.job.join(2.0)
+
+
+def _kept_reader(plan: GeneratePlan) -> Generator[float, None, Clip] | None:
+    """Steps that read the current motion where a part is kept; None where none is."""
+    if len(plan.written_parts) == len(Part):
+        return None
+    return _read_kept(plan)
+
+
+def _read_kept(plan: GeneratePlan) -> Generator[float, None, Clip]:
+    """Read the current motion over the range of the request, finding the character anew after every pause."""
+    from .bridge.armature import read_rig
+    from .bridge.sampling import sample_clip
+    from .bridge.sound import sound_duration
+
+    duration_s = plan.duration_s
+    if duration_s is None and plan.sound is not None:
+        duration_s = sound_duration(plan.sound)
+    armature = delivery.find_target(plan.armature_name, plan.armature_uid)
+    num_frames = max(1, round((duration_s or 0.0) * MOTION_FPS))
+    scene = bpy.data.scenes.get(plan.scene_name) or armature.users_scene[0]
+    steps = sample_clip(armature, read_rig(armature), scene, plan.frame_start, num_frames, MOTION_FPS)
+    while True:
+        delivery.find_target(plan.armature_name, plan.armature_uid)
+        try:
+            yield next(steps)
+        except StopIteration as stop:
+            return stop.value
+        except ReferenceError as error:
+            raise delivery.target_lost(plan.armature_name) from error
+
+
+def preferences_of(context: bpy.types.Context) -> Any:
+    addon = context.preferences.addons.get(PACKAGE)
+    return addon.preferences if addon is not None else None
+
+
+def _text_title(directions: dict[Part, PartDirection]) -> str:
+    """Name for a result without a strip: the first instruction."""
+    texts = [d.text.strip() for d in directions.values() if d.source in (Source.TEXT, Source.BOTH)]
+    return texts[0][:40] if texts else "Kinesics"
+
+
+CLASSES = (KINESICS_OT_generate, KINESICS_OT_generate_cancel, KINESICS_OT_new_seed)

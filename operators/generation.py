@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One result from plan to clip, on plain data only: what the worker thread does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..engine.specs import MAX_INSTRUCTION_LENGTH, Part, PartDirection, Source
+from ..engine.errors import InstructionError, RequestError
+from . import engine_host
+
+if TYPE_CHECKING:
+    from ..engine.motion.clip import Clip
+    from .bridge.sound import SoundSource
+    from .job import IsCancelled, ReportProgress
+
+LOAD_SHARE = 0.1
+"""Part of the progress bar for sound and model loading."""
+
+PART_LABELS: dict[Part, str] = {
+    Part.FACE: "Face",
+    Part.HANDS: "Hands",
+    Part.UPPER: "Upper Body",
+    Part.LOWER: "Lower Body",
+}
+"""The parts in an animator's words."""
+
+
+@dataclass(frozen=True)
+class GeneratePlan:
+    """Everything a job needs, read from the scene before it starts.
+
+    Attributes:
+        directions: What each of the four parts shall do.
+        sound: Speech, or None for text alone.
+        duration_s: Length of the motion; None takes the whole sound.
+        emotion: One of the engine's emotions, or None.
+        seed: Seed of the draw.
+        fps: Rate of the scene.
+        frame_start: Scene frame of the first pose.
+        armature_name: Character to write to.
+        armature_uid: Blender's number for that object in this session.
+        scene_name: Scene the request came from.
+        action_name: Name of a new action.
+        pack_dir: Folder of the model pack.
+        device: auto, cpu or cuda.
+    """
+
+    directions: dict[Part, PartDirection]
+    sound: SoundSource | None
+    duration_s: float | None
+    emotion: str | None
+    seed: int
+    fps: float
+    frame_start: int
+    armature_name: str
+    armature_uid: int
+    scene_name: str
+    action_name: str
+    pack_dir: Path
+    device: str
+
+    @property
+    def written_parts(self) -> tuple[Part, ...]:
+        """Parts whose channels the result replaces."""
+        return tuple(part for part in Part if self.directions[part].source is not Source.KEEP)
+
+
+def check_directions(directions: dict[Part, PartDirection], has_speech: bool) -> None:
+    """Find what is missing in the four parts before anything is started.
+
+    Raises:
+        RequestError: If nothing is asked for.
+        InstructionError: If a text is needed and empty, or too long.
+    """
+    if all(direction.source is Source.KEEP for direction in directions.values()):
+        raise RequestError("All four parts are set to Keep: choose From Speech or Text for at least one.")
+    for part, direction in directions.items():
+        if direction.source not in (Source.TEXT, Source.BOTH):
+            continue
+        label = PART_LABELS[part]
+        if not direction.text.strip():
+            raise InstructionError(f"{label} is driven by text but has none: write what it shall do.")
+        if len(direction.text) > MAX_INSTRUCTION_LENGTH:
+            raise InstructionError(
+                f"The text for {label} has {len(direction.text)} characters: shorten it to at most "
+                f"{MAX_INSTRUCTION_LENGTH}."
+            )
+    if not has_speech and all(d.source in (Source.SPEECH, Source.KEEP) for d in directions.values()):
+        raise RequestError("There is neither speech nor text: choose a sound, or write a text for one part.")
+
+
+def make_clip(plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled) -> Clip:
+    """Read the sound, run the engine and bring the motion to the scene's rate.
+
+    Args:
+        plan: What to do.
+        kept: Current motion at the engine's rate, where a part is kept.
+        progress: Told how far it is.
+        cancelled: Asked between steps.
+
+    Returns:
+        Clip at `plan.fps`, one frame per scene frame.
+
+    Raises:
+        EngineError: With a sentence for the animator.
+    """
+    from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
+    from .bridge.sound import read_waveform
+
+    progress(0.0, "Reading the sound" if plan.sound else "Reading the text")
+    waveform = read_waveform(plan.sound) if plan.sound else None
+    duration_s = len(waveform) / AUDIO_HZ if waveform is not None else plan.duration_s
+    directions = plan.directions
+    if waveform is None:
+        directions = {part: d for part, d in directions.items() if d.source is not Source.SPEECH}
+        directions = {
+            part: replace(d, source=Source.TEXT) if d.source is Source.BOTH else d for part, d in directions.items()
+        }
+    request = GenerateRequest(
+        directions=directions,
+        waveform=waveform,
+        sample_rate=AUDIO_HZ,
+        duration_s=duration_s,
+        emotion=plan.emotion,
+        kept=_fitted(kept, duration_s),
+        sampling=SamplingOptions(seed=plan.seed),
+    )
+    with engine_host.engine_for(plan.pack_dir, plan.device, progress, cancelled) as engine:
+        progress(LOAD_SHARE, "Making the motion")
+        result = engine.generate(
+            request, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
+        )
+    return at_scene_rate(result.clip, plan.fps, duration_s if duration_s is not None else result.motion_s)
+
+
+def at_scene_rate(clip: Clip, fps: float, duration_s: float) -> Clip:
+    """Resample so that frame i is exactly at i / fps, one for every scene frame of the duration.
+
+    Where the last scene frames lie beyond the clip's last one, that one is held.
+    """
+    num_frames = max(1, round(duration_s * fps))
+    moved = clip.resample(fps) if abs(clip.fps - fps) > 1e-6 else clip
+    if moved.num_frames < num_frames:
+        short = num_frames - moved.num_frames
+        moved = moved.joined(moved.slice(moved.num_frames - 1, moved.num_frames).resample(fps, short))
+    return moved.slice(0, num_frames)
+
+
+def _fitted(kept: Clip | None, duration_s: float | None) -> Clip | None:
+    """Cut or hold a clip to the exact number of engine frames of the request."""
+    if kept is None or duration_s is None:
+        return kept
+    return at_scene_rate(kept, kept.fps, duration_s)

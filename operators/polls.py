@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Conditions shared by operators: cheap, and they say why not."""
+
+from __future__ import annotations
+
+import bpy
+
+
+def character_of(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The chosen character, else the active armature, else the armature of the active mesh."""
+    chosen = context.scene.kinesics.character
+    if chosen is not None and chosen.name in context.scene.objects:
+        return chosen
+    active = context.view_layer.objects.active if context.view_layer else None
+    if active is None:
+        return None
+    return active if active.type == "ARMATURE" else active.find_armature()
+
+
+def has_character(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    """Whether there is an armature to drive."""
+    if character_of(context) is None:
+        operator.poll_message_set("Add a character, or select the armature of one")
+        return False
+    return True
+
+
+def is_free(operator: type[bpy.types.Operator]) -> bool:
+    """Whether no other motion is being made."""
+    from . import generate
+
+    if generate.current_session() is not None:
+        operator.poll_message_set("A motion is being made: wait for it or cancel it")
+        return False
+    return True

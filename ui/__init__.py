@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings, preferences and panels."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Register settings first, then what shows them."""
+    import bpy
+
+    from . import panels, preferences, properties
+
+    for cls in (*properties.CLASSES, *preferences.CLASSES, *panels.CLASSES):
+        bpy.utils.register_class(cls)
+    properties.attach()
+
+
+def unregister() -> None:
+    """Take all of it away, last first."""
+    import bpy
+
+    from . import panels, preferences, properties
+
+    properties.detach()
+    for cls in reversed((*properties.CLASSES, *preferences.CLASSES, *panels.CLASSES)):
+        bpy.utils.unregister_class(cls)

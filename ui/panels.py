@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Kinesics tab in the sidebar of the 3D View."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..engine.specs import Part
+from ..operators import generate, polls
+from ..operators.generation import PART_LABELS
+from .preferences import draw_smplx_licence
+
+PART_ICONS: dict[Part, str] = {
+    Part.FACE: "USER",
+    Part.HANDS: "VIEW_PAN",
+    Part.UPPER: "ARMATURE_DATA",
+    Part.LOWER: "MOD_DYNAMICPAINT",
+}
+
+
+class KinesicsPanel:
+    """Where the panels live."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Kinesics"
+
+
+class KINESICS_PT_main(KinesicsPanel, bpy.types.Panel):
+    """Character, speech, four parts, Generate."""
+
+    bl_idname = "KINESICS_PT_main"
+    bl_label = "Kinesics"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw from the settings alone; nothing is looked up that takes time."""
+        layout = self.layout
+        settings = context.scene.kinesics
+        session = generate.current_session()
+        column = layout.column()
+        column.enabled = session is None
+        _draw_character(column, context, settings)
+        _draw_speech(column, context, settings)
+        _draw_parts(column, settings)
+        _draw_generate(layout, session)
+
+
+class KINESICS_PT_files(KinesicsPanel, bpy.types.Panel):
+    """Motion files in and out."""
+
+    bl_idname = "KINESICS_PT_files"
+    bl_label = "Files"
+    bl_parent_id = "KINESICS_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the buttons."""
+        column = self.layout.column(align=True)
+        column.operator("kinesics.export_fbx", icon="EXPORT")
+        column.operator("kinesics.export_clip", icon="EXPORT")
+        column.operator("kinesics.import_clip", icon="IMPORT")
+
+
+class KINESICS_PT_smplx(KinesicsPanel, bpy.types.Panel):
+    """A character from a SMPL-X file of the user's own."""
+
+    bl_idname = "KINESICS_PT_smplx"
+    bl_label = "SMPL-X"
+    bl_parent_id = "KINESICS_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the button and what the licence allows."""
+        column = self.layout.column()
+        column.operator("kinesics.add_smplx_character", icon="OUTLINER_OB_ARMATURE")
+        draw_smplx_licence(column)
+
+
+def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
+    box = layout.box()
+    box.label(text="Character", icon="OUTLINER_OB_ARMATURE")
+    box.prop(settings, "character", text="")
+    if settings.character is None:
+        found = polls.character_of(context)
+        if found is not None:
+            box.label(text=f"Selected: {found.name}", icon="RESTRICT_SELECT_OFF")
+        box.operator("kinesics.add_character", icon="ADD")
+
+
+def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
+    box = layout.box()
+    box.label(text="Speech", icon="SOUND")
+    row = box.row()
+    row.prop(settings, "audio_source", expand=True)
+    if settings.audio_source == "STRIP":
+        editor = context.scene.sequence_editor
+        strip = editor.active_strip if editor is not None else None
+        if strip is not None and strip.type == "SOUND":
+            box.label(text=strip.name, icon="CHECKMARK")
+        else:
+            box.label(text="Click a sound strip in the Video Sequencer", icon="ERROR")
+    elif settings.audio_source == "FILE":
+        box.prop(settings, "audio_path", text="")
+        box.prop(settings, "frame_start")
+    else:
+        box.prop(settings, "duration_s")
+        box.prop(settings, "frame_start")
+
+
+def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
+    box = layout.box()
+    box.label(text="Direction", icon="GREASEPENCIL")
+    for part in Part:
+        direction = getattr(settings, part.value)
+        row = box.row(align=True)
+        row.label(text=PART_LABELS[part], icon=PART_ICONS[part])
+        row.prop(direction, "source", text="")
+        if direction.source in ("TEXT", "BOTH"):
+            box.prop(direction, "text", text="", icon="TEXT")
+    box.prop(settings, "emotion")
+    row = box.row(align=True)
+    row.prop(settings, "seed")
+    row.operator("kinesics.new_seed", text="", icon="FILE_REFRESH")
+
+
+def _draw_generate(layout: bpy.types.UILayout, session: generate.Session | None) -> None:
+    column = layout.column()
+    if session is None:
+        column.scale_y = 1.6
+        column.operator("kinesics.generate", icon="PLAY")
+        return
+    state = session.state
+    column.progress(factor=state.fraction, text=_progress_text(state.fraction, state.remaining_s))
+    column.label(text=state.message or "Starting")
+    column.operator("kinesics.generate_cancel", icon="CANCEL")
+
+
+def _progress_text(fraction: float, remaining_s: float | None) -> str:
+    """Percent done and the time to go."""
+    text = f"{fraction:.0%}"
+    if remaining_s is None:
+        return text
+    seconds = max(1, round(remaining_s))
+    return f"{text}, {seconds} s left" if seconds < 90 else f"{text}, {round(seconds / 60)} min left"
+
+
+CLASSES = (KINESICS_PT_main, KINESICS_PT_files, KINESICS_PT_smplx)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of one scene: what the next Generate shall do. Nothing about a running job lives here."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+
+from ..engine.specs import EMOTIONS, MAX_INSTRUCTION_LENGTH
+
+SOURCES = (
+    ("SPEECH", "From Speech", "Follow the speech", "SOUND", 0),
+    ("TEXT", "Text", "Do what the text says", "TEXT", 1),
+    ("BOTH", "Both", "Do what the text says, in time with the speech", "OUTLINER_DATA_SPEAKER", 2),
+    ("KEEP", "Keep", "Leave this part's keys exactly as they are", "LOCKED", 3),
+)
+
+AUDIO_SOURCES = (
+    ("STRIP", "Strip", "Speech is the active sound strip of the Video Sequencer", "SEQ_SEQUENCER", 0),
+    ("FILE", "File", "Speech is a sound file", "FILE_SOUND", 1),
+    ("NONE", "None", "No speech: text alone", "PANEL_CLOSE", 2),
+)
+
+_EMOTION_ITEMS = (
+    ("ANY", "From Speech", "Leave the emotion open"),
+    *((name.upper(), name.capitalize(), f"Move with {name}") for name in EMOTIONS),
+)
+
+
+def _is_armature(_settings: bpy.types.PropertyGroup, item: bpy.types.Object) -> bool:
+    return item.type == "ARMATURE"
+
+
+class KinesicsPart(bpy.types.PropertyGroup):
+    """What one part of the body shall do."""
+
+    source: EnumProperty(name="Source", description="What drives this part", items=SOURCES, default="SPEECH")  # type: ignore[valid-type]
+    text: StringProperty(  # type: ignore[valid-type]
+        name="Text",
+        description=f"What this part shall do, in English, at most {MAX_INSTRUCTION_LENGTH} characters",
+    )
+
+
+class KinesicsSettings(bpy.types.PropertyGroup):
+    """What the next Generate shall do."""
+
+    character: PointerProperty(  # type: ignore[valid-type]
+        name="Character",
+        description="Armature with SMPL-X bones that gets the motion; empty takes the selected one",
+        type=bpy.types.Object,
+        poll=_is_armature,
+    )
+    audio_source: EnumProperty(name="Speech", items=AUDIO_SOURCES, default="STRIP")  # type: ignore[valid-type]
+    audio_path: StringProperty(  # type: ignore[valid-type]
+        name="Sound File", description="Speech as wav, flac, ogg, mp3 or mp4", subtype="FILE_PATH"
+    )
+    frame_start: IntProperty(name="Start Frame", description="Frame where the motion begins", default=1)  # type: ignore[valid-type]
+    duration_s: FloatProperty(  # type: ignore[valid-type]
+        name="Length", description="Length of the motion", default=5.0, min=0.5, max=600.0, subtype="TIME_ABSOLUTE"
+    )
+    emotion: EnumProperty(name="Emotion", description="How the speech feels", items=_EMOTION_ITEMS)  # type: ignore[valid-type]
+    seed: IntProperty(  # type: ignore[valid-type]
+        name="Seed", description="Another number gives another variation; the same gives the same motion", min=0
+    )
+    face: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
+    hands: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
+    upper: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
+    lower: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
+
+
+CLASSES = (KinesicsPart, KinesicsSettings)
+
+
+def attach() -> None:
+    """Give every scene its settings."""
+    bpy.types.Scene.kinesics = PointerProperty(type=KinesicsSettings)
+
+
+def detach() -> None:
+    """Take the settings away again."""
+    del bpy.types.Scene.kinesics
