@@ -23,7 +23,9 @@ FOREARM_TWIST_SHARE = 0.5
 """Part of the palm-down twist taken by the forearm; the wrist takes the rest."""
 
 _FINGER_NUMBERS = {"thumb": 1, "index": 2, "middle": 3, "ring": 4, "pinky": 5}
-_HEAD_PREFIXES = ("neck03", "head", "oris", "levator", "special", "orbicularis", "oculi", "temporalis", "risorius")
+_HEAD_PREFIXES = (
+    "neck03", "head", "oris", "levator", "special", "orbicularis", "oculi", "temporalis", "risorius",
+)  # fmt: skip
 
 _MIDLINE = {
     "root": {"pelvis": 1.0},
@@ -36,7 +38,6 @@ _MIDLINE = {
     "neck02": {"neck": 0.7, "head": 0.3},
 }
 _SIDED = {
-    "pelvis": {"pelvis": 1.0},
     "upperleg01": {"hip": 1.0},
     "upperleg02": {"hip": 1.0},
     "lowerleg01": {"knee": 1.0},
@@ -59,6 +60,8 @@ def joints_of_bone(bone: str) -> dict[str, float]:
     if name in _MIDLINE:
         return _MIDLINE[name]
     side = {"L": "left_", "R": "right_"}.get(letter, "")
+    if name == "pelvis":
+        return {"pelvis": 1.0}
     if name == "breast":
         return {"spine2": 0.5, "spine3": 0.5}
     if name in _SIDED:
@@ -71,7 +74,7 @@ def joints_of_bone(bone: str) -> dict[str, float]:
         if name.startswith(f"finger{number}-"):
             return {f"{side}{finger}{name[-1]}": 1.0}
     if name.startswith(("jaw", "tongue")):
-        return {"head": 1.0} if name == "jaw" else {"jaw": 1.0}
+        return {"jaw": 1.0}
     if name.startswith(_HEAD_PREFIXES):
         return {"head": 1.0}
     raise KeyError(bone)
