@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Model packs: a folder with `pack.toml`, safetensors, a text vocabulary and a model card.
+
+Packs come from strangers too: names are plain file names inside the folder, links are refused, every
+size and hash is checked before a file is read, and a safetensors header is checked before anything
+is allocated for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from .errors import PackError
+from .toml_writer import to_toml
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT_VERSION = 1
+KINDS: tuple[str, ...] = ("starter",)
+"""Kinds of pack this version can run."""
+
+PACK_FILE = "pack.toml"
+MAX_PACK_FILE_BYTES = 1_000_000
+MAX_HEADER_BYTES = 5_000_000
+
+_REQUIRED_TEXT = ("kind", "name", "version", "licence")
+_ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8}
+"""Types a pack may hold, with their sizes."""
+
+_DOWNLOAD = "download the pack again"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack whose files have been checked.
+
+    Attributes:
+        root: The folder.
+        info: The whole of `pack.toml`.
+    """
+
+    root: Path
+    info: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """Name for people."""
+        return self.value(str, "name")
+
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+        return self.value(str, "kind")
+
+    @property
+    def version(self) -> str:
+        """Version of the pack."""
+        return self.value(str, "version")
+
+    def value(self, expected: type[T], *path: str) -> T:
+        """One value of `pack.toml`, such as `value(int, "rates", "motion_fps")`.
+
+        Raises:
+            PackError: If it is missing or of another type (whole numbers pass as float).
+        """
+        found: object = self.info
+        for name in path:
+            found = cast("Mapping[str, object]", found).get(name) if isinstance(found, Mapping) else None
+        if expected is float and isinstance(found, int) and not isinstance(found, bool):
+            return cast("T", float(found))
+        if not isinstance(found, expected) or (isinstance(found, bool) and expected is not bool):
+            raise PackError(f"The pack's {PACK_FILE} has no usable {'.'.join(path)}; {_DOWNLOAD}.")
+        return found
+
+    def table(self, *path: str) -> Mapping[str, object]:
+        """One table of `pack.toml`; raises `PackError` if it is missing."""
+        return cast("Mapping[str, object]", self.value(dict, *path))
+
+    def file(self, name: str) -> Path:
+        """Path of a checked file.
+
+        Raises:
+            PackError: If the pack does not list it.
+        """
+        if name not in self.table("files"):
+            raise PackError(f"The pack has no file {name}; {_DOWNLOAD}.")
+        return self.root / name
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Every tensor of one safetensors file, on the CPU.
+
+        Raises:
+            PackError: If the file is absent, damaged or holds values that are not finite numbers.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.file(name)
+        _check_header(path)
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError, ValueError) as problem:
+            raise _damaged(name, "it cannot be read") from problem
+        for key, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise _damaged(name, f"{key} holds values that are not numbers")
+        return tensors
+
+    def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
+        """Fill a network with the tensors of one file whose names begin with `prefix`.
+
+        Floating weights may be stored in any floating type; all names and shapes must match.
+
+        Raises:
+            PackError: If the file does not hold exactly this network.
+        """
+        held = {k[len(prefix) :]: v for k, v in self.tensors(name).items() if k.startswith(prefix)}
+        wanted = module.state_dict()
+        if odd := sorted(set(held) ^ set(wanted)):
+            where = "lacks" if odd[0] in wanted else "has an unknown"
+            raise _damaged(name, f"it {where} {prefix}{odd[0]}")
+        for key, tensor in wanted.items():
+            if held[key].shape != tensor.shape:
+                raise _damaged(name, f"{prefix}{key} has shape {tuple(held[key].shape)}")
+            if held[key].is_floating_point() != tensor.is_floating_point():
+                raise _damaged(name, f"{prefix}{key} has type {held[key].dtype}")
+        module.load_state_dict(held)
+
+
+def load_pack(root: Path) -> Pack:
+    """Read `pack.toml` and check every file it lists.
+
+    Args:
+        root: The pack's folder.
+
+    Returns:
+        The pack; its weights are read later, by `Pack.tensors`.
+
+    Raises:
+        PackError: If anything is missing, damaged, unsafe or of another version; it names the file.
+    """
+    info = _read_info(root / PACK_FILE)
+    pack = Pack(root, info)
+    version = info.get("format")
+    if version != FORMAT_VERSION:
+        raise PackError(
+            f"The pack has format {version!r} but this Kinesics reads format {FORMAT_VERSION}; "
+            "get the pack and the extension in matching versions."
+        )
+    for name in _REQUIRED_TEXT:
+        pack.value(str, name)
+    if pack.kind not in KINDS:
+        raise PackError(f"This Kinesics cannot run a pack of kind {pack.kind!r}; update the extension.")
+    for name in pack.table("files"):
+        _check_name(name)
+        _check_file(
+            root / name, pack.value(int, "files", name, "size"), pack.value(str, "files", name, "sha256")
+        )
+    return pack
+
+
+def write_pack(
+    root: Path,
+    info: Mapping[str, object],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    files: Mapping[str, bytes | str | Path],
+) -> Pack:
+    """Write a pack as a whole: it appears under `root` complete or not at all.
+
+    Args:
+        root: Folder to make; an older pack there is replaced.
+        info: Contents of `pack.toml` without `format` and `files`.
+        tensors: Safetensors files by name (`.safetensors`), each with its tensors.
+        files: Other files by name: bytes, text, or a path to copy.
+
+    Returns:
+        The written pack, loaded and checked.
+
+    Raises:
+        PackError: If a name is unsafe or twice there, or the result does not load.
+    """
+    from safetensors.torch import save_file
+
+    names = [*tensors, *files]
+    for name in names:
+        _check_name(name)
+    if len({name.casefold() for name in names}) != len(names):
+        raise PackError("Two files of the pack have the same name; rename one.")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        draft.chmod(0o755)
+        for name, values in tensors.items():
+            save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, draft / name)
+        for name, content in files.items():
+            if isinstance(content, Path):
+                shutil.copyfile(content, draft / name)
+            else:
+                (draft / name).write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        listed = {name: _file_table(draft / name) for name in sorted(names)}
+        whole = {"format": FORMAT_VERSION, **info, "files": listed}
+        (draft / PACK_FILE).write_text(to_toml(whole), encoding="utf-8", newline="\n")
+        load_pack(draft)
+        _swap(draft, root)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return load_pack(root)
+
+
+def _swap(draft: Path, root: Path) -> None:
+    """Put the draft in place of `root`; the old folder comes back if that fails."""
+    if not root.exists():
+        os.replace(draft, root)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{root.name}-old-", dir=root.parent))
+    os.replace(root, old / root.name)
+    try:
+        os.replace(draft, root)
+    except OSError:
+        os.replace(old / root.name, root)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_info(path: Path) -> dict[str, object]:
+    if not path.parent.is_dir():
+        raise PackError(f"There is no model pack at {path.parent}; choose the folder that holds {PACK_FILE}.")
+    if path.is_symlink() or not path.is_file():
+        raise PackError(f"The folder {path.parent.name} has no {PACK_FILE}; choose a model pack's folder.")
+    if path.stat().st_size > MAX_PACK_FILE_BYTES:
+        raise _damaged(PACK_FILE, "it is too large")
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise _damaged(PACK_FILE, "it cannot be read") from problem
+
+
+def _check_name(name: str) -> None:
+    """Allow plain file names only: letters, digits, dot, dash and underscore."""
+    plain = name.replace(".", "").replace("-", "").replace("_", "")
+    if not (plain.isascii() and plain.isalnum()) or name[0] in ".-" or name == PACK_FILE or len(name) > 100:
+        raise PackError(f"The pack lists a file with an unsafe name ({name!r}); do not use this pack.")
+
+
+def _check_file(path: Path, size: int, sha256: str) -> None:
+    if path.is_symlink():
+        raise PackError(f"The pack's file {path.name} is a link, which is not safe; {_DOWNLOAD}.")
+    if not path.is_file():
+        raise PackError(f"The pack's file {path.name} is missing; {_DOWNLOAD}.")
+    if path.stat().st_size != size:
+        raise _damaged(path.name, f"it has {path.stat().st_size} bytes in place of {size}")
+    if _sha256(path) != sha256:
+        raise _damaged(path.name, "its contents have changed")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _file_table(path: Path) -> dict[str, object]:
+    return {"size": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _check_header(path: Path) -> None:
+    """Check that a safetensors header describes exactly the bytes of its file.
+
+    Format: 8 bytes little-endian header length, JSON header, data
+    (https://github.com/huggingface/safetensors).
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
+            raise _damaged(path.name, "its header is too large")
+        raw = stream.read(length)
+    try:
+        header = json.loads(raw)
+        entries = {key: value for key, value in header.items() if key != "__metadata__"}
+        total = sum(_entry_bytes(entry) for entry in entries.values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        raise _damaged(path.name, "its header cannot be read") from problem
+    if total != size - 8 - length:
+        raise _damaged(path.name, "its header does not describe its contents")
+
+
+def _entry_bytes(entry: dict[str, object]) -> int:
+    """Bytes of one tensor by its shape and type, which must be those of its place in the file."""
+    total = _ITEM_BYTES[cast("str", entry["dtype"])]
+    for extent in cast("list[int]", entry["shape"]):
+        if type(extent) is not int or extent < 0:
+            raise ValueError("shape")
+        total *= extent
+    begin, end = cast("list[int]", entry["data_offsets"])
+    if type(begin) is not int or type(end) is not int or begin < 0 or end - begin != total:
+        raise ValueError("offsets")
+    return total
+
+
+def _damaged(name: str, why: str) -> PackError:
+    return PackError(f"The pack's file {name} is damaged ({why}); {_DOWNLOAD}.")
