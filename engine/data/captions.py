@@ -29,26 +29,26 @@ HELD_OUT_WORDINGS: dict[str, tuple[str, str, str]] = {
 """Probe instruction to three wordings that no training caption may equal."""
 
 PHRASES: dict[str, tuple[str, ...]] = {
-    "walk": (
+    "walk_forward": (
         "walk forward", "walk forwards", "walk ahead", "walk straight ahead", "walk", "take a walk", "go forward at a walk",
         "go for a walk", "walk in a straight line", "stroll", "stroll forward", "amble along", "march forward", "move ahead on foot",
         "step forward", "pace forward", "walk on", "keep walking", "walk along", "wander forward", "proceed on foot", "walk casually",
         "walk naturally", "advance at a walking pace", "travel forward by walking", "saunter along", "take several steps forward",
     ),
-    "circle": (
+    "walk_circle": (
         "walk in a circle", "walk in circles", "walk around in a circle", "walk round and round", "circle around on foot",
         "walk along a circle", "follow a circular path", "walk in a loop", "walk around in circles", "pace in a circle",
         "stroll in a circle", "go around in a circle", "keep turning while walking", "walk a full circle", "march in a circle",
         "walk around the same spot", "make a circle while walking", "move around in a circle", "wander in circles",
         "walk round in a ring", "circle the room",
     ),
-    "backwards": (
+    "walk_backwards": (
         "walk backwards", "walk backward", "walk back", "go backwards", "move backwards", "back up", "back away",
         "take a few steps back", "step back", "take steps backwards", "retreat", "walk in the backward direction",
         "move back on foot", "stroll backwards", "pace backwards", "walk backwards in a straight line", "keep walking backwards",
         "reverse away on foot", "travel backwards at a walk", "withdraw while facing forward", "walk away backwards",
     ),
-    "run": (
+    "run_forward": (
         "run forward", "run forwards", "run", "run ahead", "run straight ahead", "jog", "jog forward", "sprint", "sprint ahead",
         "dash forward", "go for a run", "go for a jog", "run fast", "race ahead", "run along", "run in a straight line",
         "keep running", "move forward at a run", "jog along", "hurry forward at a run", "charge forward", "rush ahead",
@@ -80,7 +80,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "jump in place", "leap again and again", "do several jumps", "jump up",
     ),
     "hop": ("hop on one foot", "hop on one leg", "hop along on one foot", "hop", "bounce on one leg", "jump on one foot"),
-    "stand": (
+    "stand_still": (
         "stand still", "stand", "stay still", "keep still", "do not move", "hold still", "stand in place", "stand quietly",
         "remain standing", "wait", "wait patiently", "stand calmly", "stand motionless", "stand there", "idle",
         "stay where you are", "stand on the spot", "stand at rest", "stop and wait", "rest while standing", "stand upright",
@@ -106,6 +106,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "zigzag": (
         "walk in a zigzag", "zigzag forward", "weave from side to side while walking", "walk in a wavy line",
         "walk in an s shape", "walk along a winding path", "snake forward on foot", "walk a winding path",
+    ),
+    "turn_around": (
+        "turn around", "walk forward, turn around and walk back", "turn around and walk back", "stop, turn around and go back",
+        "walk up, turn round and come back", "make a u-turn on foot", "walk and turn back",
     ),
     "walk_sideways": (
         "walk sideways", "step sideways", "sidestep", "move sideways", "shuffle sideways", "take steps to the side",
@@ -186,10 +190,10 @@ SPEED_ADVERBS: dict[str, tuple[str, ...]] = {
 """Adverbs by speed band."""
 
 SPEED_BANDS: dict[str, tuple[float, float]] = {
-    "walk": (0.98, 1.42),
-    "circle": (0.98, 1.42),
-    "backwards": (0.98, 1.42),
-    "run": (2.6, 3.7),
+    "walk_forward": (0.98, 1.42),
+    "walk_circle": (0.98, 1.42),
+    "walk_backwards": (0.98, 1.42),
+    "run_forward": (2.6, 3.7),
     "run_backwards": (2.4, 3.6),
 }
 """Speeds in m/s below which an item of the action is slow, and above which it is fast."""
@@ -312,7 +316,7 @@ def captions_for(
         chance = 0.2 if band == "normal" else 0.85
         if adverbs and draw.random() < chance and not _MANNER.search(phrase):
             text = f"{phrase} {draw.choice(adverbs)}"
-        if side and action in ("circle", "run_circle") and draw.random() < 0.3:
+        if side and action in ("walk_circle", "run_circle") and draw.random() < 0.3:
             turn = "counterclockwise" if side == "left" else "clockwise"
             text = f"{phrase} {draw.choice((f'to the {side}', turn, f'turning {side}'))}"
         result.append(_in_some_form(text, draw) if number >= len(phrases) or draw.random() < 0.45 else text)

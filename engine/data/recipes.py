@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recipes: which training items are made of a capture, action by action.
+
+Every recipe returns items that were measured with the evaluation's own probes and pass a stricter bound than it sets,
+so that each caption says what the motion does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..evaluation.probes import Bound, Measures, measure_clip
+from ..motion.arrays import DoubleArray, FloatArray
+from ..motion.clip import Clip
+from ..motion.features import starter_clip
+from ..motion.kinematics import clip_joint_positions
+from ..specs import MOTION_FPS, Part
+from .captions import captions_for, swap_sides
+from .cleaning import Capture
+from .editing import (
+    LocalMotion,
+    bend_path,
+    best_cycle,
+    circle_turn_rate,
+    crossfade,
+    finish,
+    from_clip,
+    oscillate,
+    raised,
+    repeat_cycle,
+    reversed_in_time,
+    runs_of,
+    standing_contacts,
+    to_clip,
+    warp,
+)
+
+MIN_FRAMES = 66
+"""Shortest item: 2.2 s."""
+
+MAX_TURN_RATE = 24.0
+"""Where the pelvis heading turns faster than this, rad/s, it has none (upside down): clips are cut there. Salsa spins
+reach 20 rad/s."""
+
+WALK_CYCLE_COST, RUN_CYCLE_COST = 0.75, 1.2
+"""Largest mismatch of a cycle's ends, radians, summed over two frames (see `editing.pose_distance`)."""
+
+UPRIGHT = Bound("root_height", 0.75, 1.15)
+
+BOUNDS: dict[str, tuple[Bound, ...]] = {
+    "walk_forward": (Bound("forward_speed", 0.62, 1.9), Bound("turned", high=60.0), Bound("step_hz", 1.0, 3.2), UPRIGHT),
+    "walk_circle": (Bound("forward_speed", 0.55, 1.9), Bound("turned", 250.0), Bound("turn_steadiness", 0.9), UPRIGHT),
+    "walk_backwards": (Bound("forward_speed", -1.7, -0.5), Bound("turned", high=60.0), Bound("step_hz", 0.8, 3.2), UPRIGHT),
+    "run_forward": (Bound("forward_speed", 2.3, 4.4), Bound("turned", high=60.0), Bound("step_hz", 1.8, 4.5), UPRIGHT),
+    "run_backwards": (Bound("forward_speed", -4.2, -2.0), Bound("turned", high=60.0), Bound("step_hz", 1.6, 4.5), UPRIGHT),
+    "run_circle": (Bound("forward_speed", 2.0, 4.4), Bound("turned", 180.0), UPRIGHT),
+    "jump": (Bound("rise_m", 0.2, 0.62), Bound("airborne_s", 0.13)),
+    "stand_still": (Bound("drift_m", high=0.15), Bound("joint_speed", high=0.2), Bound("rise_m", high=0.06), UPRIGHT),
+}  # fmt: skip
+"""What an item of a class must measure; tighter than the evaluation's probes."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One training item.
+
+    Attributes:
+        name: Unique name.
+        trial: CMU trial it was made of (the lower body's, where two were combined).
+        group: Class by which items are balanced; a key of `BOUNDS` or "rest".
+        action: Key of `captions.PHRASES`.
+        edit: The edits, in words.
+        captions: Instructions it obeys.
+        lower: Starter lower body features, (F, 62).
+        upper: Starter upper body features, (F, 78).
+        mean_speed: Signed forward speed, m/s.
+        looped: Whether a cycle was repeated.
+        other_trials: Further trials it was made of.
+    """
+
+    name: str
+    trial: str
+    group: str
+    action: str
+    edit: str
+    captions: list[str]
+    lower: FloatArray
+    upper: FloatArray
+    mean_speed: float
+    looped: bool
+    other_trials: tuple[str, ...] = ()
+
+
+@dataclass
+class Workshop:
+    """Collects items and the reasons why others were dropped."""
+
+    items: list[Item] = field(default_factory=lambda: [])
+    dropped: dict[str, int] = field(default_factory=lambda: {})
+
+    def drop(self, reason: str) -> None:
+        """Counts a dropped item."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def add(
+        self,
+        capture: Capture,
+        motion: LocalMotion,
+        group: str,
+        action: str,
+        edit: str,
+        *,
+        side: str = "",
+        replant: bool = True,
+        near_floor: bool = True,
+        looped: bool = False,
+        extra: Iterable[str] = (),
+        other_trials: tuple[str, ...] = (),
+    ) -> None:
+        """Finishes a motion, measures it, writes its captions and keeps it if it does what they say."""
+        if motion.num_frames < MIN_FRAMES:
+            self.drop(f"{group}: shorter than {MIN_FRAMES} frames")
+            return
+        features = finish(motion, replant, near_floor)
+        measures = measure_clip(starter_clip(features, fps=MOTION_FPS))
+        failed = [bound.text() for bound in BOUNDS.get(group, ()) if not bound.holds(measures)]
+        if action in BOUNDS and action != group:
+            failed += [bound.text() for bound in BOUNDS[action] if not bound.holds(measures)]
+        if failed:
+            self.drop(f"{group}: not {failed[0]}")
+            return
+        self._keep(capture, features, measures, group, action, edit, side, looped, list(extra), other_trials)
+
+    def _keep(
+        self,
+        capture: Capture,
+        features: dict[Part, FloatArray],
+        measures: Measures,
+        group: str,
+        action: str,
+        edit: str,
+        side: str,
+        looped: bool,
+        extra: list[str],
+        other_trials: tuple[str, ...],
+    ) -> None:
+        number = len(self.items)
+        self.items.append(
+            Item(
+                name=f"{number:04d}_{capture.trial}_{action}",
+                trial=capture.trial,
+                group=group,
+                action=action,
+                edit=edit,
+                captions=captions_for(action, number, speed=abs(measures.forward_speed), side=side, extra=extra),
+                lower=features[Part.LOWER],
+                upper=features[Part.UPPER],
+                mean_speed=round(measures.forward_speed, 3),
+                looped=looped,
+                other_trials=other_trials,
+            )
+        )
+
+
+def both_sides(capture: Capture) -> Iterator[tuple[Capture, str]]:
+    """The capture and its mirror image, with the word for the edit."""
+    yield capture, "none"
+    yield replace(capture, clip=capture.clip.mirrored(), description=swap_sides(capture.description)), "mirrored"
+
+
+def draw_for(capture: Capture, purpose: str) -> random.Random:
+    """Random numbers that depend on the trial and purpose alone, so that one recipe never shifts another."""
+    return random.Random(f"{capture.trial} {purpose}")
+
+
+def looped_gait(clip: Clip, is_run: bool, num_frames: int, factor: float = 1.0) -> LocalMotion | None:
+    """A walk or run of any length made of a captured one; None where no cycle fits.
+
+    Args:
+        clip: Captured walk or run.
+        is_run: Whether to look for the shorter cycle of a run.
+        num_frames: Wanted length.
+        factor: Speed-up of time.
+    """
+    motion = from_clip(warp(clip, factor) if abs(factor - 1) > 1e-3 else clip)
+    motion = motion.cut(2, motion.num_frames - 2)
+    shortest = round((16 if is_run else 25) / factor)
+    longest = round((30 if is_run else 130) / factor)
+    start, end, cost = best_cycle(motion, shortest, longest, prefer_long=1.2)
+    if cost > (RUN_CYCLE_COST if is_run else WALK_CYCLE_COST):
+        return None
+    return repeat_cycle(motion, start, end, num_frames)
+
+
+def walks(shop: Workshop, capture: Capture) -> None:
+    """Walks: as captured, repeated at three speeds, on circles, round corners, winding, and backwards."""
+    draw = draw_for(capture, "walk")
+    for source, mirror in both_sides(capture):
+        shop.add(source, from_clip(source.clip), "walk_forward", "walk_forward", mirror, replant=False)
+        slow, fast = draw.uniform(0.72, 0.9), draw.uniform(1.1, 1.28)
+        for factor in (1.0, slow, fast):
+            gait = looped_gait(source.clip, False, draw.randint(240, 300), factor)
+            if gait is None:
+                shop.drop("walk_forward: no cycle")
+                continue
+            words = f"{mirror}, cycle repeated, time x {factor:.2f}"
+            shop.add(source, gait, "walk_forward", "walk_forward", words, looped=True)
+            _walk_backwards(shop, source, words, draw, factor)
+            if factor != fast:
+                _circles(shop, source, words, draw, factor)
+            if factor == 1.0:
+                _turns(shop, source, gait, words, draw)
+
+
+def _walk_backwards(shop: Workshop, source: Capture, words: str, draw: random.Random, factor: float) -> None:
+    # People walk backwards more slowly than forwards.
+    gait = looped_gait(source.clip, False, draw.randint(240, 300), factor * draw.uniform(0.78, 0.95))
+    if gait is not None:
+        shop.add(source, reversed_in_time(gait), "walk_backwards", "walk_backwards", words + ", time reversed", looped=True)
+
+
+def _circles(shop: Workshop, source: Capture, words: str, draw: random.Random, factor: float) -> None:
+    for sign, side in ((1.0, "left"), (-1.0, "right")):
+        gait = looped_gait(source.clip, False, draw.randint(250, 310), factor * draw.uniform(0.95, 1.05))
+        if gait is None:
+            continue
+        speed = float(np.abs(gait.velocity[:, 1]).mean())
+        radius = float(np.clip(speed / draw.uniform(0.72, 1.2), 0.7, 2.2))
+        bent = bend_path(gait, sign * circle_turn_rate(gait, radius))
+        edit = f"{words}, path bent to a circle of {radius:.1f} m"
+        shop.add(source, bent, "walk_circle", "walk_circle", edit, side=side, looped=True)
+
+
+def _turns(shop: Workshop, source: Capture, gait: LocalMotion, words: str, draw: random.Random) -> None:
+    """One quarter turn on the way, and a winding path."""
+    frames = np.arange(gait.num_frames)
+    if draw.random() < 0.5:
+        sign, side = draw.choice(((1.0, "left"), (-1.0, "right")))
+        length = draw.randint(40, 70)
+        place = np.clip((frames - draw.randint(50, 110)) / length, 0, 1)
+        heading = np.radians(draw.uniform(75, 105)) * place * place * (3 - 2 * place)
+        bent = bend_path(gait, sign * np.gradient(heading) * MOTION_FPS)
+        shop.add(source, bent, "rest", "turn_left", words + f", path bent {side}", side=side, looped=True)
+    elif draw.random() < 0.5:
+        rate = 0.9 * np.sin(2 * np.pi * (frames / draw.uniform(90, 130) + draw.random()))
+        shop.add(source, bend_path(gait, rate), "rest", "zigzag", words + ", path winding", looped=True)
+
+
+def runs(shop: Workshop, capture: Capture) -> None:
+    """Runs: repeated at several speeds, on circles and backwards."""
+    draw = draw_for(capture, "run")
+    for source, mirror in both_sides(capture):
+        for factor in (1.0, draw.uniform(0.84, 0.95), draw.uniform(1.05, 1.16)):
+            words = f"{mirror}, cycle repeated, time x {factor:.2f}"
+            gait = looped_gait(source.clip, True, draw.randint(180, 260), factor)
+            if gait is None:
+                shop.drop("run_forward: no cycle")
+                continue
+            shop.add(source, gait, "run_forward", "run_forward", words, looped=True)
+            back = looped_gait(source.clip, True, draw.randint(180, 260), factor * draw.uniform(0.82, 0.98))
+            if back is not None:
+                edit = words + ", time reversed"
+                shop.add(source, reversed_in_time(back), "run_backwards", "run_backwards", edit, looped=True)
+        gait = looped_gait(source.clip, True, 240, draw.uniform(0.85, 1.0))
+        if gait is not None:
+            sign, side = draw.choice(((1.0, "left"), (-1.0, "right")))
+            radius = float(np.abs(gait.velocity[:, 1]).mean()) / draw.uniform(0.6, 0.95)
+            bent = bend_path(gait, sign * circle_turn_rate(gait, radius))
+            edit = f"{mirror}, cycle repeated, path bent to a circle of {radius:.1f} m"
+            shop.add(source, bent, "rest", "run_circle", edit, side=side, looped=True)
+
+
+@dataclass(frozen=True)
+class JumpEvent:
+    """A captured jump: frames in the air and how far the root rises over its standing level, metres."""
+
+    take_off: int
+    landing: int
+    rise_m: float
+    distance_m: float
+
+
+def find_jumps(clip: Clip, lowest: float = 0.2) -> list[JumpEvent]:
+    """Stretches in which both feet are off the floor for 5 to 18 frames and the root rises at least `lowest` metres."""
+    positions = clip_joint_positions(clip)
+    feet = positions[:, [7, 8, 10, 11], 1] - np.percentile(positions[:, [7, 8, 10, 11], 1], 5, axis=0)
+    events: list[JumpEvent] = []
+    for start, stop in runs_of((feet > 0.06).all(1), 5):
+        around = clip.trans[max(start - 60, 0) : stop + 60, 1]
+        standing = float(np.percentile(around, 60))
+        rise = float(clip.trans[start:stop, 1].max()) - min(standing, 0.95)
+        tucked = float(feet[start:stop].min(1).max())
+        if stop - start <= 18 and lowest <= rise <= 0.62 and tucked < 0.6:
+            distance = float(np.linalg.norm((clip.trans[stop - 1] - clip.trans[start])[[0, 2]]))
+            events.append(JumpEvent(start, stop, rise, distance))
+    return events
+
+
+def jumps(shop: Workshop, capture: Capture, reaching: bool = False) -> None:
+    """Jumps cut to begin at most 20 frames before take-off: single ones with a landing, and several in a row."""
+    draw = draw_for(capture, "jump")
+    for source, mirror in both_sides(capture):
+        events = find_jumps(source.clip)
+        for event in events:
+            action = "jump_forward" if event.distance_m > 0.45 else "jump"
+            for take in range(5):
+                factor = 1.0 if take == 0 else draw.uniform(0.92, 1.1)
+                words = f"{mirror}, cut, time x {factor:.2f}"
+                extra = ("jump up to grab something", "jump and reach up") if reaching else ()
+                jump = _one_jump(source.clip, event, draw, factor)
+                shop.add(source, jump, "jump", action, words, extra=extra)
+                row = jump
+                while row.num_frames < 240:
+                    row = crossfade(row, _one_jump(source.clip, draw.choice(events), draw, factor), 10)
+                again = "jump_repeat" if event.distance_m <= 0.45 else "jump_forward"
+                shop.add(source, row.cut(0, 300), "jump", again, words + ", repeated", looped=True, extra=extra)
+
+
+def _one_jump(clip: Clip, event: JumpEvent, draw: random.Random, factor: float) -> LocalMotion:
+    """Cuts one jump out, from the crouch to about a second after landing, raised to at least 0.3 m."""
+    start = max(event.take_off - draw.randint(9, 20), 0)
+    stop = min(event.landing + draw.randint(24, 40), clip.num_frames)
+    later = runs_of(~standing_contacts(clip)[event.landing + 8 : stop].astype(bool).any(1), 3)
+    if later:  # the next jump begins: stop before its crouch
+        stop = max(event.landing + 8 + later[0][0] - 6, event.landing + 10)
+    wanted = draw.uniform(0.3, 0.42)
+    motion = from_clip(clip.slice(start, stop))
+    extra = float(np.clip(wanted - event.rise_m, 0.0, 0.1))
+    motion = raised(motion, event.take_off - start, event.landing - start, extra)
+    short = round(MIN_FRAMES * factor) + 2 - motion.num_frames
+    if short > 0:
+        motion = _held(motion, short + draw.randint(0, 12))
+    if abs(factor - 1) < 1e-3:
+        return motion
+    return from_clip(warp(to_clip(motion), factor))
+
+
+def _held(motion: LocalMotion, num_frames: int) -> LocalMotion:
+    """Goes on by swaying back and forth over the last frames."""
+    length = min(12, motion.num_frames - 1)
+    last = motion.cut(motion.num_frames - length, motion.num_frames)
+    sway = reversed_in_time(last)
+    while sway.num_frames < num_frames + 2:
+        sway = sway.then(reversed_in_time(sway))
+    # Landing leaves some speed in the root: let it fade.
+    fade = np.exp(-np.arange(sway.num_frames) / 8.0)
+    sway = replace(sway, velocity=sway.velocity * fade[:, None], turn=sway.turn * fade)
+    return motion.then(sway.cut(0, num_frames))
+
+
+def standing_windows(capture: Capture) -> list[Clip]:
+    """Stretches in which someone stands quietly: slow joints, straight legs and body, feet down, hands low."""
+    if capture.trial.startswith(("05_", "49_18", "49_19", "49_20")):
+        return []  # ballet positions and one-legged balance are no plain standing
+    positions = clip_joint_positions(capture.clip)[:, :22]
+    speed = np.linalg.norm(np.diff(positions, axis=0), axis=-1).max(1) * MOTION_FPS
+    quiet = np.append(speed, speed[-1]) < 0.45
+    wrists = (positions[:, [20, 21], 1] - positions[:, 9:10, 1]).max(1) < -0.1
+    feet = positions[:, [10, 11], 1].max(1) < 0.09
+    upright = (positions[:, 0, 1] > 0.9) & (positions[:, 15, 1] - positions[:, 0, 1] > 0.565)
+    return [capture.clip.slice(a, b) for a, b in runs_of(quiet & wrists & feet & upright, 15)]
+
+
+def stands(shop: Workshop, captures: list[Capture], num_items: int, seed: str) -> None:
+    """Standing: sway over captured quiet stretches, the lower body of one with the upper body of another."""
+    pool = [(capture, clip) for capture in captures for clip in standing_windows(capture)]
+    if not pool:
+        return
+    draw = random.Random(seed)
+    for number in range(num_items):
+        capture, clip = pool[number % len(pool)]
+        other, second = draw.choice(pool)
+        if draw.random() < 0.5:
+            clip, second = clip.mirrored(), second.mirrored()
+        num_frames = draw.randint(210, 300)
+        lower = from_clip(oscillate(clip, num_frames, draw))
+        upper = from_clip(oscillate(second, num_frames, draw))
+        joints = lower.quaternions.copy()
+        joints[:, 9:] = upper.quaternions[:, 9:]
+        motion = replace(lower, quaternions=joints, contacts=np.ones_like(lower.contacts))
+        edit = f"swaying over a quiet stretch, upper body of {other.trial}"
+        shop.add(capture, motion, "stand_still", "stand_still", edit, looped=True, other_trials=(other.trial,))
+
+
+def turning_round(shop: Workshop, capture: Capture) -> None:
+    """Clips of walking, stopping and turning on the spot."""
+    for source, mirror in both_sides(capture):
+        shop.add(source, from_clip(source.clip), "rest", "walk_around", mirror, replant=False)
+        motion = from_clip(source.clip)
+        turned = np.abs(np.convolve(motion.turn, np.ones(60), mode="same")) / MOTION_FPS
+        middle = int(turned.argmax())
+        part = motion.cut(max(middle - 75, 0), middle + 90)
+        shop.add(source, part, "rest", "turn_around", mirror + ", cut", replant=False)
+
+
+def whole_clip(action: str) -> Callable[[Workshop, Capture], None]:
+    """Recipe of a clip that is used as it is, and mirrored."""
+
+    def make(shop: Workshop, capture: Capture) -> None:
+        near_floor = action not in ("climb_ladder", "climb_steps", "playground", "sit", "acrobatics", "uneven")
+        for source, mirror in both_sides(capture):
+            motion = from_clip(source.clip, near_floor)
+            extra = [source.description.replace(" - ", ", ")]
+            parts = runs_of(np.abs(motion.turn) < MAX_TURN_RATE, MIN_FRAMES)
+            for start, stop in parts:
+                edit = mirror if (start, stop) == (0, motion.num_frames) else mirror + ", cut"
+                shop.add(source, motion.cut(start, stop), "rest", action, edit, replant=False,
+                         near_floor=near_floor, extra=extra)  # fmt: skip
+            if not parts:
+                shop.drop("rest: pelvis heading undefined")
+
+    return make
+
+
+def signed_speed(motion: LocalMotion) -> DoubleArray:
+    """Forward speed averaged over a second, (F,), m/s."""
+    return np.convolve(motion.velocity[:, 1], np.ones(31) / 31, mode="same")
+
+
+def captured_backwards(shop: Workshop, capture: Capture) -> None:
+    """The stretches of a clip in which someone really walks backwards, and those in which they walk forwards."""
+    for source, mirror in both_sides(capture):
+        motion = from_clip(source.clip)
+        speed = signed_speed(motion)
+        for start, stop in runs_of(speed < -0.6, MIN_FRAMES):
+            shop.add(source, motion.cut(start, stop), "walk_backwards", "walk_backwards", mirror + ", cut", replant=False)
+        for start, stop in runs_of(speed > 0.7, MIN_FRAMES):
+            shop.add(source, motion.cut(start, stop), "rest", "walk_around", mirror + ", cut", replant=False)
