@@ -10,6 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..motion.features import (
+    LOWER_HEIGHT,
+    LOWER_ROTATIONS,
+    LOWER_TURN,
+    LOWER_VELOCITY,
+    STARTER_DIMS,
+)
 from ..specs import Part
 from .motion_vqvae import VQVAEOutput
 
@@ -89,16 +96,15 @@ def starter_channel_weights(part: Part) -> Tensor:
     """Weight of each normalised starter channel, (D,).
 
     Root velocity, height and turn rate count three times: a slow drift of the root is what an
-    animator sees first, and the channels are few among the rotations. Lips and lids lead the face.
+    animator sees first, and the channels are few among the rotations.
     """
+    weights = torch.ones(STARTER_DIMS[part])
     if part is Part.LOWER:
-        weights = torch.ones(62)
-        weights[0:4] = 3.0
-        weights[8:14] = 2.0  # the pelvis carries everything above it
-        return weights
-    if part is Part.FACE:
-        return torch.ones(52)
-    return torch.ones(78 if part is Part.UPPER else 180)
+        weights[LOWER_VELOCITY] = 3.0
+        weights[[LOWER_HEIGHT, LOWER_TURN]] = 3.0
+        pelvis = LOWER_ROTATIONS.start
+        weights[pelvis : pelvis + 6] = 2.0  # the pelvis carries everything above it
+    return weights
 
 
 def feature_statistics(part: Part, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +123,7 @@ def feature_statistics(part: Part, features: Tensor) -> tuple[Tensor, Tensor]:
     features = features.float()
     mean = features.mean(0)
     std = features.std(0, unbiased=False)
-    rotations = {Part.LOWER: 8, Part.FACE: features.shape[1]}.get(part, 0)
+    rotations = {Part.LOWER: LOWER_ROTATIONS.start, Part.FACE: features.shape[1]}.get(part, 0)
     joints = std[rotations:].reshape(-1, 6)
     shared = joints.square().mean(1, keepdim=True).sqrt().expand_as(joints).reshape(-1)
     std = torch.cat([std[:rotations], shared])

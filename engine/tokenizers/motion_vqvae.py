@@ -15,6 +15,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+from ..motion.features import LOWER_CONTACTS, STARTER_DIMS
 from ..specs import MOTION_FPS, Part
 from .base import split_levels
 from .config import PlainValue, config_from_dict, config_to_dict
@@ -348,10 +349,10 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-STARTER_FEATURES: dict[Part, int] = {Part.FACE: 52, Part.HANDS: 180, Part.UPPER: 78, Part.LOWER: 62}
-"""Features per frame of the starter layouts (`engine/motion/features.py`)."""
-
-_UNIT_CHANNELS: dict[Part, tuple[int, int]] = {Part.FACE: (0, 52), Part.LOWER: (4, 8)}
+_UNIT_CHANNELS: dict[Part, tuple[int, int]] = {
+    Part.FACE: (0, STARTER_DIMS[Part.FACE]),
+    Part.LOWER: (LOWER_CONTACTS.start, LOWER_CONTACTS.stop),
+}
 """Starter channels that live in [0, 1]: ARKit values, foot contacts."""
 
 
@@ -368,7 +369,7 @@ def starter_config(
     start, stop = _UNIT_CHANNELS.get(part, (0, 0))
     return MotionVQVAEConfig(
         family=Family.STARTER,
-        feature_dim=STARTER_FEATURES[part],
+        feature_dim=STARTER_DIMS[part],
         width=width,
         codebook_size=codebook_size,
         num_layers=3,

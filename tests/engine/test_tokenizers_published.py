@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Published motion tokenizers, their losses and the assembly, against the reference vectors."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from engine.errors import CodeRangeError, PackError
+from engine.motion.rotations import axis_angle_to_matrix
+from engine.specs import PARTS, Part
+from engine.tokenizers.assembly import decode_published
+from engine.tokenizers.base import MotionTokenizer
+from engine.tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
+from engine.tokenizers.published import (
+    PublishedTokenizers,
+    build_tokenizer,
+    load_published_tokenizers,
+    read_state_dict,
+)
+from engine.tokenizers.published_losses import face_loss, lower_loss, root_loss, rotation_loss
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+WORDS = {Part.FACE: "face", Part.HANDS: "hand", Part.UPPER: "upper", Part.LOWER: "lower"}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(shared_dir: Path) -> Path:
+    return shared_dir / "reference/lom-vectors/v1_a2m/vq_emage_speaker_2.ckpt"
+
+
+@pytest.fixture(scope="module")
+def tokenizers(checkpoint: Path) -> PublishedTokenizers:
+    return load_published_tokenizers(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def expected(checkpoint: Path) -> Arrays:
+    with np.load(checkpoint.with_name("expected.npz"), allow_pickle=False) as data:
+        return dict(data)
+
+
+def close(actual: torch.Tensor, wanted: npt.NDArray[np.generic], atol: float = 1e-4) -> None:
+    torch.testing.assert_close(actual, torch.from_numpy(wanted), atol=atol, rtol=1e-4)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_matches(tokenizers: PublishedTokenizers, expected: Arrays, part: Part) -> None:
+    model, word = tokenizers.parts[part], WORDS[part]
+    assert isinstance(model, MotionTokenizer)
+    assert (model.stride, model.frame_rate, model.codebook_size, model.num_quantizers) == (1, 30.0, 16, 1)
+    features = torch.from_numpy(expected[f"{word}/x"])
+    with torch.no_grad():
+        close(model.encoder_output(features), expected[f"{word}/encoder_out"])
+        certain = expected[f"{word}/margin"].reshape(2, -1) > 1e-3
+        codes = model.encode(features).numpy()
+        assert (codes == expected[f"{word}/ids"])[certain].all() and certain.mean() > 0.9
+        output = model(features)
+        close(output.reconstruction, expected[f"{word}/rec"])
+        close(output.commitment_loss, expected[f"{word}/embedding_loss"])
+        close(output.perplexity[0], expected[f"{word}/perplexity"], atol=1e-3)
+        close(
+            model.decode(torch.from_numpy(expected[f"{word}/given_ids"])), expected[f"{word}/given_decoded"]
+        )
+
+
+def test_the_root_network_matches(tokenizers: PublishedTokenizers, expected: Arrays) -> None:
+    assert tokenizers.root.config.family is Family.CONV_PLAIN and tokenizers.root.config.num_layers == 4
+    with torch.no_grad():
+        close(
+            tokenizers.root(torch.from_numpy(expected["global/x"])).reconstruction, expected["global/rec"]
+        )
+
+
+def test_assembly_matches(tokenizers: PublishedTokenizers, expected: Arrays) -> None:
+    names = {Part.FACE: "face", Part.HANDS: "hands", Part.UPPER: "upper", Part.LOWER: "lower"}
+    codes = {part: torch.from_numpy(expected[f"assembly/ids_{name}"]) for part, name in names.items()}
+    clip = decode_published(tokenizers, codes)
+    wanted = expected["assembly/poses"].reshape(-1, 55, 3).astype(np.float64)
+    difference = axis_angle_to_matrix(clip.poses.astype(np.float64)) - axis_angle_to_matrix(wanted)
+    assert np.abs(difference).max() < 1e-3
+    np.testing.assert_allclose(clip.expressions, expected["assembly/expressions"], atol=1e-4)
+    np.testing.assert_allclose(clip.trans, expected["assembly/trans"], atol=1e-4)
+    assert (clip.basis, clip.fps, clip.betas.shape) == ("smplx", 30, (300,))
+
+
+def test_losses_match(shared_dir: Path) -> None:
+    with np.load(shared_dir / "reference/lom-vectors/losses.npz", allow_pickle=False) as data:
+        given = {name: torch.from_numpy(data[name]) for name in data.files}
+    lower = given["lower61_rec"], given["lower61_tar"]
+    actual = {
+        "loss_upper": rotation_loss(given["upper_rec"], given["upper_tar"]),
+        "loss_hand": rotation_loss(given["hand_rec"], given["hand_tar"]),
+        "loss_lower54": lower_loss(lower[0][..., :54], lower[1][..., :54]),
+        "loss_lower61": lower_loss(*lower),
+        "loss_face": face_loss(given["face_rec"], given["face_tar"]),
+        "loss_global": root_loss(
+            given["global_rec"], given["global_tar_trans"], given["global_tar_contact"]
+        ),
+    }
+    for name, value in actual.items():
+        torch.testing.assert_close(value.double(), given[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_faces_that_were_not_recorded_do_not_count() -> None:
+    torch.manual_seed(0)
+    rebuilt, target = torch.randn(2, 8, 106), torch.randn(2, 8, 106)
+    alone = face_loss(rebuilt[:1], target[:1])
+    target[1] = 0.0
+    torch.testing.assert_close(face_loss(rebuilt, target), alone)
+    assert face_loss(rebuilt, torch.zeros_like(target)) == 0.0
+
+
+FAMILIES = [
+    (Family.CONV, 2, 1),
+    (Family.CONV, 4, 1),
+    (Family.CONV_PLAIN, 4, 1),
+    (Family.DSUS_PAPER, 3, 4),
+    (Family.DSUS_PAPER, 4, 8),
+    (Family.DSUS1_PAPER, 3, 1),
+    (Family.DSUS2_PAPER, 3, 2),
+    (Family.DSUS, 1, 2),
+    (Family.DSUS, 2, 4),
+]
+
+
+@pytest.mark.parametrize(("family", "layers", "stride"), FAMILIES)
+def test_families_are_told_apart_by_shapes(family: Family, layers: int, stride: int) -> None:
+    config = MotionVQVAEConfig(family, feature_dim=18, width=8, codebook_size=12, num_layers=layers)
+    model = MotionVQVAE(config).eval()
+    rebuilt = build_tokenizer(model.state_dict(), "file")
+    assert (rebuilt.config.family, rebuilt.config.num_layers, rebuilt.stride) == (family, layers, stride)
+    features = torch.randn(2, 64, 18)
+    assert torch.equal(rebuilt(features).reconstruction, model(features).reconstruction)
+    if family is not Family.CONV_PLAIN:
+        codes = rebuilt.encode(features)
+        assert codes.shape == (2, 64 // stride)
+        assert rebuilt.decode(codes).shape == features.shape
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [
+        (MotionVQVAEConfig(Family.CONV, 106, num_layers=2), 2_231_168),
+        (MotionVQVAEConfig(Family.CONV, 61, num_layers=4), 3_714_325),
+        (MotionVQVAEConfig(Family.CONV_PLAIN, 61, num_layers=4), 3_648_789),
+        (MotionVQVAEConfig(Family.DSUS_PAPER, 78, num_layers=3), 3_532_366),
+        (MotionVQVAEConfig(Family.DSUS1_PAPER, 112, num_layers=3), 3_584_624),
+    ],
+)
+def test_published_sizes(config: MotionVQVAEConfig, parameters: int) -> None:
+    with torch.device("meta"):
+        assert sum(p.numel() for p in MotionVQVAE(config).parameters()) == parameters
+
+
+def test_indices_of_the_paper_family() -> None:
+    """State-dict names of `lom_vq.ckpt` (spec, appendix A)."""
+    with torch.device("meta"):
+        names = MotionVQVAE(MotionVQVAEConfig(Family.DSUS_PAPER, 78)).state_dict().keys()
+    decoder = {int(name.split(".")[2]) for name in names if name.startswith("decoder.main.")}
+    encoder = {int(name.split(".")[2]) for name in names if name.startswith("encoder.main.")}
+    assert decoder == {0, 2, 3, 5, 6, 7, 9} and encoder == {0, 2, 3, 5, 6, 8}
+    assert "quantizer.embedding.weight" in names and "decoder.main.3.model.2.bias" in names
+
+
+def test_lengths_that_are_not_whole_steps() -> None:
+    model = MotionVQVAE(MotionVQVAEConfig(Family.DSUS_PAPER, 6, width=8)).eval()
+    assert model.encode(torch.randn(1, 61, 6)).shape == (1, 16)
+    assert model(torch.randn(1, 61, 6)).reconstruction.shape == (1, 61, 6)
+
+
+def rename_hands(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.replace("vae_hand.", "vae_hands."): value for name, value in state.items()}
+
+
+def test_both_names_of_the_hands(checkpoint: Path, tokenizers: PublishedTokenizers, tmp_path: Path) -> None:
+    state = read_state_dict(checkpoint)
+    assert any(name.startswith("vae_hand.") for name in state)
+    torch.save({"state_dict": rename_hands(state)}, tmp_path / "renamed.ckpt")
+    again = load_published_tokenizers(tmp_path / "renamed.ckpt").parts[Part.HANDS].state_dict()
+    for name, value in tokenizers.parts[Part.HANDS].state_dict().items():
+        assert torch.equal(again[name], value)
+
+
+def without(name: str) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    return lambda state: {key: value for key, value in state.items() if not key.startswith(name)}
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]], str]] = {
+    "a bias is missing": (without("vae_upper.encoder.main.3.bias"), r"upper.*encoder\.main\.3\.bias"),
+    "a part is missing": (without("vae_lower."), r"vae_lower"),
+    "no root network": (without("vae_global."), r"vae_global"),
+    "a shape is wrong": (
+        lambda state: {**state, "vae_face.decoder.main.6.bias": torch.zeros(3)},
+        r"face.*decoder\.main\.6\.bias",
+    ),
+    "an unknown weight": (lambda state: {**state, "vae_face.extra": torch.zeros(3)}, r"face.*extra"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_incomplete_files_are_refused(checkpoint: Path, tmp_path: Path, case: str) -> None:
+    change, message = BROKEN[case]
+    torch.save({"state_dict": change(read_state_dict(checkpoint))}, tmp_path / "broken.ckpt")
+    with pytest.raises(PackError, match=message):
+        load_published_tokenizers(tmp_path / "broken.ckpt")
+
+
+def test_unsafe_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "evil.ckpt"
+    with pytest.raises(PackError, match="missing"):
+        read_state_dict(path)
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "extra": Evil()}, path)
+    for content in (path.read_bytes(), b"not a file", pickle.dumps(Evil(), protocol=2), b""):
+        path.write_bytes(content)
+        with pytest.raises(PackError, match=r"evil\.ckpt"):
+            read_state_dict(path)
+    assert not (tmp_path / "ran").exists()
+    torch.save([1, 2], path)
+    with pytest.raises(PackError, match="layout"):
+        read_state_dict(path)
+
+
+def test_configuration_objects_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning files may hold OmegaConf objects, though that package is not installed here."""
+    module = ModuleType("omegaconf.listconfig")
+    kind = type("ListConfig", (), {"__module__": module.__name__, "__qualname__": "ListConfig"})
+    module.ListConfig = kind  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "omegaconf", ModuleType("omegaconf"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    thing = kind()
+    thing.content = [1, 2]
+    torch.save({"hyper_parameters": {"x": thing}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "a.ckpt")
+    monkeypatch.delitem(sys.modules, module.__name__)
+    assert torch.equal(read_state_dict(tmp_path / "a.ckpt")["a"], torch.ones(1))
+
+
+def test_emage_files(tmp_path: Path) -> None:
+    model = MotionVQVAE(MotionVQVAEConfig(Family.CONV, 6, width=8, codebook_size=4, num_layers=2))
+    named = {f"module.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"model_state": named}, tmp_path / "face.bin")
+    again = build_tokenizer(read_state_dict(tmp_path / "face.bin"), "face.bin", Part.FACE)
+    assert again.config == MotionVQVAEConfig(Family.CONV, 6, 8, 4, 2, code_dim=8)
+
+
+def test_codes_outside_the_codebook(tokenizers: PublishedTokenizers) -> None:
+    for codes in (torch.tensor([[16]]), torch.tensor([[-1]]), torch.tensor([[0.5]]), torch.tensor([1])):
+        with pytest.raises(CodeRangeError):
+            tokenizers.parts[Part.FACE].decode(codes)
+    with pytest.raises(TypeError):
+        tokenizers.root.encode(torch.zeros(1, 4, 61))
