@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a request and its motion are laid out as token sequences.
+
+Encoder:  emotion, (tag, source) per part | audio start, audio codes, audio end | (tags, words) per text
+Decoder:  one block per part: start, codes step by step (all quantizer levels of a step together), end
+
+Time is counted in units of one audio step; a motion step lasts `MOTION_TIME` of them. Everything in a
+batch shares one layout, so biases are computed once; rows differ only in contents and padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ..specs import PARTS, Part, Source
+from ..tokenizers.vocabulary import Vocabulary
+from .model import UNTIMED
+from .text_encoder import TextEncoder
+
+AUDIO_FPS = 15
+"""Audio steps per second of the starter."""
+
+MOTION_FPS_PER_CODE = 7.5
+"""Motion steps per second of the starter."""
+
+MOTION_TIME = 2
+"""Audio steps per motion step."""
+
+AUDIO_MARGIN = 6
+"""Audio steps visible before and after a window, so that its last pose knows what is said next."""
+
+POOLED_SCALE = 8.0
+"""Brings a sentence's unit-length mean to the size of its word states."""
+
+BLOCK_ORDER: tuple[Part, ...] = (Part.LOWER, Part.UPPER, Part.HANDS, Part.FACE)
+"""Order in which blocks are generated: what carries the body first."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What one row of a batch is asked.
+
+    Attributes:
+        sources: Source per part; None (or absent) where the row does not speak of that part.
+        texts: Index into the batch's text states per part driven by text.
+        emotion: Label or None.
+        audio: Codes of the window and its margins, (S, levels), int64, -1 outside the recording;
+            None without audio.
+    """
+
+    sources: dict[Part, Source | None]
+    texts: dict[Part, int]
+    emotion: str | None = None
+    audio: Tensor | None = None
+
+    @staticmethod
+    def empty() -> Condition:
+        """The unconditional row that guidance compares with."""
+        return Condition({}, {})
+
+
+@dataclass(frozen=True)
+class EncoderBatch:
+    """Arguments of `LanguageModel.encode`."""
+
+    ids: Tensor
+    mask: Tensor
+    times: Tensor
+    text_states: Tensor
+    is_text: Tensor
+
+    def to(self, device: torch.device) -> EncoderBatch:
+        """Copy to a device."""
+        return EncoderBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+def instruction_states(encoder: TextEncoder, texts: Sequence[str]) -> list[Tensor]:
+    """Encode instructions as the language model reads them: the whole sentence first, then its words.
+
+    Args:
+        encoder: The frozen sentence encoder.
+        texts: Instructions.
+
+    Returns:
+        (1 + L, width) per instruction, float32.
+    """
+    if not texts:
+        return []
+    encoded = encoder.encode(texts)
+    pooled = encoded.pooled * POOLED_SCALE
+    return [
+        torch.cat([pooled[row : row + 1], encoded.states[row][encoded.mask[row]]]) for row in range(len(texts))
+    ]
+
+
+def audio_steps(num_steps: int) -> int:
+    """Audio steps a window of `num_steps` motion steps shows, margins included."""
+    return num_steps * MOTION_TIME + 2 * AUDIO_MARGIN
+
+
+def build_encoder_batch(
+    conditions: Sequence[Condition], texts: Sequence[Tensor], num_steps: int, vocabulary: Vocabulary
+) -> EncoderBatch:
+    """Lay out a batch of conditions.
+
+    Args:
+        conditions: One per row.
+        texts: Frozen states of every text referred to, each (L, text width), float.
+        num_steps: Motion steps of the window.
+        vocabulary: The unified vocabulary.
+
+    Returns:
+        The batch; text stands at the end and is padded to the longest.
+    """
+    has_audio = any(c.audio is not None for c in conditions)
+    steps, levels = audio_steps(num_steps), vocabulary.num_audio_levels
+    header = 1 + 2 * len(PARTS)
+    audio_length = 2 + steps * levels if has_audio else 0
+    rows = [_text_segment(c, texts, vocabulary) for c in conditions]
+    text_length = max(len(ids) for ids, _ in rows)
+    width = next((t.shape[-1] for t in texts), 1)
+    length = header + audio_length + text_length
+    filler = vocabulary.source(None)
+    ids = torch.full((len(conditions), length), filler, dtype=torch.int64)
+    mask = torch.zeros((len(conditions), length), dtype=torch.bool)
+    is_text = torch.zeros_like(mask)
+    states = torch.zeros((len(conditions), length, width))
+    times = torch.full((length,), UNTIMED, dtype=torch.int64)
+    if has_audio:
+        clock = torch.arange(steps) - AUDIO_MARGIN
+        times[header + 1 : header + 1 + steps * levels] = clock.repeat_interleave(levels)
+    for row, (condition, (text_ids, text_states)) in enumerate(zip(conditions, rows, strict=True)):
+        head = [vocabulary.emotion(condition.emotion)]
+        for part in PARTS:
+            head += [vocabulary.part_tag(part), vocabulary.source(condition.sources.get(part))]
+        ids[row, :header] = torch.tensor(head)
+        mask[row, :header] = True
+        if condition.audio is not None:
+            ids[row, header : header + audio_length] = _audio_segment(condition.audio, vocabulary)
+            mask[row, header : header + audio_length] = True
+        begin = header + audio_length
+        for i, (token, state) in enumerate(zip(text_ids, text_states, strict=True)):
+            mask[row, begin + i] = True
+            if state is None:
+                ids[row, begin + i] = token
+            else:
+                is_text[row, begin + i] = True
+                states[row, begin + i] = state
+    return EncoderBatch(ids, mask, times, states, is_text)
+
+
+def _audio_segment(codes: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """(S, levels) codes, -1 outside -> start, tokens step by step, end."""
+    offsets = torch.tensor([vocabulary.audio_token(level, 0) for level in range(codes.shape[1])])
+    tokens = torch.where(codes < 0, vocabulary.audio_mask, codes + offsets)
+    edges = torch.tensor([vocabulary.audio_start]), torch.tensor([vocabulary.audio_end])
+    return torch.cat([edges[0], tokens.reshape(-1), edges[1]])
+
+
+def _text_segment(
+    condition: Condition, texts: Sequence[Tensor], vocabulary: Vocabulary
+) -> tuple[list[int], list[Tensor | None]]:
+    """Tags of the parts that share a text, then its states; all texts one after another."""
+    groups: dict[int, list[Part]] = {}
+    for part in BLOCK_ORDER:
+        if part in condition.texts:
+            groups.setdefault(condition.texts[part], []).append(part)
+    ids: list[int] = []
+    states: list[Tensor | None] = []
+    for index, parts in groups.items():
+        ids += [vocabulary.part_tag(part) for part in parts]
+        states += [None] * len(parts)
+        ids += [0] * len(texts[index])
+        states += list(texts[index])
+    return ids, states
+
+
+@dataclass(frozen=True)
+class DecoderPlan:
+    """Where each block of a window stands in the decoder sequence.
+
+    Attributes:
+        order: Parts in the order of their blocks.
+        num_steps: Motion steps of the window.
+        starts: Position of each block's start token; its first code is predicted there.
+        levels: Quantizer levels per part.
+        key_times: Time each input token holds, (L,).
+        query_times: Time of the token predicted at each position, (L,).
+    """
+
+    order: tuple[Part, ...]
+    num_steps: int
+    starts: dict[Part, int]
+    levels: dict[Part, int]
+    key_times: Tensor
+    query_times: Tensor
+
+    @property
+    def length(self) -> int:
+        """Tokens of the whole sequence."""
+        return int(self.key_times.shape[0])
+
+    def num_codes(self, part: Part) -> int:
+        """Codes in one block."""
+        return self.num_steps * self.levels[part]
+
+
+def plan_decoder(order: Sequence[Part], num_steps: int, vocabulary: Vocabulary) -> DecoderPlan:
+    """Lay out the blocks of one window.
+
+    Args:
+        order: Parts in the order of their blocks, each at most once.
+        num_steps: Motion steps, at least 1.
+        vocabulary: Gives the levels per part.
+
+    Returns:
+        The plan.
+    """
+    levels = {part: vocabulary.num_levels(part) for part in order}
+    starts: dict[Part, int] = {}
+    pieces: list[Tensor] = []
+    position = 0
+    untimed = torch.tensor([UNTIMED])
+    for part in order:
+        starts[part] = position
+        clock = (torch.arange(num_steps) * MOTION_TIME).repeat_interleave(levels[part])
+        pieces += [untimed, clock, untimed]
+        position += num_steps * levels[part] + 2
+    key_times = torch.cat(pieces)
+    query_times = torch.cat([key_times[1:], untimed])
+    return DecoderPlan(tuple(order), num_steps, starts, levels, key_times, query_times)
+
+
+def fill_decoder(plan: DecoderPlan, codes: dict[Part, Tensor], vocabulary: Vocabulary) -> Tensor:
+    """Write codes into a plan's sequence.
+
+    Args:
+        plan: The layout.
+        codes: (B, num_steps * levels) per part in step-major order.
+        vocabulary: The unified vocabulary.
+
+    Returns:
+        Decoder input ids, (B, plan.length), int64; the target of position i is the id at i + 1.
+    """
+    pieces: list[Tensor] = []
+    for part in plan.order:
+        rows = codes[part].shape[0]
+        pieces.append(torch.full((rows, 1), vocabulary.start(part)))
+        pieces.append(codes[part] + level_offsets(part, plan.num_steps, vocabulary)[None, :])
+        pieces.append(torch.full((rows, 1), vocabulary.end(part)))
+    return torch.cat(pieces, dim=1)
+
+
+def level_offsets(part: Part, num_steps: int, vocabulary: Vocabulary) -> Tensor:
+    """First id of each position's codebook level, (num_steps * levels,), int64."""
+    first = [vocabulary.part_range(part, level)[0] for level in range(vocabulary.num_levels(part))]
+    return torch.tensor(first).repeat(num_steps)

@@ -1,0 +1,438 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The T5-style encoder-decoder, readable in one sitting.
+
+Parameter names are those of transformers' `T5ForConditionalGeneration` (v1.1 / FLAN layout: gated GELU,
+RMS norm, untied output head), so published weights load without a mapping. The starter adds two things,
+both off in the published configuration:
+
+* frozen sentence-encoder states enter through `text_projection` in place of text embedding rows, so the
+  table `shared` holds only the rows from `embedding_offset` on;
+* learned relative *time* biases in every attention: words have no time, sound and motion have, and a
+  bias on their time difference lets a small model learn in minutes which sound belongs to which pose.
+
+Architecture: Raffel et al. 2020 (arXiv 1910.10683), T5 v1.1 (Shazeer 2020, arXiv 2002.05202).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+UNTIMED = -(10**6)
+"""Time of a token that belongs to no moment: words, tags, block ends."""
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """Sizes of one model.
+
+    Attributes:
+        vocab_size: Ids of the unified vocabulary, text included.
+        embedding_offset: First id with a row in `shared` and `lm_head` (0 in published models).
+        d_model: Width of the residual stream.
+        d_kv: Width of one attention head.
+        d_ff: Width of the gated feed-forward layer.
+        num_heads: Attention heads.
+        num_layers: Encoder blocks.
+        num_decoder_layers: Decoder blocks.
+        num_buckets: Relative position buckets (T5: 32).
+        max_distance: Distance at which the buckets saturate (T5: 128).
+        text_width: Width of frozen text states, 0 where text has embedding rows of its own.
+        time_reach: Largest time difference with a bias of its own, in time units; 0 turns time biases off.
+        dropout: Dropout while training.
+        layer_norm_epsilon: Of the RMS norms.
+    """
+
+    vocab_size: int
+    embedding_offset: int = 0
+    d_model: int = 256
+    d_kv: int = 32
+    d_ff: int = 1024
+    num_heads: int = 8
+    num_layers: int = 3
+    num_decoder_layers: int = 4
+    num_buckets: int = 32
+    max_distance: int = 128
+    text_width: int = 0
+    time_reach: int = 0
+    dropout: float = 0.1
+    layer_norm_epsilon: float = 1e-6
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain values for a pack file."""
+        return asdict(self)
+
+
+def relative_position_bucket(distance: Tensor, bidirectional: bool, num_buckets: int, max_distance: int) -> Tensor:
+    """Map key-minus-query distances to T5's logarithmic buckets.
+
+    Args:
+        distance: Key position minus query position, any shape, int64.
+        bidirectional: True in the encoder; in the decoder keys ahead share bucket 0.
+        num_buckets: Buckets in all.
+        max_distance: Distance from which on the last bucket is used.
+
+    Returns:
+        Bucket indices, same shape, int64.
+    """
+    bucket = torch.zeros_like(distance)
+    if bidirectional:
+        num_buckets //= 2
+        bucket = bucket + (distance > 0).long() * num_buckets
+        distance = distance.abs()
+    else:
+        distance = (-distance).clamp(min=0)
+    exact = num_buckets // 2
+    scaled = torch.log(distance.float().clamp(min=1) / exact) / math.log(max_distance / exact)
+    large = (exact + (scaled * (num_buckets - exact)).long()).clamp(max=num_buckets - 1)
+    return bucket + torch.where(distance < exact, distance, large)
+
+
+def time_bucket(query_times: Tensor, key_times: Tensor, reach: int) -> Tensor:
+    """Map time differences to buckets: 0 for untimed pairs, then -reach..reach.
+
+    Args:
+        query_times: (Lq,), int64, `UNTIMED` where there is none.
+        key_times: (Lk,), likewise.
+        reach: Differences beyond it share the outermost bucket.
+
+    Returns:
+        (Lq, Lk), int64, in [0, 2 * reach + 1].
+    """
+    difference = key_times[None, :] - query_times[:, None]
+    timed = (key_times[None, :] != UNTIMED) & (query_times[:, None] != UNTIMED)
+    return torch.where(timed, difference.clamp(-reach, reach) + reach + 1, 0)
+
+
+class RMSNorm(nn.Module):
+    """T5's layer norm: no mean, no bias."""
+
+    def __init__(self, width: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension."""
+        return F.rms_norm(x, (x.shape[-1],), self.weight, self.epsilon)
+
+
+class ChannelDropout(nn.Module):
+    """Dropout of whole channels of a row, alike at every position: as good here and far fewer draws."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, d_model) -> same."""
+        if not self.training or self.share == 0.0:
+            return x
+        kept = 1.0 - self.share
+        mask = torch.empty((x.shape[0], 1, x.shape[2]), dtype=x.dtype, device=x.device).bernoulli_(kept)
+        return x * mask.div_(kept)
+
+
+class Attention(nn.Module):
+    """Multi-head attention without scaling, T5's way; the bias comes from outside."""
+
+    def __init__(self, config: LanguageModelConfig, has_position_bias: bool) -> None:
+        super().__init__()
+        inner = config.num_heads * config.d_kv
+        self.num_heads, self.d_kv = config.num_heads, config.d_kv
+        self.q = nn.Linear(config.d_model, inner, bias=False)
+        self.k = nn.Linear(config.d_model, inner, bias=False)
+        self.v = nn.Linear(config.d_model, inner, bias=False)
+        self.o = nn.Linear(inner, config.d_model, bias=False)
+        if has_position_bias:
+            self.relative_attention_bias = nn.Embedding(config.num_buckets, config.num_heads)
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(B, L, H * d_kv) -> (B, H, L, d_kv)."""
+        return x.view(x.shape[0], x.shape[1], self.num_heads, self.d_kv).transpose(1, 2)
+
+    def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+        """Attend from x to memory.
+
+        Args:
+            x: Queries, (B, Lq, d_model).
+            memory: Keys and values, (B, Lk, d_model).
+            bias: Added to the scores, broadcastable to (B, H, Lq, Lk); -inf hides a key.
+
+        Returns:
+            (B, Lq, d_model).
+        """
+        q, k, v = (self.split_heads(t) for t in (self.q(x), self.k(memory), self.v(memory)))
+        bias = bias.to(q.dtype)
+        if self.training:  # a learned bias keeps the fused kernel from being used; this is the shorter way
+            mixed = (q @ k.transpose(2, 3)).add_(bias).softmax(dim=-1) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+        return self.o(mixed.transpose(1, 2).reshape(x.shape[0], x.shape[1], -1))
+
+
+class SelfAttentionLayer(nn.Module):
+    """Pre-norm self-attention with a residual."""
+
+    def __init__(self, config: LanguageModelConfig, has_position_bias: bool) -> None:
+        super().__init__()
+        self.SelfAttention = Attention(config, has_position_bias)
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """(B, L, d_model) -> same."""
+        y = self.layer_norm(x)
+        return x + self.dropout(self.SelfAttention(y, y, bias))
+
+
+class CrossAttentionLayer(nn.Module):
+    """Pre-norm attention to the encoder with a residual."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        self.EncDecAttention = Attention(config, has_position_bias=False)
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+        """(B, L, d_model) -> same."""
+        return x + self.dropout(self.EncDecAttention(self.layer_norm(x), memory, bias))
+
+
+class GatedFeedForward(nn.Module):
+    """T5 v1.1's gated GELU."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, d_model) -> same."""
+        return self.wo(F.gelu(self.wi_0(x), approximate="tanh") * self.wi_1(x))
+
+
+class FeedForwardLayer(nn.Module):
+    """Pre-norm feed-forward with a residual."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        self.DenseReluDense = GatedFeedForward(config)
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = ChannelDropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, d_model) -> same."""
+        return x + self.dropout(self.DenseReluDense(self.layer_norm(x)))
+
+
+class Block(nn.Module):
+    """One encoder or decoder block; `layer` keeps transformers' numbering."""
+
+    def __init__(self, config: LanguageModelConfig, is_decoder: bool, has_position_bias: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [SelfAttentionLayer(config, has_position_bias)]
+        if is_decoder:
+            layers.append(CrossAttentionLayer(config))
+        layers.append(FeedForwardLayer(config))
+        self.layer = nn.ModuleList(layers)
+
+    def forward(
+        self, x: Tensor, bias: Tensor, memory: Tensor | None = None, cross_bias: Tensor | None = None
+    ) -> Tensor:
+        """(B, L, d_model) -> same; memory and cross_bias only in the decoder."""
+        x = self.layer[0](x, bias)
+        if memory is not None:
+            x = self.layer[1](x, memory, cross_bias)
+        return self.layer[-1](x)
+
+
+class Stack(nn.Module):
+    """Encoder or decoder."""
+
+    def __init__(self, config: LanguageModelConfig, is_decoder: bool) -> None:
+        super().__init__()
+        self.is_decoder = is_decoder
+        self.config = config
+        depth = config.num_decoder_layers if is_decoder else config.num_layers
+        self.block = nn.ModuleList(Block(config, is_decoder, i == 0) for i in range(depth))
+        self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = ChannelDropout(config.dropout)
+        if config.time_reach:
+            buckets = 2 * config.time_reach + 2
+            self.time_bias = nn.Embedding(buckets, config.num_heads)
+            if is_decoder:
+                self.cross_time_bias = nn.Embedding(buckets, config.num_heads)
+
+    def self_bias(self, query_times: Tensor, key_times: Tensor) -> Tensor:
+        """Position and time bias of self-attention, shared by all blocks.
+
+        Args:
+            query_times: Time each position predicts or holds, (L,).
+            key_times: Time each position holds, (L,).
+
+        Returns:
+            (1, H, L, L); in the decoder -inf above the diagonal.
+        """
+        config, length = self.config, query_times.shape[0]
+        positions = torch.arange(length, device=query_times.device)
+        distance = positions[None, :] - positions[:, None]
+        bucket = relative_position_bucket(distance, not self.is_decoder, config.num_buckets, config.max_distance)
+        bias = self.block[0].layer[0].SelfAttention.relative_attention_bias(bucket)
+        if config.time_reach:
+            bias = bias + self.time_bias(time_bucket(query_times, key_times, config.time_reach))
+        bias = bias.permute(2, 0, 1)[None]
+        if self.is_decoder:
+            bias = bias.masked_fill(distance > 0, float("-inf"))
+        return bias
+
+    def cross_bias(self, query_times: Tensor, memory_times: Tensor) -> Tensor:
+        """Time bias of attention to the encoder, (1, H, Lq, Lk); zero without time biases."""
+        if not self.config.time_reach:
+            shape = (1, self.config.num_heads, query_times.shape[0], memory_times.shape[0])
+            return torch.zeros(shape, device=query_times.device)
+        bucket = time_bucket(query_times, memory_times, self.config.time_reach)
+        return self.cross_time_bias(bucket).permute(2, 0, 1)[None]
+
+
+def hide_padding(bias: Tensor, mask: Tensor) -> Tensor:
+    """Add -inf for hidden keys.
+
+    Args:
+        bias: (1 or B, H, Lq, Lk).
+        mask: True where a key may be seen, (B, Lk), bool.
+
+    Returns:
+        (B, H, Lq, Lk).
+    """
+    return bias.masked_fill(~mask[:, None, None, :], float("-inf"))
+
+
+class LanguageModel(nn.Module):
+    """Encoder, decoder and output head over one multimodal vocabulary."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        rows = config.vocab_size - config.embedding_offset
+        self.shared = nn.Embedding(rows, config.d_model)
+        self.encoder = Stack(config, is_decoder=False)
+        self.decoder = Stack(config, is_decoder=True)
+        self.lm_head = nn.Linear(config.d_model, rows, bias=False)
+        if config.text_width:
+            self.text_projection = nn.Linear(config.text_width, config.d_model)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Initialise as T5 does, with embeddings of unit scale damped for stable small-model training."""
+        config = self.config
+        self.shared.weight.normal_(0.0, 0.5)
+        self.lm_head.weight.normal_(0.0, config.d_model**-0.5)
+        for module in self.modules():
+            if isinstance(module, Attention):
+                inner = config.num_heads * config.d_kv
+                module.q.weight.normal_(0.0, (config.d_model * config.d_kv) ** -0.5)
+                module.k.weight.normal_(0.0, config.d_model**-0.5)
+                module.v.weight.normal_(0.0, config.d_model**-0.5)
+                module.o.weight.normal_(0.0, inner**-0.5)
+            elif isinstance(module, GatedFeedForward):
+                module.wi_0.weight.normal_(0.0, config.d_model**-0.5)
+                module.wi_1.weight.normal_(0.0, config.d_model**-0.5)
+                module.wo.weight.normal_(0.0, config.d_ff**-0.5)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("relative_attention_bias.weight", "time_bias.weight")):
+                parameter.zero_()
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Look up ids of the unified vocabulary, (B, L) -> (B, L, d_model)."""
+        return self.shared(ids - self.config.embedding_offset)
+
+    def encode(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        times: Tensor | None = None,
+        text_states: Tensor | None = None,
+        is_text: Tensor | None = None,
+    ) -> Tensor:
+        """Read the request.
+
+        Args:
+            ids: Tokens, (B, L), int64; any valid id where a text state stands.
+            mask: True where a token is present, (B, L), bool.
+            times: Time of each position, shared by the batch, (L,), int64; None for untimed.
+            text_states: Frozen states for positions where `is_text`, (B, L, text_width).
+            is_text: (B, L), bool.
+
+        Returns:
+            Encoder states, (B, L, d_model).
+        """
+        x = self.embed(ids)
+        if text_states is not None and is_text is not None:
+            x = torch.where(is_text[..., None], self.text_projection(text_states.to(x.dtype)), x)
+        times = self._times(times, ids.shape[1], ids.device)
+        bias = hide_padding(self.encoder.self_bias(times, times), mask)
+        x = self.encoder.dropout(x)
+        for block in self.encoder.block:
+            x = block(x, bias)
+        return self.encoder.dropout(self.encoder.final_layer_norm(x))
+
+    def decode(
+        self,
+        ids: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor,
+        key_times: Tensor | None = None,
+        query_times: Tensor | None = None,
+        memory_times: Tensor | None = None,
+    ) -> Tensor:
+        """Run the decoder over a whole sequence (training and prefill).
+
+        Args:
+            ids: Decoder input, (B, L), int64.
+            memory: Encoder states, (B, Lk, d_model).
+            memory_mask: (B, Lk), bool.
+            key_times: Time each input token holds, (L,).
+            query_times: Time of the token each position predicts, (L,).
+            memory_times: (Lk,).
+
+        Returns:
+            States before the output head, (B, L, d_model).
+        """
+        key_times = self._times(key_times, ids.shape[1], ids.device)
+        query_times = key_times if query_times is None else query_times
+        memory_times = self._times(memory_times, memory.shape[1], ids.device)
+        bias = self.decoder.self_bias(query_times, key_times)
+        cross_bias = hide_padding(self.decoder.cross_bias(query_times, memory_times), memory_mask)
+        x = self.decoder.dropout(self.embed(ids))
+        for block in self.decoder.block:
+            x = block(x, bias, memory, cross_bias)
+        return self.decoder.dropout(self.decoder.final_layer_norm(x))
+
+    def logits(self, states: Tensor, start: int, stop: int) -> Tensor:
+        """Scores of the ids in [start, stop) only.
+
+        Args:
+            states: (..., d_model).
+            start: First id.
+            stop: One past the last id.
+
+        Returns:
+            (..., stop - start).
+        """
+        offset = self.config.embedding_offset
+        return F.linear(states, self.lm_head.weight[start - offset : stop - offset])
+
+    @staticmethod
+    def _times(times: Tensor | None, length: int, device: torch.device) -> Tensor:
+        if times is None:
+            return torch.full((length,), UNTIMED, dtype=torch.int64, device=device)
+        return times

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a request to a motion: speech and words in, a clip out, in one pass.
+
+Long requests run in windows of `WINDOW_STEPS`. Each window starts with the last codes of the one before,
+as codes already decided, so the joint is generated like any other moment; the codes of all windows are
+turned into motion together, so nothing is cut or blended.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .audio.features import speech_features
+from .audio.waveform import check_waveform
+from .errors import DeviceError, RequestError
+from .language.decoding import DecoderWeights, WindowRequest, generate_window
+from .language.instruction import check_instruction
+from .language.layout import (
+    AUDIO_MARGIN,
+    BLOCK_ORDER,
+    MOTION_TIME,
+    Condition,
+    audio_steps,
+    build_encoder_batch,
+    instruction_states,
+    plan_decoder,
+)
+from .language.model import LanguageModel, LanguageModelConfig
+from .language.text_encoder import TextEncoder, TextEncoderConfig
+from .motion.clip import Clip
+from .motion.features import starter_clip, starter_features
+from .motion.foot_lock import plant_feet
+from .packs import Pack, load_pack
+from .specs import (
+    AUDIO_HZ,
+    EMOTIONS,
+    MOTION_FPS,
+    PARTS,
+    CancelCheck,
+    GenerateRequest,
+    GenerateResult,
+    Part,
+    ProgressCallback,
+    SamplingOptions,
+    Source,
+)
+from .tokenizers.audio_tokenizer import StarterAudioTokenizer
+from .tokenizers.motion_vqvae import MotionVQVAE, MotionVQVAEConfig
+from .tokenizers.vocabulary import Vocabulary
+
+FRAMES_PER_STEP = 4
+WINDOW_STEPS = 32
+OVERLAP_STEPS = 8
+TEXT_ONLY_S = 5.0
+MAX_DURATION_S = 7200.0
+SILENCE_S = 0.25
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One request made ready for the model.
+
+    Attributes:
+        sources: What drives each part; no part is left open.
+        texts: Instruction per part driven by text.
+        audio: Codes, (2T, levels), or None.
+        kept: The kept clip at engine rate and length, or None.
+        kept_codes: Codes of the kept parts, (T * levels,).
+    """
+
+    request: GenerateRequest
+    num_frames: int
+    sources: dict[Part, Source]
+    texts: dict[Part, str]
+    audio: Tensor | None
+    kept: Clip | None
+    kept_codes: dict[Part, Tensor]
+
+    @property
+    def num_steps(self) -> int:
+        """Motion steps that cover the frames."""
+        return math.ceil(self.num_frames / FRAMES_PER_STEP)
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """Rows of the same layout can share a batch."""
+        options = self.request.sampling
+        sampling = (options.temperature, options.top_k, options.top_p, options.text_guidance, options.speech_guidance)
+        return (self.num_frames, tuple(self.sources[p] for p in PARTS), self.audio is None, sampling)
+
+
+class Engine:
+    """A loaded pack, ready to generate. Not safe for two threads at once."""
+
+    def __init__(self, pack: Pack, device: torch.device) -> None:
+        self.pack = pack
+        self.device = device
+        self.vocabulary = Vocabulary.from_dict(pack.table("vocabulary"))
+        self.tokenizers: dict[Part, MotionVQVAE] = {}
+        for part in PARTS:
+            config = MotionVQVAEConfig.from_dict(pack.table("tokenizers", part.value))
+            tokenizer = MotionVQVAE(config, part)
+            pack.load_module("tokenizers.safetensors", tokenizer, f"{part.value}.")
+            self.tokenizers[part] = tokenizer.eval()
+        self.audio_tokenizer = StarterAudioTokenizer(MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio")))
+        pack.load_module("tokenizers.safetensors", self.audio_tokenizer, "audio.")
+        self.audio_tokenizer.eval()
+        self.text_encoder = TextEncoder(
+            TextEncoderConfig.from_dict(pack.table("text_encoder")),
+            pack.tensors("text_encoder.safetensors"),
+            pack.file("tokenizer.json"),
+        )
+        self.model = LanguageModel(LanguageModelConfig(**pack.table("language_model")))  # type: ignore[arg-type]
+        pack.load_module("language_model.safetensors", self.model)
+        self.model.to(device).eval()
+        self.weights = DecoderWeights(self.model)
+
+    def generate(
+        self, request: GenerateRequest, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
+    ) -> GenerateResult:
+        """Turn one request into motion.
+
+        Args:
+            request: What to generate.
+            progress: Told how far it is.
+            cancel: Asked between steps.
+
+        Returns:
+            The motion.
+
+        Raises:
+            EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
+        """
+        return self.generate_many([request], progress, cancel)[0]
+
+    def generate_many(
+        self,
+        requests: Sequence[GenerateRequest],
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> list[GenerateResult]:
+        """Turn several requests into motion; those of the same length and sources share a batch."""
+        began = time.perf_counter()
+        report = progress or (lambda fraction, text: None)
+        report(0.0, "Listening to the speech")
+        rows = [self._prepare(request) for request in requests]
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            groups.setdefault(row.layout, []).append(index)
+        clips: list[tuple[Clip, dict[Part, list[int]]] | None] = [None] * len(rows)
+        for number, members in enumerate(groups.values()):
+
+            def share(fraction: float, text: str, number: int = number) -> None:
+                report((number + fraction) / len(groups), text)
+
+            for index, made in zip(members, self._run([rows[i] for i in members], share, cancel), strict=True):
+                clips[index] = made
+        report(1.0, "Done")
+        seconds = time.perf_counter() - began
+        return [
+            GenerateResult(clip, row.num_frames / MOTION_FPS, seconds, codes)
+            for row, made in zip(rows, clips, strict=True)
+            if made is not None
+            for clip, codes in [made]
+        ]
+
+    def window_joints(self, num_frames: int) -> list[int]:
+        """Frames at which a later window takes over, for measuring seams."""
+        return [(start + known) * FRAMES_PER_STEP for start, known in windows(math.ceil(num_frames / FRAMES_PER_STEP))][
+            1:
+        ]
+
+    def _prepare(self, request: GenerateRequest) -> _Row:
+        """Check a request and encode what it brings."""
+        if request.emotion is not None and request.emotion not in EMOTIONS:
+            raise RequestError(f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}.")
+        wave = None
+        if request.waveform is not None:
+            wave = check_waveform(request.waveform, request.sample_rate)
+        sources, texts = resolve_sources(request)
+        duration = request.duration_s
+        if duration is None:
+            duration = len(wave) / AUDIO_HZ if wave is not None else TEXT_ONLY_S
+        if not math.isfinite(duration) or not 1.0 / MOTION_FPS <= duration <= MAX_DURATION_S:
+            raise RequestError(
+                f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change its length."
+            )
+        num_frames = max(1, round(duration * MOTION_FPS))
+        steps = math.ceil(num_frames / FRAMES_PER_STEP)
+        audio = self._encode_audio(wave, steps) if wave is not None else None
+        kept, kept_codes = None, {}
+        parts = [part for part in PARTS if sources[part] is Source.KEEP]
+        if parts:
+            if request.kept is None:
+                raise RequestError("Parts to keep need a motion to keep them from; select a character with motion.")
+            kept = request.kept
+            if kept.fps != MOTION_FPS or kept.num_frames != num_frames:
+                kept = kept.resample(MOTION_FPS, num_frames)
+            kept_codes = self._encode_kept(kept, parts, steps)
+        return _Row(request, num_frames, sources, texts, audio, kept, kept_codes)
+
+    @torch.inference_mode()
+    def _encode_audio(self, wave: np.ndarray, num_steps: int) -> Tensor:
+        """16 kHz samples -> codes for `num_steps` motion steps, (2T, levels)."""
+        wanted = num_steps * FRAMES_PER_STEP * (AUDIO_HZ // MOTION_FPS) + AUDIO_HZ // MOTION_FPS
+        wave = wave[:wanted]
+        if len(wave) < wanted:
+            wave = np.concatenate([wave, np.zeros(wanted - len(wave), np.float32)])
+        features = speech_features(wave)[: num_steps * FRAMES_PER_STEP * 2]
+        codes = self.audio_tokenizer.encode(torch.from_numpy(features)[None])
+        return codes.view(num_steps * MOTION_TIME, -1)
+
+    @torch.inference_mode()
+    def _encode_kept(self, kept: Clip, parts: Sequence[Part], num_steps: int) -> dict[Part, Tensor]:
+        features = starter_features(kept)
+        codes: dict[Part, Tensor] = {}
+        for part in parts:
+            values = torch.from_numpy(np.ascontiguousarray(features[part], dtype=np.float32))
+            short = num_steps * FRAMES_PER_STEP - len(values)
+            values = torch.cat([values, values[-1:].expand(short, -1)])
+            codes[part] = self.tokenizers[part].encode(values[None])[0]
+        return codes
+
+    def _run(
+        self, rows: Sequence[_Row], report: ProgressCallback, cancel: CancelCheck | None
+    ) -> list[tuple[Clip, dict[Part, list[int]]]]:
+        """Generate a batch of rows of one layout."""
+        codes = self._generate_codes(rows, report, cancel)
+        report(0.97, "Building the motion")
+        return self._build(rows, codes)
+
+    def _generate_codes(
+        self, rows: Sequence[_Row], report: ProgressCallback, cancel: CancelCheck | None
+    ) -> dict[Part, Tensor]:
+        """Codes of every part, (B, T * levels), window after window."""
+        first, vocabulary = rows[0], self.vocabulary
+        options = first.request.sampling
+        order = block_order(first.sources)
+        guidance = {part: _guidance(first.sources[part], options) for part in order}
+        made = [part for part in order if first.sources[part] is not Source.KEEP]
+        codes = {
+            part: torch.zeros((len(rows), first.num_steps * vocabulary.num_levels(part)), dtype=torch.int64)
+            for part in order
+        }
+        for part in order:
+            if part not in made:
+                codes[part] = torch.stack([row.kept_codes[part] for row in rows])
+        texts = sorted({text for row in rows for text in row.texts.values()})
+        states = instruction_states(self.text_encoder, texts)
+        random = [torch.Generator().manual_seed(row.request.sampling.seed & (2**63 - 1)) for row in rows]
+        guided = any(guidance[part] != 1.0 for part in made)
+        plan_windows = windows(first.num_steps) if made else []
+        for number, (start, known) in enumerate(plan_windows):
+            length = min(WINDOW_STEPS, first.num_steps - start)
+            plan = plan_decoder(order, length, vocabulary)
+            conditions = [_condition(row, start, length, texts) for row in rows]
+            if guided:
+                conditions += [Condition.empty()] * len(rows)
+            forced: dict[Part, Tensor] = {}
+            for part in order:
+                levels = vocabulary.num_levels(part)
+                head = known if part in made else length
+                forced[part] = codes[part][:, start * levels : (start + head) * levels]
+            window = WindowRequest(
+                plan=plan,
+                encoder=build_encoder_batch(conditions, states or [torch.zeros(1, 1)], length, vocabulary),
+                forced=forced,
+                guidance=guidance,
+                uniform=torch.stack([torch.rand(plan.length, generator=g) for g in random]),
+            )
+
+            def on_step(position: int, number: int = number, total: int = plan.length) -> None:
+                report(0.02 + 0.95 * (number + position / total) / len(plan_windows), "Moving the body")
+
+            drawn = generate_window(self.weights, vocabulary, window, options, on_step, cancel)
+            for part in made:
+                levels = vocabulary.num_levels(part)
+                codes[part][:, start * levels : (start + length) * levels] = drawn[part]
+        return codes
+
+    @torch.inference_mode()
+    def _build(
+        self, rows: Sequence[_Row], codes: dict[Part, Tensor]
+    ) -> list[tuple[Clip, dict[Part, list[int]]]]:
+        """Codes to clips: decode, place the root, plant the feet, put kept parts back untouched."""
+        sources = rows[0].sources
+        made = [part for part in PARTS if sources[part] is not Source.KEEP]
+        decoded = {part: self.tokenizers[part].decode(codes[part]).numpy() for part in made}
+        results: list[tuple[Clip, dict[Part, list[int]]]] = []
+        for index, row in enumerate(rows):
+            features = {part: decoded[part][index, : row.num_frames] for part in made}
+            if not features:
+                assert row.kept is not None
+                results.append((row.kept, {}))
+                continue
+            position, heading = _start_of(row.kept)
+            clip = starter_clip(features, position, heading)
+            if row.kept is not None:
+                for part in PARTS:
+                    if part not in made:
+                        clip = clip.with_part(part, row.kept)
+            if Part.LOWER in made and row.request.plant_feet:
+                clip = plant_feet(clip, features[Part.LOWER][:, 4:8])
+            results.append((clip, {part: codes[part][index].tolist() for part in made}))
+        return results
+
+
+def _start_of(kept: Clip | None) -> tuple[tuple[float, float], float]:
+    """Where a new lower body starts: under the kept one."""
+    if kept is None:
+        return (0.0, 0.0), 0.0
+    from .motion.rotations import axis_angle_to_matrix, heading_angle
+
+    x, _, z = kept.pelvis_positions[0]
+    return (float(x), float(z)), float(heading_angle(axis_angle_to_matrix(kept.poses[0, 0])))
+
+
+def windows(num_steps: int) -> list[tuple[int, int]]:
+    """Cut a request into windows.
+
+    Args:
+        num_steps: Motion steps in all.
+
+    Returns:
+        (first step, steps already decided) per window; the last window ends with the request.
+    """
+    result = [(0, 0)]
+    decided = min(WINDOW_STEPS, num_steps)
+    while decided < num_steps:
+        start = min(decided - OVERLAP_STEPS, num_steps - WINDOW_STEPS)
+        result.append((start, decided - start))
+        decided = start + WINDOW_STEPS
+    return result
+
+
+def block_order(sources: dict[Part, Source]) -> tuple[Part, ...]:
+    """Kept parts first, then parts with words, then parts from speech alone; lower before upper within each."""
+    rank = {Source.KEEP: 0, Source.TEXT: 1, Source.BOTH: 1, Source.SPEECH: 2}
+    return tuple(sorted(BLOCK_ORDER, key=lambda part: (rank[sources[part]], BLOCK_ORDER.index(part))))
+
+
+def resolve_sources(request: GenerateRequest) -> tuple[dict[Part, Source], dict[Part, str]]:
+    """Say for every part what drives it.
+
+    Parts left out follow the speech; without speech they follow the first instruction given to another part.
+
+    Args:
+        request: The request.
+
+    Returns:
+        Source per part, and the checked instruction per part driven by text.
+
+    Raises:
+        RequestError: If a part has nothing to follow.
+        InstructionError: If an instruction cannot be used.
+    """
+    sources: dict[Part, Source] = {}
+    texts: dict[Part, str] = {}
+    for part, direction in request.directions.items():
+        sources[part] = direction.source
+        if direction.source in (Source.TEXT, Source.BOTH):
+            texts[part] = check_instruction(direction.text)
+    speech = request.waveform is not None
+    spare = next((texts[part] for part in BLOCK_ORDER if part in texts), None)
+    for part in PARTS:
+        wanted = sources.get(part)
+        if wanted in (None, Source.SPEECH) and not speech:
+            if wanted is None and spare is not None:
+                sources[part], texts[part] = Source.TEXT, spare
+            else:
+                raise RequestError(
+                    f"The {_word(part)} should follow the speech but there is no sound; "
+                    "choose a sound strip or write an instruction."
+                )
+        elif wanted is None:
+            sources[part] = Source.SPEECH
+        elif wanted is Source.BOTH and not speech:
+            raise RequestError(
+                f"The {_word(part)} should follow speech and text but there is no sound; choose a sound strip."
+            )
+    return sources, texts
+
+
+def _word(part: Part) -> str:
+    return {Part.UPPER: "upper body", Part.LOWER: "lower body"}.get(part, part.value)
+
+
+def _guidance(source: Source, options: SamplingOptions) -> float:
+    return options.text_guidance if source in (Source.TEXT, Source.BOTH) else options.speech_guidance
+
+
+def _condition(row: _Row, start: int, length: int, texts: Sequence[str]) -> Condition:
+    """What one window of a row is asked."""
+    audio = None
+    if row.audio is not None:
+        begin = start * MOTION_TIME - AUDIO_MARGIN
+        index = torch.arange(begin, begin + audio_steps(length))
+        inside = (index >= 0) & (index < len(row.audio))
+        audio = torch.where(inside[:, None], row.audio[index.clamp(0, len(row.audio) - 1)], -1)
+    rows = {part: texts.index(text) for part, text in row.texts.items()}
+    return Condition(dict(row.sources), rows, row.request.emotion, audio)
+
+
+def load_engine(pack_dir: Path, device: str = "auto") -> Engine:
+    """Load a pack.
+
+    Args:
+        pack_dir: The pack's folder.
+        device: "auto", "cpu" or "cuda"; auto takes a GPU where there is one.
+
+    Returns:
+        The engine.
+
+    Raises:
+        PackError: If the pack is missing or damaged.
+        DeviceError: If the device is absent.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("There is no CUDA device; choose the CPU or automatic in the preferences.")
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"There is no device {device!r}; choose auto, cpu or cuda.")
+    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return Engine(load_pack(Path(pack_dir)), torch.device(chosen))

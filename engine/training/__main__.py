@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command line: `python -m engine.training starter|tokenizer|language|export`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import EngineError
+from ..specs import Part
+from .language_training import train_language
+from .pack_export import export_pack
+from .recipe import load_recipe
+from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
+from .tokenizer_training import train_audio_tokenizer, train_motion_tokenizer
+
+
+def main() -> int:
+    """Parse the command line and run one command."""
+    parser = argparse.ArgumentParser(prog="python -m engine.training", description="Train the starter pack.")
+    parser.add_argument("command", choices=("starter", "tokenizer", "language", "export"))
+    parser.add_argument("--recipe", default="starter", help="name in engine/training/recipes or a TOML file")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the raw data")
+    parser.add_argument("--work", type=Path, default=Path("build"), help="prepared data, checkpoints and logs")
+    parser.add_argument("--pack", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
+    parser.add_argument("--part", choices=TOKENIZER_NAMES, help="which tokenizer")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")
+    parser.add_argument("--budget", type=float, help="minutes for the whole run; sets --scale")
+    arguments = parser.parse_args()
+    try:
+        scale = arguments.scale
+        if arguments.budget:
+            scale = arguments.budget / load_recipe(arguments.recipe).minutes
+        recipe = load_recipe(arguments.recipe, scale)
+        prepared, out = arguments.work / "data", arguments.work / "training"
+        if arguments.command == "starter":
+            run_starter(recipe, arguments.recipe, arguments.data, arguments.work, arguments.pack, scale)
+        elif arguments.command == "tokenizer":
+            if arguments.part == "audio":
+                train_audio_tokenizer(recipe, prepared, out)
+            elif arguments.part:
+                train_motion_tokenizer(Part(arguments.part), recipe, prepared, out)
+            else:
+                parser.error("--part says which tokenizer to train")
+        elif arguments.command == "language":
+            train_language(recipe, prepared, out, load_text_encoder(arguments.work))
+        else:
+            export_pack(recipe, out, arguments.work / "text_encoder", arguments.pack)
+    except EngineError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The language model's training run: codes from the trained tokenizers, windows, cross-entropy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..language.model import LanguageModel, LanguageModelConfig
+from ..language.layout import instruction_states
+from ..language.text_encoder import TextEncoder
+from ..specs import Part
+from ..tokenizers.audio_tokenizer import StarterAudioTokenizer, starter_audio_config
+from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
+from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
+from .corpora import load_captured, load_performances
+from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
+from .recipe import Recipe
+from .windows import Batch, WindowMixer, encode_sequence
+
+
+def load_tokenizers(recipe: Recipe, out: Path) -> tuple[dict[Part, MotionVQVAE], StarterAudioTokenizer]:
+    """Load what stage 1 left in `out`."""
+    shared = recipe.tokenizers
+    motion: dict[Part, MotionVQVAE] = {}
+    for part, own in shared.parts.items():
+        config = starter_config(
+            part, width=own.width, num_quantizers=own.num_quantizers, code_dim=shared.code_dim,
+            codebook_size=shared.codebook_size,
+        )  # fmt: skip
+        motion[part] = MotionVQVAE(config, part)
+        motion[part].load_state_dict(_weights(out / f"tokenizer-{part.value}.pt"))
+        motion[part].eval()
+    audio = StarterAudioTokenizer(starter_audio_config(width=shared.audio.width))
+    audio.load_state_dict(_weights(out / "tokenizer-audio.pt"))
+    return motion, audio.eval()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    return torch.load(path, weights_only=True, map_location="cpu")["model"]
+
+
+def trained_vocabulary(motion: dict[Part, MotionVQVAE], audio: StarterAudioTokenizer) -> Vocabulary:
+    """Vocabulary over the trained codebooks."""
+    return starter_vocabulary(
+        {part: BlockSize(t.num_quantizers, t.codebook_size) for part, t in motion.items()},
+        BlockSize(audio.num_quantizers, audio.codebook_size),
+    )
+
+
+def model_config(recipe: Recipe, vocabulary: Vocabulary, text_width: int) -> LanguageModelConfig:
+    """Configuration of the starter's language model."""
+    own = recipe.language
+    return LanguageModelConfig(
+        vocab_size=vocabulary.size,
+        embedding_offset=vocabulary.num_text,
+        d_model=own.d_model,
+        d_kv=own.d_kv,
+        d_ff=own.d_ff,
+        num_heads=own.num_heads,
+        num_layers=own.num_layers,
+        num_decoder_layers=own.num_decoder_layers,
+        text_width=text_width,
+        time_reach=own.time_reach,
+        dropout=own.dropout,
+    )
+
+
+def prepare_mixer(
+    recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, split: str = "train", seed: int = 0
+) -> WindowMixer:
+    """Encode all sequences of a split at every phase and make the sampler over them."""
+    motion, audio = load_tokenizers(recipe, out)
+    captured, performed = load_captured(data, split), load_performances(data, split)
+    captions = sorted({c for s in captured for c in s.captions})
+    table = {caption: row for row, caption in enumerate(captions)}
+    states: list[Tensor] = []
+    for begin in range(0, len(captions), 64):
+        states += instruction_states(encoder, captions[begin : begin + 64])
+
+    def phases(sequences: Iterable, every: int) -> list:  # noqa: ANN001
+        return [[encode_sequence(s, p, motion, audio, table) for p in range(0, every)] for s in sequences]
+
+    coded = phases(captured, recipe.phases)
+    print(f"{split}: {len(captured)} captured sequences as codes, {len(captions)} captions", flush=True)
+    spoken = phases(performed, max(1, recipe.phases // 2))
+    print(f"{split}: {len(performed)} performances as codes", flush=True)
+    weighted = [(c, s.weight) for c, s in zip(coded, captured, strict=True)]
+    vocabulary = trained_vocabulary(motion, audio)
+    return WindowMixer(weighted, spoken, states, vocabulary, recipe.language, seed)
+
+
+def batch_loss(model: LanguageModel, batch: Batch, vocabulary: Vocabulary, smoothing: float) -> dict[Part, Tensor]:
+    """Cross-entropy per learned part, each () in nats per code.
+
+    The head is read only at the codes a position may hold, as in generation.
+    """
+    device = model.lm_head.weight.device
+    encoder, plan = batch.encoder, batch.plan
+    mask = encoder.mask.to(device)
+    times = encoder.times.to(device)
+    memory = model.encode(
+        encoder.ids.to(device), mask, times, encoder.text_states.to(device), encoder.is_text.to(device)
+    )
+    states = model.decode(
+        batch.inputs.to(device), memory, mask, plan.key_times.to(device), plan.query_times.to(device), times
+    )
+    losses: dict[Part, Tensor] = {}
+    for part in batch.learned:
+        levels, begin = plan.levels[part], plan.starts[part]
+        total = states.new_zeros((), dtype=torch.float32)
+        for level in range(levels):
+            logits = model.logits(
+                states[:, begin + level : begin + plan.num_codes(part) : levels], *vocabulary.part_range(part, level)
+            )
+            target = batch.targets[part][:, level::levels].to(device)
+            total = total + F.cross_entropy(
+                logits.float().transpose(1, 2), target, ignore_index=-1, label_smoothing=smoothing
+            )
+        losses[part] = total / levels
+    return losses
+
+
+def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0) -> Path:
+    """Train the language model and return its checkpoint's path.
+
+    Args:
+        recipe: The run's figures.
+        data: Folder of the prepared data.
+        out: Folder with the tokenizers' checkpoints; also receives this one.
+        encoder: Frozen sentence encoder.
+        seed: Of initial weights and draws.
+    """
+    own, path = recipe.language, out / "language.pt"
+    mixer = prepare_mixer(recipe, data, out, encoder, seed=seed)
+    vocabulary = mixer.vocabulary
+    torch.manual_seed(seed)
+    device = device_for_training()
+    model = LanguageModel(model_config(recipe, vocabulary, encoder.width)).to(device)
+    averaged = copy.deepcopy(model).eval().requires_grad_(False)
+    decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and "bias" not in n]
+    plain = [p for n, p in model.named_parameters() if p.ndim <= 1 or "bias" in n]
+    optimiser = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": own.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        own.learning_rate,
+        betas=(0.9, 0.98),
+    )
+    schedule = Schedule(own.learning_rate, own.warm_up, own.max_steps, own.minutes)
+    checkpoint = Checkpoint(path, {"model": model, "averaged": averaged, "optimiser": optimiser}, schedule)
+    log = Log(out / "log.jsonl", "language")
+    step, done = checkpoint.load()
+    mixer.random = type(mixer.random)(type(mixer.random.bit_generator)(seed + 7919 * step))
+    print(f"language model: {count_parameters(model) / 1e6:.2f}M parameters, from step {step}", flush=True)
+    last_saved = schedule.spent_s
+    running: dict[str, float] = {}
+    # The step runs in bfloat16; the optimiser moves float32 weights, of which `working` is the rounded copy.
+    working = copy.deepcopy(model).to(torch.bfloat16).train()
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(mixer.batch, own.batch)
+        while not done:
+            schedule.tick()
+            if schedule.progress(step) >= 1.0:
+                break
+            batch = upcoming.result()
+            upcoming = pool.submit(mixer.batch, own.batch)
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate(step)
+            losses = batch_loss(working, batch, vocabulary, own.label_smoothing)
+            codes = {part: batch.targets[part].shape[1] for part in losses}
+            total = sum(losses[p] * codes[p] for p in losses) / sum(codes.values())
+            working.zero_grad(set_to_none=True)
+            total.backward()
+            for precise, rounded in zip(model.parameters(), working.parameters(), strict=True):
+                precise.grad = None if rounded.grad is None else rounded.grad.float()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            step += 1
+            _refresh(working, model)
+            _average(averaged, model, min(own.average_decay, (1 + step) / (10 + step)))
+            for part, value in losses.items():
+                running[part.value] = 0.95 * running.get(part.value, float(value)) + 0.05 * float(value)
+            if step % 25 == 0:
+                log.write(step, minutes=schedule.spent_s / 60, **running)
+            if schedule.spent_s - last_saved > own.checkpoint_minutes * 60:
+                checkpoint.save(step)
+                last_saved = schedule.spent_s
+    checkpoint.save(step, done=True)
+    return path
+
+
+@torch.no_grad()
+def _refresh(working: LanguageModel, model: LanguageModel) -> None:
+    torch._foreach_copy_(list(working.parameters()), list(model.parameters()))
+
+
+@torch.no_grad()
+def _average(averaged: LanguageModel, model: LanguageModel, decay: float) -> None:
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1.0 - decay)

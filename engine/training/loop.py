@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every training run shares: time budget, learning-rate schedule, checkpoints that resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Schedule:
+    """Warm-up, then a cosine to 5 % over whichever ends first: the steps or the minutes.
+
+    Args:
+        peak: Highest learning rate.
+        warm_up: Steps of linear warm-up.
+        max_steps: Last step.
+        minutes: Time budget, counted over all resumed runs.
+    """
+
+    def __init__(self, peak: float, warm_up: int, max_steps: int, minutes: float) -> None:
+        self.peak, self.warm_up, self.max_steps = peak, warm_up, max_steps
+        self.budget_s = minutes * 60.0
+        self.spent_s = 0.0
+        self._since = time.monotonic()
+
+    def tick(self) -> None:
+        """Count the time since the last tick."""
+        now = time.monotonic()
+        self.spent_s += now - self._since
+        self._since = now
+
+    def progress(self, step: int) -> float:
+        """Share of the run that is over, in [0, 1]."""
+        return min(1.0, max(step / self.max_steps, self.spent_s / self.budget_s))
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step."""
+        cosine = 0.5 * (1.0 + math.cos(math.pi * self.progress(step)))
+        return self.peak * min(1.0, (step + 1) / self.warm_up) * (0.05 + 0.95 * cosine)
+
+
+class Checkpoint:
+    """One file that a killed run resumes from, written to a temporary name and renamed.
+
+    Args:
+        path: The file.
+        modules: Everything with a state: models, optimisers.
+        schedule: Its spent time is kept.
+    """
+
+    def __init__(self, path: Path, modules: dict[str, Any], schedule: Schedule) -> None:
+        self.path, self.modules, self.schedule = path, modules, schedule
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(self, step: int, done: bool = False) -> None:
+        """Write the state."""
+        state: dict[str, Any] = {name: module.state_dict() for name, module in self.modules.items()}
+        state |= {
+            "step": step, "done": done, "spent_s": self.schedule.spent_s, "random": torch.get_rng_state(),
+        }  # fmt: skip
+        temporary = self.path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.path)
+
+    def load(self) -> tuple[int, bool]:
+        """Read the state if there is one; return the next step and whether the run had ended."""
+        if not self.path.exists():
+            return 0, False
+        state = torch.load(self.path, weights_only=True)
+        for name, module in self.modules.items():
+            module.load_state_dict(state[name])
+        self.schedule.spent_s = state["spent_s"]
+        torch.set_rng_state(state["random"])
+        return state["step"], state["done"]
+
+
+class Log:
+    """One JSON line per report, and the same in words on the terminal."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, step: int, **values: float) -> None:
+        """Report."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"run": self.name, "step": step, **values}) + "\n")
+        words = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
+        print(f"{self.name:>8} {step:6d}  {words}", flush=True)
+
+
+def device_for_training() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

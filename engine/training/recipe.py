@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Recipes: every figure of a training run, read from TOML into frozen dataclasses."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import EngineError
+from ..specs import Part
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe:
+    """One motion tokenizer's figures; names as in the TOML file."""
+
+    minutes: float
+    max_steps: int
+    width: int
+    num_quantizers: int
+    captured_share: float
+
+
+@dataclass(frozen=True)
+class AudioRecipe:
+    """The audio tokenizer's figures."""
+
+    minutes: float
+    max_steps: int
+    width: int
+
+
+@dataclass(frozen=True)
+class TokenizersRecipe:
+    """Figures all tokenizers share."""
+
+    window_frames: int
+    batch: int
+    learning_rate: float
+    warm_up: int
+    code_dim: int
+    codebook_size: int
+    position_weight: float
+    checkpoint_minutes: float
+    parts: dict[Part, TokenizerRecipe]
+    audio: AudioRecipe
+
+
+@dataclass(frozen=True)
+class LanguageRecipe:
+    """The language model's figures."""
+
+    minutes: float
+    max_steps: int
+    batch: int
+    window_steps: int
+    short_window_share: float
+    d_model: int
+    d_ff: int
+    num_heads: int
+    d_kv: int
+    num_layers: int
+    num_decoder_layers: int
+    dropout: float
+    time_reach: int
+    learning_rate: float
+    warm_up: int
+    weight_decay: float
+    label_smoothing: float
+    average_decay: float
+    checkpoint_minutes: float
+    mixture: dict[str, float]
+    hidden: dict[str, float]
+    layouts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run."""
+
+    performance_hours: float
+    phases: int
+    tokenizers: TokenizersRecipe
+    language: LanguageRecipe
+
+    @property
+    def minutes(self) -> float:
+        """Training minutes of the critical path: tokenizers run two at a time."""
+        parts = self.tokenizers.parts
+        longest = max(parts[Part.LOWER].minutes, parts[Part.UPPER].minutes)
+        return longest + max(parts[Part.FACE].minutes, parts[Part.HANDS].minutes + self.tokenizers.audio.minutes) + (
+            self.language.minutes
+        )
+
+
+def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name: A recipe's name in `recipes/` or a path.
+        scale: Factor on every time budget.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        EngineError: If the file is missing or a figure is absent or unknown.
+    """
+    path = Path(name) if Path(name).suffix == ".toml" else RECIPES / f"{name}.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        tokenizers = dict(values["tokenizers"])
+        parts = {
+            part: TokenizerRecipe(**_scaled(tokenizers.pop(part.value), scale)) for part in Part
+        }
+        audio = AudioRecipe(**_scaled(tokenizers.pop("audio"), scale))
+        language = dict(values["language"])
+        hidden = language.pop("hidden")
+        return Recipe(
+            performance_hours=values["data"]["performance_hours"],
+            phases=values["data"]["phases"],
+            tokenizers=TokenizersRecipe(parts=parts, audio=audio, **tokenizers),
+            language=LanguageRecipe(hidden=hidden, **_scaled(language, scale)),
+        )
+    except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as problem:
+        raise EngineError(
+            f"The recipe {path.name} cannot be used ({problem}); compare it with recipes/starter.toml."
+        ) from problem
+
+
+def _scaled(values: dict[str, Any], scale: float) -> dict[str, Any]:
+    return {**values, "minutes": values["minutes"] * scale}

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stage 1: the four motion tokenizers and the audio tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..motion.rotations import rotation_6d_to_matrix
+from ..motion.skeleton import DEFAULT_SKELETON, PARENTS, PART_JOINTS
+from ..specs import Part
+from ..tokenizers.audio_tokenizer import (
+    StarterAudioTokenizer,
+    speech_channel_weights,
+    speech_statistics,
+    starter_audio_config,
+)
+from ..tokenizers.losses import (
+    LossWeights,
+    PositionLoss,
+    feature_statistics,
+    starter_channel_weights,
+    starter_loss,
+)
+from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
+from .corpora import MotionSequence, load_captured, load_performances, stack_features
+from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
+from .recipe import Recipe, TokenizerRecipe
+
+FIRST_ROTATION = {Part.LOWER: 8, Part.UPPER: 0, Part.HANDS: 0}
+"""Channel at which a starter layout's 6D rotations begin."""
+
+
+def position_loss(part: Part) -> PositionLoss | None:
+    """Mean distance of the part's joints from where they belong, by forward kinematics from its root.
+
+    Args:
+        part: Lower and upper have one; fingers and face do without.
+
+    Returns:
+        A function of rebuilt and target raw features, (B, F, D), giving metres, ().
+    """
+    if part not in (Part.LOWER, Part.UPPER):
+        return None
+    joints = PART_JOINTS[part]
+    place = {joint: index for index, joint in enumerate(joints)}
+    offsets = torch.from_numpy(DEFAULT_SKELETON.offsets)
+    first = FIRST_ROTATION[part]
+
+    def positions(features: Tensor) -> Tensor:
+        rotations = features[..., first:].reshape(*features.shape[:2], len(joints), 6)
+        matrices = rotation_6d_to_matrix(rotations)
+        world: list[Tensor] = []
+        points: list[Tensor] = []
+        for index, joint in enumerate(joints):
+            parent = place.get(PARENTS[joint])
+            offset = offsets[joint].to(features.device)
+            if parent is None:
+                world.append(matrices[..., index, :, :])
+                points.append(torch.zeros_like(features[..., :3]))
+            else:
+                world.append(world[parent] @ matrices[..., index, :, :])
+                points.append(points[parent] + world[parent] @ offset)
+        return torch.stack(points, -2)
+
+    def loss(rebuilt: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = positions(target)
+        return (positions(rebuilt) - wanted).norm(dim=-1).mean()
+
+    return loss
+
+
+class WindowSampler:
+    """Random windows of one part, drawn evenly over frames.
+
+    Args:
+        groups: (sequences, share) pairs.
+        part: Whose features.
+        window: Frames per window.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self, groups: list[tuple[list[MotionSequence], float]], part: Part, window: int, seed: int
+    ) -> None:
+        self.window = window
+        self.random = np.random.default_rng(seed)
+        self.arrays: list[np.ndarray] = []
+        self.starts: list[np.ndarray] = []
+        self.shares: list[float] = []
+        for sequences, share in groups:
+            if share <= 0:
+                continue
+            array, edges = stack_features(sequences, part)
+            starts = [np.arange(a, b - window + 1) for a, b in edges if b - a >= window]
+            self.arrays.append(array)
+            self.starts.append(np.concatenate(starts))
+            self.shares.append(share)
+
+    def frames(self, limit: int = 200_000) -> Tensor:
+        """Frames for the statistics, drawn as the windows are, (N, D)."""
+        pieces = []
+        for array, share in zip(self.arrays, self.shares, strict=True):
+            count = max(1, int(limit * share / sum(self.shares)))
+            pieces.append(array[self.random.integers(0, len(array), count)])
+        return torch.from_numpy(np.concatenate(pieces))
+
+    def batch(self, size: int) -> Tensor:
+        """Draw (size, window, D)."""
+        weights = np.array(self.shares) / sum(self.shares)
+        groups = self.random.choice(len(self.shares), size, p=weights)
+        rows = []
+        for group in groups:
+            start = self.random.choice(self.starts[group])
+            rows.append(self.arrays[group][start : start + self.window])
+        return torch.from_numpy(np.stack(rows))
+
+
+def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, seed: int = 0) -> Path:
+    """Train one part's tokenizer and return its checkpoint's path.
+
+    Args:
+        part: The part.
+        recipe: The run's figures.
+        data: Folder of the prepared data.
+        out: Folder for checkpoints and logs.
+        seed: Of initial weights and draws.
+    """
+    shared, own = recipe.tokenizers, recipe.tokenizers.parts[part]
+    path = out / f"tokenizer-{part.value}.pt"
+    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed)
+    torch.manual_seed(seed)
+    config = starter_config(
+        part, width=own.width, num_quantizers=own.num_quantizers, code_dim=shared.code_dim,
+        codebook_size=shared.codebook_size,
+    )  # fmt: skip
+    device = device_for_training()
+    model = MotionVQVAE(config, part).to(device)
+    model.set_statistics(*feature_statistics(part, sampler.frames()))
+    weights = starter_channel_weights(part).to(device)
+    terms = LossWeights(position=shared.position_weight)
+    by_position = position_loss(part)
+
+    def loss(batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+        output = model(batch)
+        parts = starter_loss(output, batch, weights, terms, by_position)
+        report = {
+            "features": float(parts.features),
+            "mm": float(parts.position) * 1000,
+            "used": float(output.perplexity.min()),
+        }
+        return parts.total, report
+
+    _train(model, loss, lambda: sampler.batch(shared.batch).to(device), recipe, own.minutes, own.max_steps, path)
+    return path
+
+
+def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) -> Path:
+    """Train the audio tokenizer on the performances' speech and return its checkpoint's path."""
+    shared, own = recipe.tokenizers, recipe.tokenizers.audio
+    path = out / "tokenizer-audio.pt"
+    seen: dict[str, np.ndarray] = {}
+    for sequence in load_performances(data, "train"):
+        if sequence.audio is not None:
+            seen.setdefault(sequence.name.split("#")[0], sequence.audio)
+    window = 2 * shared.window_frames
+    arrays = [a for a in seen.values() if len(a) >= window]
+    random = np.random.default_rng(seed)
+    lengths = np.array([len(a) for a in arrays], dtype=np.float64)
+    torch.manual_seed(seed)
+    device = device_for_training()
+    model = StarterAudioTokenizer(starter_audio_config(width=own.width)).to(device)
+    frames = torch.from_numpy(np.concatenate(arrays))
+    model.set_statistics(*speech_statistics(frames))
+    weights = speech_channel_weights().to(device)
+
+    def batch() -> Tensor:
+        rows = []
+        for index in random.choice(len(arrays), shared.batch, p=lengths / lengths.sum()):
+            start = random.integers(0, len(arrays[index]) - window + 1)
+            rows.append(arrays[index][start : start + window])
+        return torch.from_numpy(np.stack(rows)).to(device)
+
+    def loss(features: Tensor) -> tuple[Tensor, dict[str, float]]:
+        output = model(features)
+        total = starter_loss(output, features, weights, LossWeights(position=0.0)).total
+        return total, {"loss": float(total), "used": float(output.perplexity.min())}
+
+    _train(model, loss, batch, recipe, own.minutes, own.max_steps, path)
+    return path
+
+
+def _groups(own: TokenizerRecipe, data: Path) -> list[tuple[list[MotionSequence], float]]:
+    """Sequences a tokenizer learns from, with the share of windows drawn from each group."""
+    groups: list[tuple[list[MotionSequence], float]] = []
+    if own.captured_share > 0:
+        captured = load_captured(data, "train")
+        # Edited walks and runs outnumber everything else; the rest is harder, so it gets half.
+        groups.append(([s for s in captured if s.main], own.captured_share / 2))
+        groups.append(([s for s in captured if not s.main], own.captured_share / 2))
+    if own.captured_share < 1:
+        groups.append((load_performances(data, "train"), 1.0 - own.captured_share))
+    return groups
+
+
+def _train(model, loss, batch, recipe: Recipe, minutes: float, max_steps: int, path: Path) -> None:  # noqa: ANN001
+    shared = recipe.tokenizers
+    optimiser = torch.optim.AdamW(model.parameters(), shared.learning_rate, weight_decay=1e-4)
+    schedule = Schedule(shared.learning_rate, shared.warm_up, max_steps, minutes)
+    checkpoint = Checkpoint(path, {"model": model, "optimiser": optimiser}, schedule)
+    log = Log(path.parent / "log.jsonl", path.stem.removeprefix("tokenizer-"))
+    step, done = checkpoint.load()
+    print(f"{path.stem}: {count_parameters(model) / 1e6:.2f}M parameters, from step {step}", flush=True)
+    last_saved = schedule.spent_s
+    model.train()
+    device = device_for_training()
+    while not done:
+        schedule.tick()
+        if schedule.progress(step) >= 1.0:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+        with torch.autocast(device.type, torch.bfloat16):
+            total, report = loss(batch())
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        if step % 100 == 0:
+            log.write(step, minutes=schedule.spent_s / 60, **report)
+        if schedule.spent_s - last_saved > shared.checkpoint_minutes * 60:
+            checkpoint.save(step)
+            last_saved = schedule.spent_s
+    checkpoint.save(step, done=True)

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prepared data as codes, and random batches of windows for the language model.
+
+A batch shares one layout (window length, block order); rows differ in what they ask. Composition happens
+here: a lower body from captured motion with its caption, the rest from a performance with its speech.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..language.layout import (
+    AUDIO_MARGIN,
+    BLOCK_ORDER,
+    MOTION_TIME,
+    Condition,
+    DecoderPlan,
+    EncoderBatch,
+    audio_steps,
+    build_encoder_batch,
+    fill_decoder,
+    level_offsets,
+    plan_decoder,
+)
+from ..specs import PARTS, Part, Source
+from ..tokenizers.motion_vqvae import MotionVQVAE
+from ..tokenizers.vocabulary import Vocabulary
+from .corpora import MotionSequence
+from .recipe import LanguageRecipe
+
+FRAMES_PER_STEP = 4
+AUDIO_FRAMES_PER_STEP = 8
+EARLY_ACTIONS = ("jump", "jump_forward", "leap", "cartwheel", "kick")
+"""Actions that happen once: windows begin near their beginning."""
+
+
+@dataclass(frozen=True)
+class CodedSequence:
+    """One sequence at one frame offset.
+
+    Attributes:
+        parts: Codes per part, (T, Q), int64.
+        audio: (2T, Q), int64, or None.
+        captions: Rows of the caption table.
+        action: Class of motion.
+        emotion: Label or None.
+    """
+
+    parts: dict[Part, Tensor]
+    audio: Tensor | None
+    captions: tuple[int, ...]
+    action: str
+    emotion: str | None
+
+    @property
+    def num_steps(self) -> int:
+        """Motion steps."""
+        return len(next(iter(self.parts.values())))
+
+
+@torch.inference_mode()
+def encode_sequence(
+    sequence: MotionSequence,
+    phase: int,
+    tokenizers: dict[Part, MotionVQVAE],
+    audio_tokenizer: MotionVQVAE,
+    captions: dict[str, int],
+) -> CodedSequence:
+    """Turn one sequence into codes, starting `phase` frames in."""
+    steps = (sequence.num_frames - phase) // FRAMES_PER_STEP
+    parts: dict[Part, Tensor] = {}
+    for part, features in sequence.features.items():
+        cut = torch.from_numpy(features[phase : phase + steps * FRAMES_PER_STEP])[None]
+        parts[part] = tokenizers[part].encode(cut).view(steps, -1)
+    audio = None
+    if sequence.audio is not None:
+        begin = phase * 2
+        cut = torch.from_numpy(sequence.audio[begin : begin + steps * AUDIO_FRAMES_PER_STEP])[None]
+        audio = audio_tokenizer.encode(cut).view(steps * MOTION_TIME, -1)
+    rows = tuple(captions[c] for c in sequence.captions)
+    return CodedSequence(parts, audio, rows, sequence.action, sequence.emotion)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's tensors."""
+
+    encoder: EncoderBatch
+    plan: DecoderPlan
+    inputs: Tensor
+    targets: dict[Part, Tensor]
+    learned: tuple[Part, ...]
+
+
+class WindowMixer:
+    """Draws batches.
+
+    Args:
+        captured: Each captured sequence at its phases, with its sampling weight.
+        performed: Each performance at its phases.
+        caption_states: Frozen text states of the caption table, (L, width) each.
+        vocabulary: The unified vocabulary.
+        recipe: Mixture, hiding and layout shares.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        captured: Sequence[tuple[list[CodedSequence], float]],
+        performed: Sequence[list[CodedSequence]],
+        caption_states: Sequence[Tensor],
+        vocabulary: Vocabulary,
+        recipe: LanguageRecipe,
+        seed: int,
+    ) -> None:
+        self.captured = [phases for phases, _ in captured]
+        weights = np.array([w for _, w in captured], dtype=np.float64)
+        self.captured_weights = weights / weights.sum()
+        self.spoken = [p for p in performed if p[0].action != "idle"]
+        self.idle = [p for p in performed if p[0].action == "idle"] or self.spoken
+        lengths = np.array([p[0].num_steps for p in self.spoken], dtype=np.float64)
+        self.spoken_weights = lengths / lengths.sum()
+        self.states = caption_states
+        self.vocabulary = vocabulary
+        self.recipe = recipe
+        self.random = np.random.default_rng(seed)
+
+    def batch(self, size: int) -> Batch:
+        """Draw one batch."""
+        random, recipe = self.random, self.recipe
+        num_steps = recipe.window_steps
+        if random.random() < recipe.short_window_share:
+            num_steps = int(random.integers(10, recipe.window_steps))
+        order, kept = self._layout()
+        plan = plan_decoder(order, num_steps, self.vocabulary)
+        conditions: list[Condition] = []
+        codes: list[dict[Part, Tensor]] = []
+        texts: list[Tensor] = []
+        for _ in range(size):
+            condition, row = self._row(num_steps, order, kept, texts)
+            conditions.append(condition)
+            codes.append(row)
+        encoder = build_encoder_batch(conditions, texts or [self.states[0]], num_steps, self.vocabulary)
+        targets = {part: torch.stack([row[part].reshape(-1) for row in codes]) for part in order}
+        inputs = self._inputs(plan, targets)
+        return Batch(encoder, plan, inputs, targets, tuple(p for p in order if p not in kept))
+
+    def _layout(self) -> tuple[tuple[Part, ...], frozenset[Part]]:
+        random, shares = self.random, self.recipe.layouts
+        kind = random.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values()))
+        order = list(BLOCK_ORDER)
+        if kind == "shuffled":
+            random.shuffle(order)  # type: ignore[arg-type]
+        elif kind == "subset":
+            wanted = set(random.choice(4, int(random.integers(1, 4)), replace=False).tolist())
+            order = [p for i, p in enumerate(BLOCK_ORDER) if i in wanted]
+        elif kind == "kept_first":
+            given = set(random.choice(4, int(random.integers(1, 4)), replace=False).tolist())
+            kept = [p for i, p in enumerate(BLOCK_ORDER) if i in given]
+            return (*kept, *(p for p in BLOCK_ORDER if p not in kept)), frozenset(kept)
+        return tuple(order), frozenset()
+
+    def _row(
+        self, num_steps: int, order: Sequence[Part], kept: frozenset[Part], texts: list[Tensor]
+    ) -> tuple[Condition, dict[Part, Tensor]]:
+        random, mixture = self.random, self.recipe.mixture
+        kind = random.choice(list(mixture), p=np.array(list(mixture.values())) / sum(mixture.values()))
+        sources: dict[Part, Source | None] = {part: Source.SPEECH for part in PARTS}
+        rows: dict[Part, Tensor] = {}
+        text_of: dict[Part, int] = {}
+        by_text: tuple[Part, ...] = ()
+        if kind != "speech":
+            by_text = (Part.LOWER,) if kind == "speech_text" else (Part.LOWER, Part.UPPER)
+            phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
+            item = phases[random.integers(len(phases))]
+            start = self._start(item, num_steps)
+            rows |= {part: self._cut(item.parts[part], start, num_steps) for part in by_text}
+            caption = int(random.choice(item.captions))
+        speechless = kind == "text" and random.random() < 0.65
+        pool, weights = (self.idle, None) if speechless else (self.spoken, self.spoken_weights)
+        phases = pool[random.choice(len(pool), p=weights)]
+        performance = phases[random.integers(len(phases))]
+        start = self._start(performance, num_steps)
+        for part in PARTS:
+            if part not in rows:
+                rows[part] = self._cut(performance.parts[part], start, num_steps)
+        if speechless:
+            by_text = PARTS
+        if by_text:
+            texts.append(self._hide_words(self.states[caption]))
+            for part in by_text:
+                sources[part] = Source.TEXT
+                text_of[part] = len(texts) - 1
+        audio = None if speechless or performance.audio is None else self._audio(performance.audio, start, num_steps)
+        for part in PARTS:
+            if part in kept:
+                sources[part] = Source.KEEP
+            elif part not in order:
+                sources[part] = None
+            if sources[part] is not Source.TEXT:
+                text_of.pop(part, None)
+        emotion = None if speechless else performance.emotion
+        return self._hide(Condition(sources, text_of, emotion, audio)), rows
+
+    def _hide(self, condition: Condition) -> Condition:
+        """Hide all, the text or the emotion at random, so that guidance has something to compare with."""
+        random, hidden = self.random, self.recipe.hidden
+        draw = random.random()
+        if draw < hidden["all"]:
+            return Condition.empty()
+        if draw < hidden["all"] + hidden["text"]:
+            sources = {p: None if s is Source.TEXT else s for p, s in condition.sources.items()}
+            condition = replace(condition, sources=sources, texts={})
+        if random.random() < hidden["emotion"]:
+            condition = replace(condition, emotion=None)
+        return condition
+
+    def _hide_words(self, states: Tensor) -> Tensor:
+        if len(states) < 4 or self.random.random() >= self.recipe.hidden["words"]:
+            return states
+        seen = torch.from_numpy(self.random.random(len(states)) < 0.75)
+        return states[seen] if bool(seen.any()) else states
+
+    def _start(self, item: CodedSequence, num_steps: int) -> int:
+        room = item.num_steps - num_steps
+        if room <= 0:
+            return 0
+        if item.action in EARLY_ACTIONS:
+            room = min(room, 3)
+        return int(self.random.integers(0, room + 1))
+
+    def _cut(self, codes: Tensor, start: int, num_steps: int) -> Tensor:
+        """(T, Q) -> (num_steps, Q), -1 behind the end."""
+        cut = codes[start : start + num_steps]
+        if len(cut) < num_steps:
+            cut = torch.cat([cut, cut.new_full((num_steps - len(cut), cut.shape[1]), -1)])
+        return cut
+
+    def _audio(self, codes: Tensor, start: int, num_steps: int) -> Tensor:
+        """Codes of the window and its margins, -1 outside, (audio_steps, Q)."""
+        begin = start * MOTION_TIME - AUDIO_MARGIN
+        index = torch.arange(begin, begin + audio_steps(num_steps))
+        inside = (index >= 0) & (index < len(codes))
+        return torch.where(inside[:, None], codes[index.clamp(0, len(codes) - 1)], -1)
+
+    def _inputs(self, plan: DecoderPlan, targets: dict[Part, Tensor]) -> Tensor:
+        """Decoder inputs; what lies behind a sequence's end becomes the part's mask token."""
+        filled = {}
+        for part, codes in targets.items():
+            offsets = level_offsets(part, plan.num_steps, self.vocabulary)
+            filled[part] = torch.where(codes < 0, self.vocabulary.mask(part) - offsets, codes)
+        return fill_decoder(plan, filled, self.vocabulary)
