@@ -15,14 +15,15 @@ from .generation import at_scene_rate
 
 
 class KINESICS_OT_import_clip(bpy.types.Operator):
-    """Put the motion of a SMPL-X file (AMASS, BEAT2 or Kinesics .npz) on the character, from the current frame on"""
+    """Put the motion of a SMPL-X file (AMASS, BEAT2 or Kinesics .npz) on the character, from the current
+    frame on"""
 
     bl_idname = "kinesics.import_clip"
     bl_label = "Import Motion"
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+    bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})  # type: ignore[valid-type]
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -61,8 +62,8 @@ class KINESICS_OT_export_clip(bpy.types.Operator):
     bl_idname = "kinesics.export_clip"
     bl_label = "Export Motion"
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})  # type: ignore[valid-type]
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -87,7 +88,9 @@ class KINESICS_OT_export_clip(bpy.types.Operator):
             armature = polls.character_of(context)
             seconds = (scene.frame_end - scene.frame_start + 1) / scene_fps(scene)
             num_frames = max(1, round(seconds * MOTION_FPS))
-            clip = current_clip(armature, read_rig(armature), scene, scene.frame_start, num_frames, MOTION_FPS)
+            clip = current_clip(
+                armature, read_rig(armature), scene, scene.frame_start, num_frames, MOTION_FPS
+            )
             save_npz(clip, Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".npz")))
         except EngineError as error:
             self.report({"ERROR"}, str(error))
@@ -102,8 +105,8 @@ class KINESICS_OT_export_fbx(bpy.types.Operator):
     bl_idname = "kinesics.export_fbx"
     bl_label = "Export FBX"
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})  # type: ignore[valid-type]
-    filter_glob: StringProperty(default="*.fbx", options={"HIDDEN"})  # type: ignore[valid-type]
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default="*.fbx", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -126,7 +129,10 @@ class KINESICS_OT_export_fbx(bpy.types.Operator):
         armature = polls.character_of(context)
         chosen = [armature, *shape_keys.meshes_of(armature)]
         view_layer = context.view_layer
-        selected, active = [item for item in view_layer.objects if item.select_get()], view_layer.objects.active
+        selected, active = (
+            [item for item in view_layer.objects if item.select_get()],
+            view_layer.objects.active,
+        )
         try:
             for item in view_layer.objects:
                 item.select_set(item in chosen)

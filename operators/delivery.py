@@ -51,7 +51,8 @@ def find_target(armature_name: str, armature_uid: int) -> bpy.types.Object:
 def target_lost(armature_name: str) -> TargetLostError:
     """The error for a character that is gone."""
     return TargetLostError(
-        f'The character "{armature_name}" was deleted or undone while the motion was being made, so nothing was '
+        f'The character "{armature_name}" was deleted or undone while the motion was being made, so nothing '
+        "was "
         "written: choose a character and generate again."
     )
 
@@ -75,11 +76,14 @@ def check_target(
         )
     if armature.override_library is not None and armature.override_library.is_system_override:
         raise CharacterError(
-            f'The library override of "{armature.name}" is not editable: make it editable in the Outliner (Library '
+            f'The library override of "{armature.name}" is not editable: make it editable in the Outliner '
+            "(Library "
             "Override > Make > Selected & Content)."
         )
     if armature.animation_data is not None and armature.animation_data.use_tweak_mode:
-        raise CharacterError(f'An NLA strip of "{armature.name}" is being tweaked: leave tweak mode (Tab) first.')
+        raise CharacterError(
+            f'An NLA strip of "{armature.name}" is being tweaked: leave tweak mode (Tab) first.'
+        )
     faces: list[FaceMesh] = []
     if Part.FACE in parts:
         faces = shape_keys.find_face_meshes(armature, channel_names)

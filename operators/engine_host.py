@@ -30,7 +30,9 @@ def load_engine(pack_dir: Path, device: str) -> Engine:
 
 
 @contextmanager
-def engine_for(pack_dir: Path, device: str, progress: ReportProgress, cancelled: IsCancelled) -> Iterator[Engine]:
+def engine_for(
+    pack_dir: Path, device: str, progress: ReportProgress, cancelled: IsCancelled
+) -> Iterator[Engine]:
     """Hold the engine of a pack while one job uses it.
 
     The last pack stays in memory; another pack, device or a changed pack folder replaces it.

@@ -131,7 +131,9 @@ def read_plan(context: bpy.types.Context) -> GeneratePlan:
     else:
         duration_s = float(settings.duration_s)
     directions = {
-        part: PartDirection(Source(getattr(settings, part.value).source.lower()), getattr(settings, part.value).text)
+        part: PartDirection(
+            Source(getattr(settings, part.value).source.lower()), getattr(settings, part.value).text
+        )
         for part in Part
     }
     check_directions(directions, sound is not None)
@@ -170,7 +172,7 @@ class KINESICS_OT_generate(bpy.types.Operator):
 
     bl_idname = "kinesics.generate"
     bl_label = "Generate"
-    bl_options = {"UNDO"}  # noqa: RUF012
+    bl_options = {"UNDO"}
 
     _timer: bpy.types.Timer | None = None
 
@@ -262,7 +264,7 @@ class KINESICS_OT_generate_cancel(bpy.types.Operator):
 
     bl_idname = "kinesics.generate_cancel"
     bl_label = "Cancel"
-    bl_options = {"INTERNAL"}  # noqa: RUF012
+    bl_options = {"INTERNAL"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -281,7 +283,7 @@ class KINESICS_OT_new_seed(bpy.types.Operator):
 
     bl_idname = "kinesics.new_seed"
     bl_label = "New Seed"
-    bl_options = {"UNDO", "INTERNAL"}  # noqa: RUF012
+    bl_options = {"UNDO", "INTERNAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Draw a seed."""

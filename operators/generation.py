@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.specs import MAX_INSTRUCTION_LENGTH, Part, PartDirection, Source
 from ..engine.errors import InstructionError, RequestError
+from ..engine.specs import MAX_INSTRUCTION_LENGTH, Part, PartDirection, Source
 from . import engine_host
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
         raise RequestError("There is neither speech nor text: choose a sound, or write a text for one part.")
 
 
-def make_clip(plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled) -> Clip:
+def make_clip(
+    plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled
+) -> Clip:
     """Read the sound, run the engine and bring the motion to the scene's rate.
 
     Args:
@@ -117,7 +119,8 @@ def make_clip(plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, c
     if waveform is None:
         directions = {part: d for part, d in directions.items() if d.source is not Source.SPEECH}
         directions = {
-            part: replace(d, source=Source.TEXT) if d.source is Source.BOTH else d for part, d in directions.items()
+            part: replace(d, source=Source.TEXT) if d.source is Source.BOTH else d
+            for part, d in directions.items()
         }
     request = GenerateRequest(
         directions=directions,

@@ -46,11 +46,13 @@ class JobState:
 class Job(Generic[ResultT]):
     """One piece of work in a daemon thread.
 
-    The thread only puts plain data into a queue; the owner calls `poll` as often as it likes and, once the state
-    says finished, `result`.
+    The thread only puts plain data into a queue; the owner calls `poll` as often as it likes and, once the
+    state says finished, `result`.
     """
 
-    def __init__(self, work: Callable[[ReportProgress, IsCancelled], ResultT], name: str = "kinesics") -> None:
+    def __init__(
+        self, work: Callable[[ReportProgress, IsCancelled], ResultT], name: str = "kinesics"
+    ) -> None:
         """Prepare the work without starting it.
 
         Args:

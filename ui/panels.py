@@ -53,7 +53,7 @@ class KINESICS_PT_files(KinesicsPanel, bpy.types.Panel):
     bl_idname = "KINESICS_PT_files"
     bl_label = "Files"
     bl_parent_id = "KINESICS_PT_main"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the buttons."""
@@ -69,7 +69,7 @@ class KINESICS_PT_smplx(KinesicsPanel, bpy.types.Panel):
     bl_idname = "KINESICS_PT_smplx"
     bl_label = "SMPL-X"
     bl_parent_id = "KINESICS_PT_main"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the button and what the licence allows."""

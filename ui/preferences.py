@@ -26,11 +26,13 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
 
     bl_idname = PACKAGE
 
-    pack_dir: StringProperty(  # type: ignore[valid-type]
-        name="Model Pack", description="Folder of a model pack; empty takes the bundled starter pack", subtype="DIR_PATH"
+    pack_dir: StringProperty(
+        name="Model Pack",
+        description="Folder of a model pack; empty takes the bundled starter pack",
+        subtype="DIR_PATH",
     )
-    device: EnumProperty(name="Device", description="Where the model runs", items=DEVICES)  # type: ignore[valid-type]
-    smplx_path: StringProperty(  # type: ignore[valid-type]
+    device: EnumProperty(name="Device", description="Where the model runs", items=DEVICES)
+    smplx_path: StringProperty(
         name="SMPL-X Model", description="SMPL-X model file (.npz) of your own", subtype="FILE_PATH"
     )
 

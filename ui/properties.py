@@ -34,8 +34,8 @@ def _is_armature(_settings: bpy.types.PropertyGroup, item: bpy.types.Object) -> 
 class KinesicsPart(bpy.types.PropertyGroup):
     """What one part of the body shall do."""
 
-    source: EnumProperty(name="Source", description="What drives this part", items=SOURCES, default="SPEECH")  # type: ignore[valid-type]
-    text: StringProperty(  # type: ignore[valid-type]
+    source: EnumProperty(name="Source", description="What drives this part", items=SOURCES, default="SPEECH")
+    text: StringProperty(
         name="Text",
         description=f"What this part shall do, in English, at most {MAX_INSTRUCTION_LENGTH} characters",
     )
@@ -44,28 +44,35 @@ class KinesicsPart(bpy.types.PropertyGroup):
 class KinesicsSettings(bpy.types.PropertyGroup):
     """What the next Generate shall do."""
 
-    character: PointerProperty(  # type: ignore[valid-type]
+    character: PointerProperty(
         name="Character",
         description="Armature with SMPL-X bones that gets the motion; empty takes the selected one",
         type=bpy.types.Object,
         poll=_is_armature,
     )
-    audio_source: EnumProperty(name="Speech", items=AUDIO_SOURCES, default="STRIP")  # type: ignore[valid-type]
-    audio_path: StringProperty(  # type: ignore[valid-type]
+    audio_source: EnumProperty(name="Speech", items=AUDIO_SOURCES, default="STRIP")
+    audio_path: StringProperty(
         name="Sound File", description="Speech as wav, flac, ogg, mp3 or mp4", subtype="FILE_PATH"
     )
-    frame_start: IntProperty(name="Start Frame", description="Frame where the motion begins", default=1)  # type: ignore[valid-type]
-    duration_s: FloatProperty(  # type: ignore[valid-type]
-        name="Length", description="Length of the motion", default=5.0, min=0.5, max=600.0, subtype="TIME_ABSOLUTE"
+    frame_start: IntProperty(name="Start Frame", description="Frame where the motion begins", default=1)
+    duration_s: FloatProperty(
+        name="Length",
+        description="Length of the motion",
+        default=5.0,
+        min=0.5,
+        max=600.0,
+        subtype="TIME_ABSOLUTE",
     )
-    emotion: EnumProperty(name="Emotion", description="How the speech feels", items=_EMOTION_ITEMS)  # type: ignore[valid-type]
-    seed: IntProperty(  # type: ignore[valid-type]
-        name="Seed", description="Another number gives another variation; the same gives the same motion", min=0
+    emotion: EnumProperty(name="Emotion", description="How the speech feels", items=_EMOTION_ITEMS)
+    seed: IntProperty(
+        name="Seed",
+        description="Another number gives another variation; the same gives the same motion",
+        min=0,
     )
-    face: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
-    hands: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
-    upper: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
-    lower: PointerProperty(type=KinesicsPart)  # type: ignore[valid-type]
+    face: PointerProperty(type=KinesicsPart)
+    hands: PointerProperty(type=KinesicsPart)
+    upper: PointerProperty(type=KinesicsPart)
+    lower: PointerProperty(type=KinesicsPart)
 
 
 CLASSES = (KinesicsPart, KinesicsSettings)

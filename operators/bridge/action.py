@@ -43,8 +43,8 @@ def ensure_action(
 ) -> bpy.types.Action:
     """Give a datablock an action that may be written without moving anything else.
 
-    An action that is there already is used, so that a second result joins the first one. A linked action, or one
-    that other datablocks follow as well, is copied first.
+    An action that is there already is used, so that a second result joins the first one. A linked action, or
+    one that other datablocks follow as well, is copied first.
 
     Args:
         datablock: Object or shape key datablock.
@@ -56,20 +56,23 @@ def ensure_action(
     """
     animation = datablock.animation_data or datablock.animation_data_create()
     if animation is None:
-        raise CharacterError(f'"{datablock.name}" cannot be animated: make it a local or overridden object first.')
+        raise CharacterError(
+            f'"{datablock.name}" cannot be animated: make it a local or overridden object first.'
+        )
     if animation.use_tweak_mode:
         raise CharacterError(f'An NLA strip of "{datablock.name}" is being tweaked: leave tweak mode first.')
     action = animation.action
     if action is None:
-        use_shared = shared is not None and hasattr(shared, "slots")
-        animation.action = shared if use_shared else bpy.data.actions.new(name)
+        action = shared if shared is not None and hasattr(shared, "slots") else bpy.data.actions.new(name)
+        animation.action = action
     elif action.library is not None or _others_follow(animation, datablock):
-        animation.action = action.copy()
-    return animation.action
+        action = action.copy()
+        animation.action = action
+    return action
 
 
 def ensure_fcurve(datablock: bpy.types.ID, channel: Channel) -> bpy.types.FCurve:
-    """Find or make the fcurve of one channel in the datablock's own action, and slot where there are slots."""
+    """Find or make the fcurve of one channel in the datablock's own action and, where it exists, slot."""
     action = datablock.animation_data.action
     path, index, group = channel.path, channel.index, channel.group
     if bpy.app.version >= (5, 0, 0):
@@ -124,7 +127,8 @@ def write_channels(
     columns = np.ascontiguousarray(values.T, dtype=np.float32)
     for channel, column in zip(channels, columns, strict=True):
         _write_keys(ensure_fcurve(datablock, channel), frames, column)
-    # 4.2 keeps showing old values until the action itself is tagged; keys are linear, so handles need no update.
+    # 4.2 keeps showing old values until the action itself is tagged; keys are linear, so handles need no
+    # update.
     datablock.animation_data.action.update_tag()
     datablock.update_tag()
 
@@ -145,14 +149,17 @@ def key_before(datablock: bpy.types.ID, path: str, num_channels: int, frame: flo
 def continuous_quaternions(
     quaternions: npt.NDArray[Any], previous: npt.NDArray[Any] | None = None
 ) -> npt.NDArray[Any]:
-    """Choose signs so that neighbouring quaternions lie on the same side; interpolation then takes the short way.
+    """Choose signs so that neighbouring quaternions lie on the same side; interpolation then takes the short
+    way.
 
     Args:
         quaternions: (F, ..., 4).
         previous: Quaternion before the first one, (..., 4).
     """
     dots = np.sum(quaternions[1:] * quaternions[:-1], axis=-1)
-    signs = np.cumprod(np.concatenate([np.ones_like(quaternions[:1, ..., 0]), np.where(dots < 0, -1.0, 1.0)]), axis=0)
+    signs = np.cumprod(
+        np.concatenate([np.ones_like(quaternions[:1, ..., 0]), np.where(dots < 0, -1.0, 1.0)]), axis=0
+    )
     if previous is not None:
         signs = signs * np.where(np.sum(quaternions[0] * previous, axis=-1) < 0, -1.0, 1.0)
     return quaternions * signs[..., None]
@@ -192,7 +199,9 @@ def _write_keys(fcurve: bpy.types.FCurve, frames: Float32Array, values: Float32A
         before = at < frames[0] - _FRAME_TOLERANCE
         after = at > frames[-1] + _FRAME_TOLERANCE
         if before.any() or after.any():
-            fresh = {name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in fresh}
+            fresh = {
+                name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in fresh
+            }
     num_new = len(fresh["co"])
     if num_new != num_old:
         points.clear()
@@ -213,7 +222,13 @@ def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.ND
     right[:-1] += step
     left[0, 0] -= 1.0 / 3.0
     right[-1, 0] += 1.0 / 3.0
-    defaults = {"interpolation": LINEAR, "handle_left_type": 3, "handle_right_type": 3, "easing": 0, "type": 0}
+    defaults = {
+        "interpolation": LINEAR,
+        "handle_left_type": 3,
+        "handle_right_type": 3,
+        "easing": 0,
+        "type": 0,
+    }
     keys: dict[str, npt.NDArray[Any]] = {"co": co, "handle_left": left, "handle_right": right}
     keys |= {name: np.full((count, 1), value, dtype=np.int32) for name, value in defaults.items()}
     keys |= {name: np.zeros((count, 1), dtype=np.bool_) for name in _KEY_FLAGS}

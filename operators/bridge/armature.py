@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SMPL-X joints and pose bones: recognition, rest pose, axes, and poses both ways.
 
-Engine space is Y up with the character facing +Z and its left at +X. Armature space is whatever the armature's
-rest pose says; for armatures made here it is Blender's Z up, facing -Y, left at +X.
+Engine space is Y up with the character facing +Z and its left at +X. Armature space is whatever the
+armature's rest pose says; for armatures made here it is Blender's Z up, facing -Y, left at +X.
 
-A joint rotation R (engine axes, relative to the T-pose) and a pose bone's own rotation are the same turn seen from
-two frames: `bone = B^-1 R B`, where B is the bone's rest orientation in engine axes. An axis-angle vector therefore
-only has to be turned by B, which is exact.
+A joint rotation R (engine axes, relative to the T-pose) and a pose bone's own rotation are the same turn seen
+from two frames: `bone = B^-1 R B`, where B is the bone's rest orientation in engine axes. An axis-angle
+vector therefore only has to be turned by B, which is exact.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     from ...engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS
 
     if armature.type != "ARMATURE":
-        raise CharacterError(f'"{armature.name}" is not an armature: choose the character\'s armature as Character.')
+        raise CharacterError(
+            f'"{armature.name}" is not an armature: choose the character\'s armature as Character.'
+        )
     bones = armature.data.bones
     names, missing = find_bones(bone.name for bone in bones)
     if len(missing) > len(JOINT_NAMES) // 2:
@@ -110,7 +112,8 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     if missing:
         listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         raise CharacterError(
-            f'The armature "{armature.name}" lacks the bones {listed}: add or rename them, or use Add Character.'
+            f'The armature "{armature.name}" lacks the bones {listed}: add or rename them, or use Add '
+            "Character."
         )
     joint_of = {name: joint for joint, name in enumerate(names)}
     for joint, name in enumerate(names):
@@ -121,7 +124,8 @@ def read_rig(armature: bpy.types.Object) -> Rig:
         if parent != (PARENTS[joint] if joint else -1):
             wanted = names[PARENTS[joint]] if joint else "no other body bone"
             raise CharacterError(
-                f'The bone "{name}" of "{armature.name}" has another parent than SMPL-X gives it: parent it to '
+                f'The bone "{name}" of "{armature.name}" has another parent than SMPL-X gives it: parent it '
+                "to "
                 f"{wanted}, or use Add Character."
             )
     heads = np.array([bones[name].head_local for name in names], dtype=np.float64)
@@ -129,7 +133,9 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     matrices = np.array([bones[name].matrix_local.to_3x3() for name in names], dtype=np.float64)
     leg = _leg_length(heads)
     if leg < 1e-6:
-        raise CharacterError(f'The legs of "{armature.name}" have no length: apply a rest pose with straight legs.')
+        raise CharacterError(
+            f'The legs of "{armature.name}" have no length: apply a rest pose with straight legs.'
+        )
     return Rig(
         bone_names=names,
         axes=axes,
@@ -142,8 +148,8 @@ def read_rig(armature: bpy.types.Object) -> Rig:
 def clip_to_bones(clip: Clip, rig: Rig) -> BonePoses:
     """Turn a clip into pose bone channels of one armature.
 
-    The rest pose stands on the floor; a clip whose pelvis is at standing height above a point of the floor puts the
-    character over that point, scaled by its leg length. The armature object is not involved.
+    The rest pose stands on the floor; a clip whose pelvis is at standing height above a point of the floor
+    puts the character over that point, scaled by its leg length. The armature object is not involved.
     """
     from ...engine.motion.rotations import axis_angle_to_quaternion
 

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 
 def sample_clip(
-    armature: bpy.types.Object, rig: Rig, scene: bpy.types.Scene, frame_start: int, num_frames: int, fps: float
+    armature: bpy.types.Object,
+    rig: Rig,
+    scene: bpy.types.Scene,
+    frame_start: int,
+    num_frames: int,
+    fps: float,
 ) -> Generator[float, None, Clip]:
     """Read what the character does, body and face.
 
-    Plain keyed poses are computed from their fcurves; where constraints, drivers or NLA strips take part, the scene
-    is stepped through the frames and its current frame restored at every pause. No Blender object is held across a
-    pause that an undo could have removed: the caller must not go on with the generator after an undo.
+    Plain keyed poses are computed from their fcurves; where constraints, drivers or NLA strips take part, the
+    scene is stepped through the frames and its current frame restored at every pause. No Blender object is
+    held across a pause that an undo could have removed: the caller must not go on with the generator after an
+    undo.
 
     Args:
         armature: Character.
@@ -55,14 +61,19 @@ def sample_clip(
         for column, name in enumerate(ARKIT_NAMES):
             if name in face.blocks:
                 expressions[:, column] = _values(
-                    keys, shape_keys.value_path(face.blocks[name]), 0, keys.key_blocks[face.blocks[name]].value, times
+                    keys,
+                    shape_keys.value_path(face.blocks[name]),
+                    0,
+                    keys.key_blocks[face.blocks[name]].value,
+                    times,
                 )
         yield 1.0
     clip = bones_to_clip(poses, rig, fps)
     return replace(clip, expressions=expressions, expression_names=ARKIT_NAMES, basis="arkit")
 
 
-def current_clip(armature: bpy.types.Object, rig: Rig, scene: bpy.types.Scene, frame_start: int, num_frames: int,
+def current_clip(armature: bpy.types.Object, rig: Rig, scene: bpy.types.Scene, frame_start: int, num_frames:
+int,
                  fps: float) -> Clip:  # fmt: skip
     """Run `sample_clip` to its end."""
     steps = sample_clip(armature, rig, scene, frame_start, num_frames, fps)
@@ -78,11 +89,15 @@ def _poses_are_plain(armature: bpy.types.Object, rig: Rig) -> bool:
     if not action.is_plainly_keyed(armature) or any(bones[name].constraints for name in rig.bone_names):
         return False
     names = set(rig.bone_names)
-    between = [bone for name in rig.bone_names for bone in bones[name].parent_recursive if bone.name not in names]
+    between = [
+        bone for name in rig.bone_names for bone in bones[name].parent_recursive if bone.name not in names
+    ]
     return not between
 
 
-def _from_fcurves(armature: bpy.types.Object, rig: Rig, times: np.ndarray) -> Generator[float, None, BonePoses]:
+def _from_fcurves(
+    armature: bpy.types.Object, rig: Rig, times: np.ndarray
+) -> Generator[float, None, BonePoses]:
     quaternions = np.zeros((len(times), len(rig.bone_names), 4))
     for joint, name in enumerate(rig.bone_names):
         bone = armature.pose.bones[name]
@@ -111,13 +126,16 @@ def _euler_or_axis(
 
     if bone.rotation_mode == "AXIS_ANGLE":
         rows = [
-            _values(armature, f"{path}.rotation_axis_angle", i, bone.rotation_axis_angle[i], times) for i in range(4)
+            _values(armature, f"{path}.rotation_axis_angle", i, bone.rotation_axis_angle[i], times)
+            for i in range(4)
         ]
         return np.array([Quaternion(row[1:], row[0]) for row in np.stack(rows, axis=1).tolist()])
     rows = [_values(armature, f"{path}.rotation_euler", i, bone.rotation_euler[i], times) for i in range(3)]
     if all(np.ptp(row) == 0 for row in rows):
         return np.tile(np.array(bone_quaternion(bone)), (len(times), 1))
-    return np.array([Euler(row, bone.rotation_mode).to_quaternion() for row in np.stack(rows, axis=1).tolist()])
+    return np.array(
+        [Euler(row, bone.rotation_mode).to_quaternion() for row in np.stack(rows, axis=1).tolist()]
+    )
 
 
 def _values(datablock: bpy.types.ID, path: str, index: int, current: float, times: np.ndarray) -> np.ndarray:

@@ -77,13 +77,15 @@ def check_writable(armature: bpy.types.Object, faces: list[FaceMesh]) -> None:
         mesh = bpy.data.meshes[face.mesh_name]
         if mesh.library is not None or mesh.shape_keys.library is not None:
             raise CharacterError(
-                f'The face mesh "{mesh.name}" is linked from another file: make a library override of it or a '
+                f'The face mesh "{mesh.name}" is linked from another file: make a library override of it or '
+                "a "
                 "local copy, or set Face to Keep."
             )
         for item in bpy.data.objects:
             if item.type == "MESH" and item.data == mesh and not _belongs(item, armature):
                 raise CharacterError(
-                    f'The face mesh "{mesh.name}" is also used by "{item.name}", whose face would move too: use '
+                    f'The face mesh "{mesh.name}" is also used by "{item.name}", whose face would move too: '
+                    "use "
                     "Object > Relations > Make Single User > Object & Data, or set Face to Keep."
                 )
 
@@ -93,8 +95,8 @@ def write_face(
 ) -> None:
     """Key the face channels of a clip on the matching shape keys.
 
-    On Blender 4.4 and later the keys lie in the armature's action, in a slot of their own; before, in an action
-    beside it.
+    On Blender 4.4 and later the keys lie in the armature's action, in a slot of their own; before, in an
+    action beside it.
     """
     columns = {name: index for index, name in enumerate(clip.expression_names)}
     body_action = armature.animation_data.action if armature.animation_data else None

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sound strips of the sequencer and sound files -> waveforms.
 
-Reading a strip (`strip_source`, `file_source`) happens in the main thread and only notes where the sound is and
-which seconds of it are used; decoding (`read_waveform`) touches no Blender data and may run in a worker thread.
+Reading a strip (`strip_source`, `file_source`) happens in the main thread and only notes where the sound is
+and which seconds of it are used; decoding (`read_waveform`) touches no Blender data and may run in a worker
+thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,20 @@ import numpy.typing as npt
 from ...engine.errors import AudioError
 from ...engine.specs import AUDIO_HZ
 
-WAVEFORM_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".mp4", ".m4a", ".aac", ".mov", ".mkv", ".aif", ".aiff", ".opus")
+WAVEFORM_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".mp3",
+    ".mp4",
+    ".m4a",
+    ".aac",
+    ".mov",
+    ".mkv",
+    ".aif",
+    ".aiff",
+    ".opus",
+)
 """File names the file dialog offers."""
 
 FloatArray = npt.NDArray[np.float32]
@@ -68,11 +82,14 @@ def active_sound_strip(scene: bpy.types.Scene) -> Any:
     strip = editor.active_strip if editor is not None else None
     if strip is None:
         raise AudioError(
-            "No strip is active: add speech with Add > Sound in the Video Sequencer and click the strip, or choose "
+            "No strip is active: add speech with Add > Sound in the Video Sequencer and click the strip, or "
+            "choose "
             "a sound file in the Speech box."
         )
     if strip.type != "SOUND":
-        raise AudioError(f'The active strip "{strip.name}" is not a sound: click a sound strip in the Video Sequencer.')
+        raise AudioError(
+            f'The active strip "{strip.name}" is not a sound: click a sound strip in the Video Sequencer.'
+        )
     return strip
 
 
@@ -98,17 +115,21 @@ def strip_source(strip: Any, fps: float) -> SoundSource:
         raise AudioError(f'The strip "{strip.name}" has no sound: remove it and add the sound file again.')
     if len(getattr(strip, "retiming_keys", ())) > 0:
         raise AudioError(
-            f'The strip "{strip.name}" is retimed: render its sound to a file (Render > Render Audio) and use that.'
+            f'The strip "{strip.name}" is retimed: render its sound to a file (Render > Render Audio) and '
+            "use that."
         )
     packed = bytes(sound.packed_file.data) if sound.packed_file is not None else None
     path = bpy.path.abspath(sound.filepath, library=sound.library)
     if packed is None and not Path(path).is_file():
         raise AudioError(
-            f'The sound file of strip "{strip.name}" is missing ({path}): restore it or use File > External Data > '
+            f'The sound file of strip "{strip.name}" is missing ({path}): restore it or use File > External '
+            "Data > "
             "Find Missing Files."
         )
     place = strip_place(strip)
-    start_s = (strip.frame_offset_start + strip.animation_offset_start) / fps - float(getattr(strip, "sound_offset", 0))
+    start_s = (strip.frame_offset_start + strip.animation_offset_start) / fps - float(
+        getattr(strip, "sound_offset", 0)
+    )
     return SoundSource(strip.name, path, packed, start_s, max(place.frame_end - place.frame_start, 1) / fps)
 
 
@@ -159,7 +180,9 @@ def read_waveform(source: SoundSource) -> FloatArray:
     num_wanted = len(samples) - first if source.duration_s is None else round(source.duration_s * rate)
     used = samples[max(first, 0) : max(first + num_wanted, 0)]
     if len(used) == 0:
-        raise AudioError(f'The strip "{source.label}" lies wholly outside its sound: move its handles back over it.')
+        raise AudioError(
+            f'The strip "{source.label}" lies wholly outside its sound: move its handles back over it.'
+        )
     before = min(max(-first, 0), num_wanted)
     used = np.pad(used, ((before, max(num_wanted - before - len(used), 0)), (0, 0)))
     wave = check_waveform(used, rate)
@@ -179,7 +202,8 @@ def _decode(source: SoundSource) -> tuple[FloatArray, int]:
         return _decode_with_aud(source)
     try:
         with soundfile.SoundFile(source.path if source.packed is None else io.BytesIO(source.packed)) as file:
-            return file.read(dtype="float32", always_2d=True), int(file.samplerate)
+            samples = np.asarray(file.read(dtype="float32", always_2d=True), dtype=np.float32)
+            return samples, int(file.samplerate)
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
         return _decode_with_aud(source)
 
@@ -187,7 +211,9 @@ def _decode(source: SoundSource) -> tuple[FloatArray, int]:
 def _decode_with_aud(source: SoundSource) -> tuple[FloatArray, int]:
     """Decode what only Blender's own audio library reads, such as the AAC sound of a mp4 film."""
     name = Path(source.path).name or source.label
-    unreadable = AudioError(f'The sound "{name}" is damaged or of an unknown format: convert it to WAV or FLAC.')
+    unreadable = AudioError(
+        f'The sound "{name}" is damaged or of an unknown format: convert it to WAV or FLAC.'
+    )
     try:
         import aud
     except ImportError as error:

@@ -4,52 +4,33 @@
 from __future__ import annotations
 
 import faulthandler
-import os
+import importlib
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-KEY = "bl_ext.user_default.kinesics"
-EXIT_LIMIT_S = 60
-"""Seconds that leaving the interpreter may take; Blender hangs there when something stays registered."""
-
-_resources = tempfile.mkdtemp(prefix="kinesics-blender-")
-os.environ["BLENDER_USER_RESOURCES"] = _resources
-
-bpy = pytest.importorskip("bpy", reason="the Blender tests need the bpy module")
+from tests.blender.support import (
+    EXIT_LIMIT_S,
+    KEY,
+    RESOURCES,
+    StandInEngine,
+    add_face,
+    bpy,
+    disable,
+    enable,
+    write_sound,
+)
 
 
 def pytest_report_header() -> str:
     """Say which Blender runs."""
     audio = "with" if bpy.app.build_options.audaspace else "without"
     return f"Blender {bpy.app.version_string}, {audio} Audaspace"
-
-
-def enable() -> None:
-    """Enable the extension as the preferences would."""
-    import addon_utils
-
-    folder = Path(_resources) / "extensions" / "user_default"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "kinesics").exists():
-        (folder / "kinesics").symlink_to(REPOSITORY, target_is_directory=True)
-    bpy.ops.extensions.repo_refresh_all()
-    addon_utils.enable(KEY, default_set=True)
-    assert KEY in bpy.context.preferences.addons, "the extension was not enabled"
-
-
-def disable() -> None:
-    """Disable it again."""
-    import addon_utils
-
-    addon_utils.disable(KEY, default_set=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,16 +43,51 @@ def extension() -> Iterator[ModuleType]:
 
 def pytest_unconfigure() -> None:
     """Leave no trace and make sure that the process ends."""
-    shutil.rmtree(_resources, ignore_errors=True)
+    shutil.rmtree(RESOURCES, ignore_errors=True)
     faulthandler.dump_traceback_later(EXIT_LIMIT_S, exit=True)
 
 
 @pytest.fixture(autouse=True)
 def scene(extension: ModuleType) -> Iterator[Any]:
     """An empty scene at 30 frames per second for every test."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    if KEY not in bpy.context.preferences.addons or not hasattr(bpy.types.Scene, "kinesics"):
-        enable()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     bpy.context.scene.render.fps = 30
     bpy.context.scene.render.fps_base = 1.0
     yield bpy.context.scene
+
+
+@pytest.fixture(scope="session")
+def module() -> Callable[[str], Any]:
+    """Import a module of the installed extension: `module("operators.delivery")`."""
+    return lambda name: importlib.import_module(f"{KEY}.{name}")
+
+
+@pytest.fixture
+def armature(scene: Any, module: Callable[[str], Any]) -> Any:
+    """A character's armature without a mesh."""
+    return module("operators.bridge.armature").build_armature("Ada")
+
+
+@pytest.fixture
+def character(armature: Any, scene: Any) -> Any:
+    """A character's armature with a face mesh, chosen in the settings."""
+    add_face(armature)
+    scene.kinesics.character = armature
+    return armature
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, module: Callable[[str], Any]) -> Iterator[StandInEngine]:
+    """The stand-in, given to whoever loads an engine."""
+    stand_in = StandInEngine()
+    host = module("operators.engine_host")
+    host.release()
+    monkeypatch.setattr(host, "load_engine", lambda pack_dir, device: stand_in)
+    yield stand_in
+    host.release()
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Two seconds of a modulated tone, 16 kHz mono wav."""
+    return write_sound(tmp_path / "speech.wav", 2.0)

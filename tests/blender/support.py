@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests inside Blender share: the extension enabled from the checkout, stand-ins, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KEY = "bl_ext.user_default.kinesics"
+EXIT_LIMIT_S = 60
+"""Seconds that leaving the interpreter may take; Blender hangs there when something stays registered."""
+
+RESOURCES = tempfile.mkdtemp(prefix="kinesics-blender-")
+os.environ["BLENDER_USER_RESOURCES"] = RESOURCES
+
+bpy = pytest.importorskip("bpy", reason="the Blender tests need the bpy module")
+
+
+def enable() -> None:
+    """Enable the extension as the preferences would."""
+    import addon_utils
+
+    folder = Path(RESOURCES) / "extensions" / "user_default"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "kinesics").exists():
+        (folder / "kinesics").symlink_to(REPOSITORY, target_is_directory=True)
+    addon_utils.enable(KEY, default_set=True)
+    assert KEY in bpy.context.preferences.addons, "the extension was not enabled"
+
+
+def disable() -> None:
+    """Disable it again."""
+    import addon_utils
+
+    addon_utils.disable(KEY, default_set=True)
+
+
+def add_face(armature: Any, name: str = "Face", keys: tuple[str, ...] | None = None) -> Any:
+    """Give an armature a small mesh with face shape keys, by default the 52 of ARKit."""
+    arkit = importlib.import_module(f"{KEY}.engine.motion.arkit")
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], [], [(0, 1, 2), (0, 2, 3)])
+    face = bpy.data.objects.new(name, mesh)
+    bpy.context.scene.collection.objects.link(face)
+    face.modifiers.new("Armature", "ARMATURE").object = armature
+    face.shape_key_add(name="Basis")
+    for key in keys if keys is not None else arkit.ARKIT_NAMES:
+        face.shape_key_add(name=key)
+    return face
+
+
+def make_clip(num_frames: int, fps: float = 30.0, seed: int = 0, speed: float = 3.0) -> Any:
+    """A smooth random clip: every joint, the pelvis and the 52 face channels move."""
+    clips = importlib.import_module(f"{KEY}.engine.motion.clip")
+    rng = np.random.default_rng(seed)
+    times = np.arange(num_frames)[:, None] / fps
+    rest = clips.Clip.rest(num_frames, fps)
+
+    def wave(width: int, size: float) -> np.ndarray:
+        return size * np.sin(times * speed * rng.uniform(0.5, 1.5, width) + rng.uniform(0, 6, width))
+
+    return clips.Clip(
+        fps=fps,
+        poses=wave(165, 0.4).reshape(num_frames, 55, 3),
+        trans=rest.trans + wave(3, 0.2),
+        expressions=0.5 + wave(52, 0.5),
+        expression_names=rest.expression_names,
+        basis="arkit",
+    )
+
+
+class StandInEngine:
+    """Stands in for the engine in tests of Blender's side: a clip that depends on seed and length only."""
+
+    def __init__(self) -> None:
+        """Remember requests; `steps` progress reports of `step_s` seconds each."""
+        self.requests: list[Any] = []
+        self.steps = 2
+        self.step_s = 0.0
+        self.error: Exception | None = None
+
+    def generate(self, request: Any, progress: Any = None, cancel: Any = None) -> Any:
+        """Make the clip as the engine would: exact length, kept parts copied, cancel between steps."""
+        import time
+
+        errors = importlib.import_module(f"{KEY}.engine.errors")
+        specs = importlib.import_module(f"{KEY}.engine.specs")
+        self.requests.append(request)
+        for step in range(self.steps):
+            if cancel is not None and cancel():
+                raise errors.Cancelled("Stopped.")
+            if progress is not None:
+                progress((step + 1) / self.steps, "Moving")
+            time.sleep(self.step_s)
+        if self.error is not None:
+            raise self.error
+        clip = make_clip(max(1, round(request.duration_s * 30)), seed=request.sampling.seed)
+        for part, direction in request.directions.items():
+            if direction.source is specs.Source.KEEP:
+                clip = clip.with_part(part, request.kept)
+        return SimpleNamespace(clip=clip, motion_s=clip.duration_s, compute_s=0.0, codes={})
+
+
+def write_sound(path: Path, seconds: float, rate: int = 16000, channels: int = 1, **options: Any) -> Path:
+    """Write a ramp of pitch and loudness by soundfile, in the format of the file's suffix."""
+    import soundfile
+
+    times = np.arange(round(seconds * rate)) / rate
+    tone = 0.4 * np.sin(2 * np.pi * (150 + 40 * times) * times) * (0.6 + 0.4 * np.sin(8 * times))
+    soundfile.write(path, np.repeat(tone[:, None], channels, axis=1), rate, **options)
+    return path
+
+
+needs_audaspace = pytest.mark.skipif(
+    not bpy.app.build_options.audaspace, reason="this build of Blender has no Audaspace, so no sound strips"
+)
+
+
+def add_strip(path: Path, frame_start: int = 1, name: str = "Line 1") -> Any:
+    """Put a sound on the timeline and make it the active strip."""
+    scene = bpy.context.scene
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    strip = strips.new_sound(name, str(path), channel=1, frame_start=frame_start)
+    editor.active_strip = strip
+    return strip
+
+
+def keys_of(datablock: Any) -> dict[tuple[str, int], np.ndarray]:
+    """Keys (N, 2) of every fcurve of a datablock, by path and index."""
+    actions = importlib.import_module(f"{KEY}.operators.bridge.action")
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for fcurve in actions.fcurves_of(datablock):
+        keys = np.empty(2 * len(fcurve.keyframe_points), dtype=np.float32)
+        fcurve.keyframe_points.foreach_get("co", keys)
+        found[fcurve.data_path, fcurve.array_index] = keys.reshape(-1, 2)
+    return found
+
+
+def fingerprint() -> str:
+    """A hash over all that a failed or cancelled Generate must leave as it was."""
+    digest = hashlib.sha256()
+    for name in sorted(dir(bpy.data)):
+        collection = getattr(bpy.data, name)
+        if isinstance(collection, bpy.types.bpy_prop_collection):
+            digest.update(repr((name, [(item.name, item.users) for item in collection])).encode())
+    for item in bpy.data.objects:
+        digest.update(repr((item.name, tuple(item.location), tuple(item.rotation_euler))).encode())
+        digest.update(repr(item.animation_data is None).encode())
+        for path, keys in keys_of(item).items():
+            digest.update(repr(path).encode() + keys.tobytes())
+        for bone in item.pose.bones if item.pose else ():
+            pose = (bone.rotation_mode, tuple(bone.rotation_quaternion), tuple(bone.location))
+            digest.update(repr(pose).encode())
+    for keys in bpy.data.shape_keys:
+        digest.update(repr([(b.name, b.value, b.slider_max) for b in keys.key_blocks]).encode())
+        for path, points in keys_of(keys).items():
+            digest.update(repr(path).encode() + points.tobytes())
+    digest.update(repr([scene.frame_current for scene in bpy.data.scenes]).encode())
+    return digest.hexdigest()
+
+
+def refusal(operation: Callable[[], Any]) -> str:
+    """Run an operator that must refuse; returns its one sentence."""
+    with pytest.raises(RuntimeError) as caught:
+        operation()
+    text = str(caught.value)
+    assert text.startswith("Error: "), text
+    sentence = text.removeprefix("Error: ").strip()
+    assert "\n" not in sentence and sentence.endswith("."), sentence
+    return sentence
