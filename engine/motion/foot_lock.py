@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plants feet that should stand still, by moving the feet and the pelvis a little and re-bending the legs.
+"""Plants feet that should stand still: moves feet and pelvis a little and re-bends the legs.
 
-Where a foot should go is one linear least-squares problem over the whole clip and per axis (after Kovar et al.,
-"Footskate cleanup for motion capture editing", 2002, but solved at once instead of frame by frame): feet in contact
-should not slide, legs should stay as they were, and neither feet nor pelvis should jerk. Contacts weigh in softly, so a
-lock fades in and out, drifts rather than pops, and wrong contacts give way. Each leg then follows by two-bone inverse
-kinematics with its knee plane and the foot's orientation kept; close to a straight leg, where a millimetre of reach
-is degrees of knee, the knee angle is smoothed instead of followed.
+Where a foot should go is one linear least-squares problem over the whole clip and per axis (the aims are
+those of Kovar et al., "Footskate cleanup for motion capture editing", 2002, solved at once instead of frame
+by frame): feet in contact should not slide, legs should stay as they were, and neither feet nor pelvis
+should jerk. Contacts weigh in softly, so a lock fades in and out, drifts rather than pops, and wrong
+contacts give way. Each leg then follows by two-bone inverse kinematics with its knee plane and the foot's
+orientation kept; close to a straight leg, where a millimetre of reach is degrees of knee, the knee angle is
+smoothed instead of followed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import solveh_banded
@@ -26,6 +28,25 @@ from .skeleton import DEFAULT_SKELETON, FOOT_JOINTS, SOLE_THICKNESS, Skeleton
 _HIPS, _KNEES, _ANKLES, _TOES = (1, 2), (4, 5), (7, 8), (10, 11)
 
 
+HEEL_LENGTH = 0.03
+"""How far the heel's point of contact lies behind the ankle, metres."""
+
+MIN_KNEE_ANGLE = 0.02
+"""A knee is never straighter than this, radians."""
+
+NEAR_FLOOR = 0.06
+"""Soles further than this from the floor are hardly drawn to it, metres."""
+
+PELVIS_HEIGHT_WEIGHT = 2.0
+"""Pull of the pelvis towards its original height, per m^2."""
+
+INEQUALITY_WEIGHT = 500.0
+"""Cost of a sole below the floor or a leg too long, per m^2."""
+
+INEQUALITY_PASSES = 3
+"""How often broken inequalities are looked for."""
+
+
 @dataclass(frozen=True)
 class FootLockOptions:
     """Weights of the foot lock; distances in metres, times in seconds, so they hold at any rate.
@@ -38,7 +59,7 @@ class FootLockOptions:
         leg_jerk_weight: Cost of accelerating a foot away from its original path, per (m/s^2)^2.
         root_speed_weight: Cost of changing the pelvis' speed over the floor, per (m/s)^2.
         root_acceleration_weight: Cost of accelerating the pelvis, per (m/s^2)^2.
-        doubtful_speed: A contact that slides this fast (m/s) counts half.
+        doubtful_speed: A contact that slides this fast (m/s) counts a quarter.
         height_weight: Pull of a standing foot to its height, per m^2.
         reach: Part of the leg's length that may be used before the pelvis is lowered.
         max_drop: Furthest the pelvis is lowered, metres.
@@ -50,17 +71,17 @@ class FootLockOptions:
     switch_on: float = 0.6
     switch_off: float = 0.4
     min_span_s: float = 0.1
-    leg_weight: float = 2.0
-    leg_jerk_weight: float = 1e-3
-    root_speed_weight: float = 0.1
+    leg_weight: float = 0.5
+    leg_jerk_weight: float = 3e-4
+    root_speed_weight: float = 0.5
     root_acceleration_weight: float = 0.02
-    doubtful_speed: float = 1.5
+    doubtful_speed: float = 2.5
     height_weight: float = 60.0
     reach: float = 0.985
     max_drop: float = 0.06
     root_weight: float = 0.003
-    knee_slack: float = 0.005
-    knee_acceleration: float = 60.0
+    knee_slack: float = 0.003
+    knee_acceleration: float = 100.0
 
 
 class _BandedLeastSquares:
@@ -124,7 +145,7 @@ def contact_spans(
     for value in (False, True):  # close short gaps, then drop short contacts
         for joint in range(num_joints):
             edges = np.flatnonzero(np.diff(state[:, joint].astype(np.int8), prepend=-1, append=-1))
-            for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            for start, stop in pairwise(edges):
                 inside = start > 0 and stop < num_frames
                 if state[start, joint] == value and stop - start < min_frames and inside:
                     state[start:stop, joint] = not value
@@ -163,7 +184,7 @@ def plant_feet(
     spans = contact_spans(
         probabilities, max(1, round(options.min_span_s * clip.fps)), options.switch_on, options.switch_off
     )
-    moves = _solve_moves(legs, _contact_weights(legs, spans, options), clip.fps, options)
+    moves = _solve_moves(legs, _contact_weights(spans), clip.fps, options)
     return legs.posed(moves, clip, options)
 
 
@@ -199,7 +220,7 @@ class _Legs:
         Args:
             moves: Displacement of left foot, right foot and pelvis, (F, 3, 3).
             clip: The clip to change.
-            options: Weights of the knee smoothing.
+            options: `knee_slack` and `knee_acceleration`.
         """
         target = self.ankle + moves[:, :2] - (self.hip + moves[:, 2:])  # hip to ankle, (F, 2, 3)
         axis, sideways, angle = self._knee_planes()
@@ -230,8 +251,8 @@ class _Legs:
     def _knee_planes(self) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
         """Axis each knee bends about, the shin's part along it, and the angle it is bent by.
 
-        The axis is at right angles to the thigh: where the knee is bent that of the bend, towards a straight knee
-        the thigh's own X axis, which is what a knee turns about at rest.
+        The axis is at right angles to the thigh: where the knee is bent that of the bend, towards a straight
+        knee the thigh's own X axis, which is what a knee turns about at rest.
 
         Returns:
             Unit axes (F, 2, 3), sine of the shin's tilt along it (F, 2), angles (F, 2), positive when bent.
@@ -245,13 +266,6 @@ class _Legs:
         sideways = (shin * axis).sum(-1)
         angle = np.arctan2((shin * cross(axis, thigh)).sum(-1), (shin * thigh).sum(-1))
         return axis, sideways, angle
-
-
-HEEL_LENGTH = 0.03
-"""How far the heel's point of contact lies behind the ankle, metres."""
-
-MIN_KNEE_ANGLE = 0.02
-"""A knee is never straighter than this, radians."""
 
 
 def _shortest_turn(start: DoubleArray, end: DoubleArray) -> DoubleArray:
@@ -292,8 +306,8 @@ def _smooth_knees(
     return np.maximum(result, MIN_KNEE_ANGLE)
 
 
-def _contact_weights(legs: _Legs, spans: BoolArray, options: FootLockOptions) -> DoubleArray:
-    """How much each contact counts, (F, 4) in [0, 1]: the toe before the ankle, and fast ones hardly.
+def _contact_weights(spans: BoolArray) -> DoubleArray:
+    """How much each contact counts, (F, 4) in [0, 1].
 
     While the ball of a foot stands, the heel may rise, so the ankle counts little then.
     """
@@ -303,64 +317,93 @@ def _contact_weights(legs: _Legs, spans: BoolArray, options: FootLockOptions) ->
 
 
 def _solve_moves(legs: _Legs, weights: DoubleArray, fps: float, options: FootLockOptions) -> DoubleArray:
-    """Displacements of left foot, right foot and pelvis, (F, 3, 3), metres."""
+    """Displacements of left foot, right foot and pelvis, (F, 3, 3), metres; weights (F, 4)."""
     num_frames = len(weights)
-    moves = np.zeros((num_frames, 3, 3))
-    points = np.stack([legs.ankle, legs.toe], axis=1)  # (F, 2 points, 2 sides, 3)
-    velocity = np.diff(points, axis=0) * fps
+    standing = weights.reshape(num_frames, 2, 2)  # (F, 4) -> (F, ankle or toe, side)
+    velocity = np.diff(np.stack([legs.ankle, legs.toe], axis=1), axis=0) * fps  # (F - 1, point, side, 3)
     speed = np.linalg.norm(velocity, axis=-1)
-    standing = weights.reshape(num_frames, 2, 2)
     pairs = np.minimum(standing[:-1], standing[1:]) / (1.0 + (speed / options.doubtful_speed) ** 2) ** 2
-
-    def problem(direction: int, slide_weight: float) -> _BandedLeastSquares:
-        squares = _BandedLeastSquares(num_frames, 3)
-        for side in range(2):
-            for point in range(2):
-                squares.add(
-                    ((1, side, fps), (0, side, -fps)),
-                    slide_weight * pairs[:, point, side],
-                    -velocity[:, point, side, direction],
-                )
-            squares.add(((0, side, 1.0), (0, 2, -1.0)), options.leg_weight)
-            k = fps**2
-            squares.add(
-                ((0, side, k), (1, side, -2 * k), (2, side, k), (0, 2, -k), (1, 2, 2 * k), (2, 2, -k)),
-                options.leg_jerk_weight,
-            )
-        squares.add(((1, 2, fps), (0, 2, -fps)), options.root_speed_weight)
-        squares.add(((0, 2, fps**2), (1, 2, -2 * fps**2), (2, 2, fps**2)), options.root_acceleration_weight)
-        squares.add(((0, 2, 1.0),), options.root_weight)
-        return squares
-
+    moves = np.zeros((num_frames, 3, 3))
     for direction in (0, 2):
-        moves[:, :, direction] = problem(direction, 1.0).solve()
-    upright = problem(1, 0.2)
-    upright.add(((0, 2, 1.0),), 2.0)
-    low = np.stack([legs.heel[..., 1], legs.ball_height], axis=1)  # (F, 2 points, 2 sides)
-    pull = -low / (1.0 + (low / 0.06) ** 4)
+        moves[:, :, direction] = _steady_problem(velocity[..., direction], pairs, fps, options).solve()
+    heights = _steady_problem(velocity[..., 1], 0.2 * pairs, fps, options)
+    moves[:, :, 1] = _solve_heights(heights, legs, standing, moves, options)
+    return moves
+
+
+def _steady_problem(
+    velocity: DoubleArray, weights: DoubleArray, fps: float, options: FootLockOptions
+) -> _BandedLeastSquares:
+    """The problem of one axis: standing points keep still, legs keep their pose, nothing jerks.
+
+    Args:
+        velocity: Velocity of ankles and toes along the axis, (F - 1, 2 points, 2 sides), m/s.
+        weights: How much each must stand still, the same shape.
+        fps: Frames per second.
+        options: Weights.
+
+    Returns:
+        Least squares over the displacements of left foot, right foot and pelvis.
+    """
+    squares = _BandedLeastSquares(len(velocity) + 1, 3)
+    k = fps**2
     for side in range(2):
         for point in range(2):
-            upright.add(
-                ((0, side, 1.0),), options.height_weight * standing[:, point, side], pull[:, point, side]
-            )
-    lowest = low.min(axis=1)  # (F, 2)
-    hips, ankles = legs.hip + moves[:, 2:], legs.ankle + moves[:, :2]
-    across = np.linalg.norm((hips - ankles)[..., [0, 2]], axis=-1)
-    before = np.linalg.norm(legs.hip - legs.ankle, axis=-1)
-    allowed = np.maximum(before, options.reach * legs.length)
-    tallest = np.sqrt(np.maximum(allowed**2 - across**2, 0.0)) - (legs.hip - legs.ankle)[..., 1]
+            pattern = ((1, side, fps), (0, side, -fps))
+            squares.add(pattern, weights[:, point, side], -velocity[:, point, side])
+        squares.add(((0, side, 1.0), (0, 2, -1.0)), options.leg_weight)
+        jerk = ((0, side, k), (1, side, -2 * k), (2, side, k), (0, 2, -k), (1, 2, 2 * k), (2, 2, -k))
+        squares.add(jerk, options.leg_jerk_weight)
+    squares.add(((1, 2, fps), (0, 2, -fps)), options.root_speed_weight)
+    squares.add(((0, 2, k), (1, 2, -2 * k), (2, 2, k)), options.root_acceleration_weight)
+    squares.add(((0, 2, 1.0),), options.root_weight)
+    return squares
+
+
+def _solve_heights(
+    squares: _BandedLeastSquares,
+    legs: _Legs,
+    standing: DoubleArray,
+    moves: DoubleArray,
+    options: FootLockOptions,
+) -> DoubleArray:
+    """Vertical displacements of left foot, right foot and pelvis, (F, 3).
+
+    Standing soles are drawn to the floor if they are near it (a foot on a box is not), no sole sinks below
+    it, and the pelvis is lowered where a leg would be over-stretched. The last two are inequalities: those
+    that are broken become terms and the problem is solved again.
+
+    Args:
+        squares: The vertical problem so far.
+        legs: The legs.
+        standing: Weight of ankles and toes, (F, 2 points, 2 sides).
+        moves: Horizontal displacements, (F, 3, 3).
+        options: Weights.
+    """
+    squares.add(((0, 2, 1.0),), PELVIS_HEIGHT_WEIGHT)
+    soles = np.stack([legs.heel[..., 1], legs.ball_height], axis=1)  # (F, point, side)
+    pull = -soles / (1.0 + (soles / NEAR_FLOOR) ** 4)
+    for side in range(2):
+        for point in range(2):
+            weight = options.height_weight * standing[:, point, side]
+            squares.add(((0, side, 1.0),), weight, pull[:, point, side])
+    lowest = soles.min(axis=1)  # (F, side)
+    apart = legs.hip - legs.ankle
+    across = np.linalg.norm((apart + moves[:, 2:] - moves[:, :2])[..., [0, 2]], axis=-1)
+    allowed = np.maximum(np.linalg.norm(apart, axis=-1), options.reach * legs.length)
+    tallest = np.sqrt(np.maximum(allowed**2 - across**2, 0.0)) - apart[..., 1]
     tallest = np.maximum(tallest, -options.max_drop)
-    moves[:, :, 1] = upright.solve()
-    sunk = np.zeros((num_frames, 2), dtype=bool)
-    stretched = np.zeros((num_frames, 2), dtype=bool)
-    for _ in range(3):
-        new_sunk = (lowest + moves[:, :2, 1] < -0.002) & ~sunk
-        new_stretched = (moves[:, 2:, 1] - moves[:, :2, 1] > tallest + 0.001) & ~stretched
+    heights = squares.solve()
+    sunk = stretched = np.zeros((len(heights), 2), dtype=bool)
+    for _ in range(INEQUALITY_PASSES):
+        new_sunk = (lowest + heights[:, :2] < -0.002) & ~sunk
+        new_stretched = (heights[:, 2:] - heights[:, :2] > tallest + 0.001) & ~stretched
         if not (new_sunk.any() or new_stretched.any()):
             break
         for side in range(2):
-            upright.add(((0, side, 1.0),), 500.0 * new_sunk[:, side], -lowest[:, side])
-            upright.add(((0, 2, 1.0), (0, side, -1.0)), 500.0 * new_stretched[:, side], tallest[:, side])
+            squares.add(((0, side, 1.0),), INEQUALITY_WEIGHT * new_sunk[:, side], -lowest[:, side])
+            over = INEQUALITY_WEIGHT * new_stretched[:, side]
+            squares.add(((0, 2, 1.0), (0, side, -1.0)), over, tallest[:, side])
         sunk, stretched = sunk | new_sunk, stretched | new_stretched
-        moves[:, :, 1] = upright.solve()
-    return moves
+        heights = squares.solve()
+    return heights
