@@ -144,9 +144,8 @@ class HubertTokenizer(nn.Module):
         """
         for path in (model_dir / "config.json", model_dir / "model.safetensors", centres_path):
             if not path.is_file():
-                raise PackError(
-                    f"The speech model's file {path.name} is missing; copy it into {path.parent}."
-                )
+                raise PackError(f"The speech model's file {path.name} is missing; copy it there.")
+        from safetensors import SafetensorError
         from transformers import HubertConfig, HubertModel
 
         try:
@@ -158,7 +157,7 @@ class HubertTokenizer(nn.Module):
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, TypeError, RuntimeError) as problem:
+        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as problem:
             raise PackError(
                 f"The speech model in {model_dir.name} cannot be read ({problem}); download it again."
             ) from problem
@@ -210,7 +209,8 @@ class HubertTokenizer(nn.Module):
             stop = min(start + self.chunk_steps, steps)
             first = max(0, start - self.context_steps)
             last = min(steps, stop + self.context_steps)
-            end = (last - 1) * HUBERT_STRIDE + HUBERT_RECEPTIVE_FIELD
+            # The last pass takes the samples after its last step too, as a pass over the whole would.
+            end = num_samples if last == steps else (last - 1) * HUBERT_STRIDE + HUBERT_RECEPTIVE_FIELD
             output = self.model(waveform[:, first * HUBERT_STRIDE : end], output_hidden_states=True)
             kept.append(output.hidden_states[self.layer][:, start - first : stop - first])
         return torch.cat(kept, 1)
