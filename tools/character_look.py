@@ -28,7 +28,7 @@ from PIL import Image
 from scipy import sparse
 
 SKIN = (0.64, 0.385, 0.265)
-LIPS = (0.50, 0.205, 0.175)
+LIPS = (0.56, 0.255, 0.195)
 BLUSH = (0.62, 0.285, 0.205)
 NAILS = (0.68, 0.43, 0.35)
 MOUTH = (0.20, 0.045, 0.045)
@@ -161,6 +161,9 @@ def helpers(figure: Figure) -> list[Surface]:
     ):
         faces = np.concatenate([quads[name] for name in names])
         piece = cut(figure.vertices, faces, whole, material)
+        if material == "Teeth":  # the helper's arches are wider than the mouth; pull them in behind the lips
+            points = piece.points * (0.88, 1.0, 1.0) - (0.0, 0.0, 0.001)
+            piece = replace(piece, points=points)
         pieces.append(paint(piece, colour))
     return pieces
 
@@ -308,11 +311,8 @@ def clothes(figure: Figure, sole_level: float) -> list[Surface]:
     low = 1 - smoothstep(jumper.points[:, 1], HEM, 1.10)
     body = (arm < -0.5).astype(float)
     jumper = inflate(jumper, 0.0065 + 0.009 * low * body + 0.003 * chest)
-    rib = np.maximum(
-        (jumper.points[:, 1] < HEM + 0.045) * body,
-        (arm > 0.86) + (_above_neckline(jumper.points) > -0.016) * (np.abs(jumper.points[:, 0]) < 0.12),
-    )
-    jumper = paint(paint(jumper, JUMPER), JUMPER_RIB, np.clip(rib, 0, 1))
+    rib = (jumper.points[:, 1] < HEM + 0.045) * body + (arm > 0.86)
+    jumper = paint(paint(jumper, JUMPER), JUMPER_RIB, rib)
 
     trousers = refine(cut(vertices, suit, legs, "Trousers", slide=True))
     trousers = smooth(trousers, 0.25, 6)
