@@ -270,7 +270,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "walk_forward",
         "walk forward",
-        ("walk",),
+        ("walk_forward",),
         5.0,
         (Bound("forward_speed", 0.6, 2.0), Bound("step_hz", 0.8, 3.5), STRAIGHT, UPRIGHT),
         "captured walks go 0.69 to 1.70 m/s at 1.4 to 2.1 steps per second, kept with 15 % to spare",
@@ -278,7 +278,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "walk_backwards",
         "walk backwards",
-        ("backwards",),
+        ("walk_backwards",),
         5.0,
         (Bound("forward_speed", -2.0, -0.4), Bound("step_hz", 0.6, 3.5), STRAIGHT, UPRIGHT),
         "the walk's range with its sign turned; slower is natural backwards",
@@ -286,7 +286,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "walk_circle",
         "walk in a circle",
-        ("circle",),
+        ("walk_circle",),
         8.0,
         (
             Bound("turned", 180.0),
@@ -300,7 +300,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "run_forward",
         "run forward",
-        ("run",),
+        ("run_forward",),
         5.0,
         (Bound("forward_speed", 2.2, 4.5), Bound("step_hz", 1.5, 4.5), STRAIGHT, UPRIGHT),
         "captured runs go 2.6 to 3.6 m/s; 25 % above is the most time warping gives",
@@ -324,7 +324,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(
         "stand_still",
         "stand still",
-        ("stand",),
+        ("stand_still",),
         5.0,
         (Bound("drift_m", high=0.4), Bound("joint_speed", high=0.3), Bound("rise_m", high=0.1), UPRIGHT),
         "captured standing stays below 0.25 m/s at every joint; a jump on the spot is not standing",

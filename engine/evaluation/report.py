@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .notes import NOTES
+
 
 @dataclass(frozen=True)
 class Row:
@@ -22,7 +24,6 @@ class Row:
         target: What it must reach, empty for a row that only puts others in place.
         passed: Whether it does; None for rows without a target.
         value: The value as a number, for the JSON file.
-        note: How it was measured, for the Markdown page.
     """
 
     topic: str
@@ -31,7 +32,6 @@ class Row:
     target: str = ""
     passed: bool | None = None
     value: float = math.nan
-    note: str = ""
 
     @property
     def verdict(self) -> str:
@@ -78,9 +78,7 @@ def terminal_table(rows: Sequence[Row], width: int = 120) -> str:
     columns = [[row.topic, row.what, row.measured, row.target, row.verdict] for row in rows]
     head = ["topic", "what", "measured", "target", ""]
     limits = [12, 44, max(20, width - 12 - 44 - 26 - 4 - 8), 26, 4]
-    widths = [
-        min(limit, max(len(line[i]) for line in [head, *columns])) for i, limit in enumerate(limits)
-    ]
+    widths = [min(limit, max(len(line[i]) for line in [head, *columns])) for i, limit in enumerate(limits)]
     lines: list[str] = [_terminal_line(head, widths), "  ".join("-" * size for size in widths)]
     topic = ""
     for cells in columns:
@@ -123,17 +121,16 @@ def markdown_page(rows: Sequence[Row], run: Run) -> str:
         "performer that taught the pack, chance or the wrong sound give on the same measure.",
         "",
     ]
-    topic = ""
-    for row in rows:
-        if row.topic != topic:
-            topic = row.topic
-            parts += ["", f"## {topic}", "", "| what | measured | target | |", "|---|---|---|---|"]
-        verdict = "**FAIL**" if row.passed is False else row.verdict
-        parts.append(f"| {_cell(row.what)} | {_cell(row.measured)} | {_cell(row.target)} | {verdict} |")
-    notes = {row.note: row.topic for row in rows if row.note}
-    if notes:
-        parts += ["", "## How it is measured", ""]
-        parts += [f"- *{topic}.* {note}" for note, topic in notes.items()]
+    for topic in dict.fromkeys(row.topic for row in rows):
+        parts += ["", f"## {topic.capitalize()}", "", "| what | measured | target | |", "|---|---|---|---|"]
+        for row in rows:
+            if row.topic == topic:
+                verdict = "**FAIL**" if row.passed is False else row.verdict
+                parts.append(
+                    f"| {_cell(row.what)} | {_cell(row.measured)} | {_cell(row.target)} | {verdict} |"
+                )
+        if topic in NOTES:
+            parts += ["", NOTES[topic].strip()]
     for note in run.notes:
         parts += ["", note]
     return "\n".join(parts) + "\n"

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m engine.evaluation`: measure a pack, print one table, write `docs/evaluation.md`.
+
+Exit status 0 when every goal is reached, 1 when one is missed, 2 when something needed is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import EngineError
+from .both_rows import control_rows, edit_rows, together_rows, variety_rows
+from .engine_rows import resident_gb, speed_rows, tokenizer_rows
+from .held_out import load_captured, load_speech
+from .report import Row, Run, json_report, markdown_page, terminal_table, write_text
+from .speech_rows import seam_rows, speech_rows
+from .studio import Studio
+from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
+
+QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
+TOPICS = ("tokenizers", "text", "speech", "both", "seams", "control", "speed")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; None takes the process's own.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        if options.captured_only:
+            return show_captured(options.build)
+        return evaluate(options)
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m engine.evaluation", description=__doc__)
+    parser.add_argument("--pack", type=Path, default=Path("packs/starter"), help="folder of the pack")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data")
+    parser.add_argument("--build", type=Path, default=Path("build/data"), help="folder of the prepared data")
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and files, about two minutes")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds per instruction")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--only", choices=TOPICS, nargs="+", help="only these topics; writes no page")
+    parser.add_argument(
+        "--captured-only", action="store_true", help="probe the prepared data, no pack needed"
+    )
+    parser.add_argument("--out", type=Path, default=Path("docs/evaluation.md"))
+    parser.add_argument("--json", type=Path, default=Path("build/evaluation.json"))
+    return parser
+
+
+def prepare(data: Path, build: Path) -> None:
+    """Make the prepared captured motion where it is absent.
+
+    Args:
+        data: Folder of the data.
+        build: Folder of the prepared data.
+    """
+    if not (build / "captured.npz").is_file():
+        from ..data import captured
+
+        print("preparing captured motion (once)", file=sys.stderr)
+        captured.main(["--data", str(data), "--out", str(build)])
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Measure everything asked for.
+
+    Args:
+        options: From the command line.
+
+    Returns:
+        Exit status.
+    """
+    import torch
+
+    from ..pipeline import load_engine
+
+    begin = time.perf_counter()
+    prepare(options.data, options.build)
+    speech, captured = load_speech(options.data), load_captured(options.build)
+    memory = resident_gb()
+    started = time.perf_counter()
+    engine = load_engine(options.pack, options.device)
+    load_s = time.perf_counter() - started
+    quick = bool(options.quick)
+    studio = Studio(
+        engine=engine,
+        speech=speech,
+        captured=captured,
+        num_seeds=min(options.seeds, QUICK_SEEDS) if quick else options.seeds,
+        num_files=QUICK_FILES if quick else 20,
+        num_long=QUICK_LONG if quick else 4,
+        say=lambda line: print(f"[{time.perf_counter() - begin:5.0f} s] {line}", file=sys.stderr, flush=True),
+    )
+    groups: dict[str, Callable[[], list[Row]]] = {
+        # Time and memory first: what the other rows keep in memory is not the engine's.
+        "speed": lambda: speed_rows(studio, load_s, memory),
+        "tokenizers": lambda: tokenizer_rows(studio, engine.tokenizers),
+        "text": lambda: text_group(studio),
+        "speech": lambda: speech_rows(studio),
+        "both": lambda: [*together_rows(studio), *edit_rows(studio)],
+        "seams": lambda: seam_rows(studio),
+        "control": lambda: [*control_rows(studio), *variety_rows(studio)],
+    }
+    made = {topic: group() for topic, group in groups.items() if not options.only or topic in options.only}
+    rows = [row for topic in TOPICS if topic in made for row in made[topic]]
+    run = Run(
+        pack=options.pack.name,
+        pack_hash=pack_hash(options.pack),
+        num_seeds=studio.num_seeds,
+        quick=quick,
+        machine=f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        seconds=time.perf_counter() - begin,
+        notes=(bounds_note(studio),),
+    )
+    print(terminal_table(rows))
+    if not options.only:
+        write_text(options.out, markdown_page(rows, run))
+    write_text(options.json, json_report(rows, run))
+    return int(any(row.passed is False for row in rows))
+
+
+def text_group(studio: Studio) -> list[Row]:
+    """Probes, the same on captured clips, and feet.
+
+    Args:
+        studio: Engine and material.
+    """
+    probes, walks = probe_rows(studio)
+    return [*probes, *captured_rows(studio), *foot_rows(studio, walks)]
+
+
+def show_captured(build: Path) -> int:
+    """Print how the prepared captured clips fare on the probes of their own labels.
+
+    Args:
+        build: Folder of the prepared data.
+
+    Returns:
+        0 when at least 95 % of the training clips of every label pass.
+    """
+    items = load_captured(build)
+    good = True
+    for split in ("held", "train"):
+        for check in check_captured(items, split):
+            count = len(check.measures)
+            print(f"{split:5s} {check.probe.prompt:16s} {check.passed:4d} of {count:4d}")
+            for name, reasons in check.failures[:12]:
+                print(f"        {name}: {'; '.join(reasons)}")
+            good &= split == "held" or check.passed >= 0.95 * count
+    return 0 if good else 1
+
+
+def pack_hash(folder: Path) -> str:
+    """Short hash over a pack's card, which names the hash of every other file.
+
+    Args:
+        folder: The pack.
+    """
+    card = folder / "pack.toml"
+    return hashlib.sha256(card.read_bytes()).hexdigest()[:12] if card.is_file() else "no card"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How each group of rows is measured, printed under its table in `docs/evaluation.md`."""
+
+from __future__ import annotations
+
+NOTES: dict[str, str] = {
+    "tokenizers": """
+Held-out captured clips, cut into windows of 64 frames (2.1 s, the published window), encoded and
+decoded. MPJPE: 22 joints, pelvises aligned; the goal is read in the heading frame, that is with
+each frame's own heading given, and the row below it lets the decoded turn rate add up over the
+window. Joint angle error: geodesic angle between local rotations of the 22 joints.""",
+    "text": """
+Legs and upper body from one instruction, no sound, feet planted; clips of 5 s, circles 8 s; seeds
+0, 1, 2 and so on. Brackets hold the 5th and 95th percentile. "Wrong instruction" rows give how
+often clips of the other six instructions pass a probe. Captured rows run the same probes over
+prepared captured clips with that label.""",
+    "feet": """
+Clips of "walk forward". Slide: per clip the median horizontal speed of whichever toe joint is
+lower, then the median over clips. Knee: 99th percentile of the knees' angular acceleration over all
+clips, over that of captured walks that pass the same probe.""",
+    "lips": """
+One clip for each held-out recording. Correlation: mean over clips of the Pearson correlation of
+jawOpen with the amplitude envelope at each lag; the best lag is given, positive is late. Groups:
+round = funnel + pucker, spread = stretch + smile, press = press + roll + close; correlations (also
+with the loudness) and deviations are taken while speaking. Captured BEAT2 motion measures 0.32 at a
+lag of 1 frame.""",
+    "gesture": """
+Corrected beat consistency (sigma 0.3 s, threshold 0.3 of each joint's mean speed, half a second
+left out at either end, joints relative to the pelvis): each clip against its own sound and the mean
+over all others, one-sided Wilcoxon signed-rank test over clips.""",
+    "published": """
+The published figures on BEAT2 cannot be compared with these: other data, another skeleton, and its
+trained encoder and mean velocities are not used. "As published" reproduces the public code's slips
+(checked against its own values in the tests), "corrected" does not. Frechet distance: means and
+deviations of the upper body's rotations in windows of 32 frames, 24 principal components scaled to
+unit total variance. Face errors are over ARKit channels against the performer, which is one right
+answer of many.""",
+    "both": """
+Speech above and "walk forward" below in one request, whole recordings; then, on 8 s of each, the
+same speech and seed with the legs given each of the paper's five editing examples and face, hands
+and upper body kept. Kept means that rotations and face channels hold the same bits.""",
+    "seams": """
+Held-out recordings joined to takes of 60 s. Mean acceleration of the 22 body joints within two
+frames of each place where a window begins, over that everywhere else.""",
+    "control": """
+The same request twice, and parts that were asked to be kept, compared bit by bit.""",
+    "speed": """
+Medians in this process, on the machine named above; the torch import is not counted as loading.
+Memory is the growth of resident memory from before loading to after all rows.""",
+}
+"""Topic of rows to how they are measured."""

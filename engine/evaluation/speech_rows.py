@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows on following speech: lips, gesture, and the joints between windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..motion.clip import Clip
+from ..specs import MOTION_FPS
+from .held_out import Speech, long_speech, performed
+from .published_rows import average_speeds, centred, published_rows
+from .quality import (
+    LipSummary,
+    accelerations,
+    gesture_scores,
+    paired_test,
+    score_lips,
+    seam_chance,
+    seam_ratio,
+    summarise_lips,
+)
+from .report import Row
+from .studio import Studio, positions_of, speech_request
+
+LIP_TARGET, LAG_TARGET = 0.35, 2
+"""Correlation of jaw and envelope, and the frames its best lag may lie off 0."""
+
+SILENT_JAW_TARGET = 0.1
+"""Largest jaw opening in silence, 0 to 1."""
+
+PAIR_TARGET = 0.8
+"""Largest correlation two lip groups, or one and the loudness, may have."""
+
+SPREAD_TARGET = 0.02
+"""Least standard deviation of each lip group while speaking, of 1."""
+
+P_TARGET = 0.05
+SEAM_TARGET = 1.2
+LONG_S = 60.0
+
+
+def lip_summary(clips: Sequence[Clip], sounds: Sequence[Speech]) -> LipSummary:
+    """Lips of clips against sounds.
+
+    Args:
+        clips: Generated or performed.
+        sounds: One for each.
+    """
+    return summarise_lips(
+        [
+            score_lips(clip.expressions, clip.expression_names, sound.envelope())
+            for clip, sound in zip(clips, sounds, strict=True)
+        ]
+    )
+
+
+def lip_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequence[Clip]) -> list[Row]:
+    """Lips of generated clips.
+
+    Args:
+        clips: One for each sound.
+        sounds: Held-out recordings.
+        taught: The performer on the same sounds.
+    """
+    got = lip_summary(clips, sounds)
+    pair, tightest = got.tightest_pair
+    dullest = min(got.spreads, key=lambda key: got.spreads[key])
+    rows = [
+        Row(
+            "lips",
+            "jaw opening with the speech envelope",
+            f"{got.correlation:.2f} at {got.lag:+d} frames",
+            f">= {LIP_TARGET} within {LAG_TARGET} frames",
+            got.correlation >= LIP_TARGET and abs(got.lag) <= LAG_TARGET,
+            got.correlation,
+        ),
+        Row(
+            "lips",
+            "jaw opening in silence",
+            f"{got.jaw_silent:.3f} (speaking {got.jaw_speaking:.3f})",
+            f"<= {SILENT_JAW_TARGET} and a third of speaking",
+            got.jaw_silent <= min(SILENT_JAW_TARGET, got.jaw_speaking / 3),
+            got.jaw_silent,
+        ),
+        Row(
+            "lips",
+            "groups that move together most",
+            f"{tightest:.2f} ({pair})",
+            f"<= {PAIR_TARGET}",
+            tightest <= PAIR_TARGET,
+            tightest,
+        ),
+        Row(
+            "lips",
+            "least moving group, deviation",
+            f"{got.spreads[dullest]:.3f} ({dullest}); "
+            + ", ".join(f"{key} {value:.3f}" for key, value in got.spreads.items() if key != dullest),
+            f">= {SPREAD_TARGET}",
+            got.spreads[dullest] >= SPREAD_TARGET,
+            got.spreads[dullest],
+        ),
+    ]
+    teacher = lip_summary(taught, sounds)
+    wrong = lip_summary(clips, [*sounds[1:], sounds[0]])
+    rows.append(
+        Row(
+            "lips",
+            "- performer: correlation, silence, tightest pair",
+            f"{teacher.correlation:.2f} at {teacher.lag:+d}, {teacher.jaw_silent:.3f}, "
+            f"{teacher.tightest_pair[1]:.2f} ({teacher.tightest_pair[0]})",
+            value=teacher.correlation,
+        )
+    )
+    got_wrong = wrong.correlation
+    rows.append(Row("lips", "- generated against another's voice", f"{got_wrong:.2f}", value=got_wrong))
+    return rows
+
+
+def gesture_rows(clips: Sequence[Clip], sounds: Sequence[Speech], topic: str = "gesture") -> list[Row]:
+    """Beat consistency with the right sound and with every other one.
+
+    Args:
+        clips: One for each sound.
+        sounds: Held-out recordings.
+        topic: Of the row.
+    """
+    positions = [centred(p) for p in positions_of(clips)]
+    lists = [sound.onsets() for sound in sounds]
+    own, others = gesture_scores(positions, lists, average_speeds(positions), fps=MOTION_FPS)
+    test = paired_test(own, others)
+    return [
+        Row(
+            topic,
+            f"beat consistency, right sound v {len(sounds) - 1} others",
+            f"{test.right:.3f} v {test.shuffled:.3f}, p = {test.p_value:.2g}, "
+            f"better in {test.wins} of {test.num_clips}",
+            f"right is better, p < {P_TARGET}",
+            test.right > test.shuffled and test.p_value < P_TARGET,
+            test.p_value,
+        )
+    ]
+
+
+def performer_gesture_row(taught: Sequence[Clip], sounds: Sequence[Speech]) -> Row:
+    """The same test on the performer.
+
+    Args:
+        taught: One for each sound.
+        sounds: Held-out recordings.
+    """
+    (row,) = gesture_rows(taught, sounds)
+    return Row("gesture", "- performer", row.measured, value=row.value)
+
+
+def seam_rows(studio: Studio) -> list[Row]:
+    """Acceleration where windows meet, over takes of a minute.
+
+    Args:
+        studio: Engine and recordings.
+    """
+    num = studio.num_long
+    sounds = [
+        long_speech(list(studio.speech[3 * i :]) + list(studio.speech[: 3 * i]), LONG_S) for i in range(num)
+    ]
+    clips = studio.clips([speech_request(sound, seed) for seed, sound in enumerate(sounds)], "takes of 60 s")
+    curves = [accelerations(p, MOTION_FPS) for p in positions_of(clips)]
+    joints = studio.engine.window_joints(len(curves[0]))
+    faces = [np.abs(np.diff(clip.expressions, n=2, axis=0)).mean(axis=1) for clip in clips]
+    ratio = float(np.mean([seam_ratio(curve, joints) for curve in curves]))
+    face = float(np.mean([seam_ratio(np.pad(curve, 1, mode="edge"), joints) for curve in faces]))
+    chance = float(np.mean([seam_chance(curve, len(joints)) for curve in curves]))
+    return [
+        Row(
+            "seams",
+            f"acceleration at {len(joints)} window joints over elsewhere",
+            f"{ratio:.2f}",
+            f"<= {SEAM_TARGET}",
+            ratio <= SEAM_TARGET,
+            ratio,
+        ),
+        Row(
+            "seams",
+            "the same for the face channels",
+            f"{face:.2f}",
+            f"<= {SEAM_TARGET}",
+            face <= SEAM_TARGET,
+            face,
+        ),
+        Row("seams", "- 95th percentile at as many random frames of one take", f"{chance:.2f}", value=chance),
+    ]
+
+
+def speech_rows(studio: Studio) -> list[Row]:
+    """Lips, gesture and published metrics on one set of clips.
+
+    Args:
+        studio: Engine and recordings.
+    """
+    sounds = studio.spoken()
+    clips = studio.clips([speech_request(s, seed) for seed, s in enumerate(sounds)], "held-out speech")
+    studio.say("performer on the same speech")
+    taught = [performed(sound, seed) for seed, sound in enumerate(sounds)]
+    return [
+        *lip_rows(clips, sounds, taught),
+        *gesture_rows(clips, sounds),
+        performer_gesture_row(taught, sounds),
+        *published_rows(clips, sounds, taught),
+    ]
