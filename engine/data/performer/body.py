@@ -16,7 +16,7 @@ from ...motion.arrays import FloatArray
 from ...motion.rotations import matrix_to_rotation_6d
 from ...motion.skeleton import DEFAULT_SKELETON, PART_JOINTS
 from ...specs import MOTION_FPS, Part
-from .curves import Array, drift, frame_times, keyed, minimum_jerk, pulses, smooth
+from .curves import Array, drift, frame_times, keyed, minimum_jerk, pulses, smooth, wander
 from .limbs import MIRROR, about, euler_yxz, mirror_rotation, solve_arm
 from .plan import Plan, arm_arrays
 
@@ -88,16 +88,18 @@ def _spine(plan: Plan, times: Array, breath: Array, rng: np.random.Generator) ->
     """Local rotations of the three spine joints, and a signal of whole-body accents (F,)."""
     style = plan.style
     num_frames = times.shape[0]
-    wander = drift(rng, num_frames, 3, 5.0) * np.array([0.020, 0.028, 0.016]) * style.sway
+    still = drift(rng, num_frames, 3, 6.0) * np.array([0.014, 0.020, 0.012])
+    lively = wander(rng, plan.clock, 3, 2.2) * np.array([0.018, 0.030, 0.018])
+    moved = (still + lively) * style.sway
     speech = smooth(plan.prosody.active, 10.0)
     accent = pulses(plan.accents, plan.strengths, times, 0.24, 0.42)
     stroke = pulses(plan.strokes, np.ones_like(plan.strokes), times, 0.26, 0.55)
     sides = pulses(plan.strokes, plan.stroke_sides, times, 0.45, 0.9)
     phrase_yaw = _phrase_keys(plan, rng, (0.05, 0.02, 0.02), times)
-    pitch = style.lean + 0.02 * speech + wander[:, 0] + phrase_yaw[:, 1]
+    pitch = style.lean + 0.02 * speech + moved[:, 0] + phrase_yaw[:, 1]
     pitch = pitch + (0.020 * accent + 0.030 * np.clip(stroke, 0, 1.2)) * style.size
-    yaw = style.turn + wander[:, 1] + phrase_yaw[:, 0] - 0.055 * np.clip(sides, -1.2, 1.2) * style.size
-    roll = wander[:, 2] + phrase_yaw[:, 2] + 0.02 * np.clip(sides, -1.2, 1.2)
+    yaw = style.turn + moved[:, 1] + phrase_yaw[:, 0] - 0.055 * np.clip(sides, -1.2, 1.2) * style.size
+    roll = moved[:, 2] + phrase_yaw[:, 2] + 0.02 * np.clip(sides, -1.2, 1.2)
     slump = np.full(num_frames, style.slump)
     shares = ((0.40, 0.30, 0.35, 0.15), (0.30, 0.35, 0.35, 0.35), (0.30, 0.35, 0.30, 0.50))
     chest_rise = (0.0, -0.008, -0.016)
@@ -112,7 +114,8 @@ def _head(plan: Plan, times: Array, rng: np.random.Generator) -> tuple[Array, Ar
     """Local rotations of neck and head; yaw and pitch they give to the gaze."""
     style = plan.style
     num_frames = times.shape[0]
-    wander = drift(rng, num_frames, 3, 2.5) * np.array([0.018, 0.022, 0.018]) * style.head
+    still = drift(rng, num_frames, 3, 4.0) * np.array([0.010, 0.014, 0.010])
+    moved = (still + wander(rng, plan.clock, 3, 1.5) * np.array([0.030, 0.040, 0.026])) * style.head
     phrase = _phrase_keys(plan, rng, (0.09, 0.04, 0.06), times) * style.head
     nods = np.where(rng.random(len(plan.accents)) < style.nod, plan.strengths, 0.15 * plan.strengths)
     nods = nods * rng.uniform(0.6, 1.3, len(nods))
@@ -124,9 +127,9 @@ def _head(plan: Plan, times: Array, rng: np.random.Generator) -> tuple[Array, Ar
     share = rng.uniform(0.3, 0.6)
     follow = _followed(plan.gaze_times + 0.05, plan.gaze * share, times, 0.32)
     counter = -0.6 * style.turn
-    yaw = counter + wander[:, 1] + phrase[:, 0] + follow[:, 0] + side
-    pitch = style.chin - 0.7 * style.slump - 0.6 * style.lean + wander[:, 0] + phrase[:, 1] + follow[:, 1] + nod - lift
-    roll = style.tilt + wander[:, 2] + phrase[:, 2] + 0.4 * side
+    yaw = counter + moved[:, 1] + phrase[:, 0] + follow[:, 0] + side
+    pitch = style.chin - 0.7 * style.slump - 0.6 * style.lean + moved[:, 0] + phrase[:, 1] + follow[:, 1] + nod - lift
+    roll = style.tilt + moved[:, 2] + phrase[:, 2] + 0.4 * side
     neck = euler_yxz(0.45 * yaw, 0.35 * pitch, 0.4 * roll)
     head = euler_yxz(0.55 * yaw, 0.65 * pitch, 0.6 * roll)
     return neck, head, yaw - counter, pitch - style.chin + 0.7 * style.slump + 0.6 * style.lean
@@ -151,13 +154,16 @@ def _arm(
         chest, upright = mirror_rotation(chest), mirror_rotation(upright)
     length = float(np.linalg.norm(upper) + np.linalg.norm(fore))
     key_times, poses, _ = arm_arrays(plan.arms[side])
-    path = keyed(key_times, poses[:, :3], times)
+    # the three directions arrive one after another, so that a stroke bends into its end instead of stopping dead
+    delays = np.array([0.05, 0.0, -0.03])
+    path = np.stack([keyed(key_times + delays[i], poses[:, i : i + 1], times)[:, 0] for i in range(3)], axis=1)
     angles = keyed(key_times + WRIST_LAG_S, poses[:, 3:], times)
-    noise = drift(rng, times.shape[0], 7, 2.0)
+    noise = drift(rng, times.shape[0], 7, 2.5)
+    alive = wander(rng, plan.clock, 7, 1.4)
     lifted = np.clip((path[:, 1] + 0.95) / 0.4, 0.0, 1.0)  # 0 for a hanging arm
-    path = path + noise[:, :3] * (0.006 + 0.014 * lifted)[:, None]
+    path = path + noise[:, :3] * (0.006 + 0.008 * lifted)[:, None] + alive[:, :3] * (0.008 + 0.034 * lifted)[:, None]
     path[:, 1] += (0.004 * breath - 0.02 * accent * lifted) * 1.0
-    angles = angles + noise[:, 3:] * np.array([0.03, 0.06, 0.04, 0.03])
+    angles = angles + (noise[:, 3:] + alive[:, 3:]) * np.array([0.03, 0.06, 0.05, 0.03])
     raised = np.clip((path[:, 1] + 0.30) / 0.5, 0.0, 1.0)
     rise = 0.03 + 0.10 * raised + 0.02 * breath + shrug - 0.35 * np.clip(plan.style.slump, -0.1, 0.3)
     forward = 0.10 * np.clip(path[:, 2], 0.0, 1.0) + 0.3 * np.clip(plan.style.slump, 0.0, 0.3)

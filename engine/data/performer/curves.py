@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from ...specs import MOTION_FPS
@@ -53,6 +54,25 @@ def drift(rng: np.random.Generator, num_frames: int, channels: int, period_s: fl
     noise = rng.standard_normal((num_frames + 2 * margin, channels))
     smooth = gaussian_filter1d(noise, sigma, axis=0)[margin : margin + num_frames]
     return np.clip(smooth * np.sqrt(2.0 * np.sqrt(np.pi) * sigma), -2.5, 2.5)
+
+
+def wander(rng: np.random.Generator, clock: Array, channels: int, period_s: float) -> Array:
+    """Random wandering of about unit size along a clock of its own, (F, channels).
+
+    Args:
+        rng: Source of chance.
+        clock: Rising times, (F,), seconds; where the clock slows down, so does the movement.
+        channels: Independent channels.
+        period_s: Typical time from one side to the other and back, on the clock.
+
+    Returns:
+        Values, (F, channels), smooth to the second derivative.
+    """
+    step = period_s / 3.0
+    first = float(clock[0]) - 2.0 * step * float(rng.uniform(0.5, 1.0))
+    knots = np.arange(first, float(clock[-1]) + 3.0 * step, step)
+    values = np.clip(rng.standard_normal((len(knots), channels)), -1.8, 1.8)
+    return np.asarray(CubicSpline(knots, values)(clock), np.float64)
 
 
 def pulses(times: Array, sizes: Array, at: Array, rise_s: float, fall_s: float) -> Array:

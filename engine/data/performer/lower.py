@@ -17,7 +17,7 @@ from ...motion.features import lower_features
 from ...motion.rotations import matrix_to_axis_angle
 from ...motion.skeleton import DEFAULT_SKELETON, PART_JOINTS, SOLE_THICKNESS
 from ...specs import MOTION_FPS, Part
-from .curves import Array, drift, frame_times, keyed
+from .curves import Array, drift, frame_times, keyed, wander
 from .limbs import MIRROR, about, euler_yxz, mirror_rotation, solve_leg, unit
 from .plan import Plan
 
@@ -36,17 +36,17 @@ def perform_lower(plan: Plan, rng: np.random.Generator) -> FloatArray:
     num_frames = plan.prosody.num_frames
     times = frame_times(num_frames)
     weight = _weight(plan, times, rng)
-    wander = drift(rng, num_frames, 4, 4.0)
-    yaw = 0.03 * wander[:, 0] * style.sway - 0.05 * weight
-    roll = 0.035 * weight + 0.006 * wander[:, 1]  # hip of the loaded leg rises
-    pitch = 0.25 * style.lean + 0.008 * wander[:, 2]
+    moved = 0.6 * drift(rng, num_frames, 4, 4.0) + 0.8 * wander(rng, plan.clock, 4, 2.4)
+    yaw = 0.035 * moved[:, 0] * style.sway - 0.05 * weight
+    roll = 0.035 * weight + 0.006 * moved[:, 1]  # hip of the loaded leg rises
+    pitch = 0.25 * style.lean + 0.008 * moved[:, 2]
     pelvis = euler_yxz(yaw, pitch, roll)
-    feet, turns, contacts, moved = _feet(plan, times, weight, rng)
+    feet, turns, contacts, stepping = _feet(plan, times, weight, rng)
     middle = 0.5 * (feet[0] + feet[1])
     position = np.empty((num_frames, 3))
-    position[:, 0] = middle[:, 0] + 0.24 * style.stance * weight + 0.004 * wander[:, 3]
-    position[:, 2] = middle[:, 2] + 0.012 * style.sway * wander[:, 2] + 0.03
-    position[:, 1] = _pelvis_height(position, pelvis, feet, plan) - 0.006 * moved
+    position[:, 0] = middle[:, 0] + 0.24 * style.stance * weight + 0.004 * moved[:, 3]
+    position[:, 2] = middle[:, 2] + 0.012 * style.sway * moved[:, 2] + 0.03
+    position[:, 1] = _pelvis_height(position, pelvis, feet, plan) - 0.006 * stepping
     joints = [pelvis]
     solved = [_leg(side, position, pelvis, feet[side], turns[side]) for side in (0, 1)]
     hips, knees, ankles = zip(*solved, strict=True)

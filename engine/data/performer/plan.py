@@ -15,7 +15,7 @@ import numpy as np
 from ...motion.arrays import FloatArray
 from .curves import Array
 from .gestures import CENTRE, GESTURES, POSE_SIZE, REST_POSES, SHAPE_SIZE, SHAPES, Gesture, pose_of, shape_of
-from .prosody import Prosody, select_accents
+from .prosody import Prosody, rhythm_clock, select_accents
 from .style import Style
 
 _LEAST_GAP_S = 0.1
@@ -60,6 +60,7 @@ class Plan:
         style: The performer.
         accents: Times of chosen accents, (A,), seconds.
         strengths: Their prominence, (A,).
+        clock: Runs with the speech's rhythm, (F,), seconds (`prosody.rhythm_clock`).
         arms: Left and right arm.
         strokes: Times of gesture strokes, (S,).
         stroke_sides: +1 left, -1 right, 0 both, (S,).
@@ -72,6 +73,7 @@ class Plan:
     style: Style
     accents: Array
     strengths: Array
+    clock: Array
     arms: tuple[ArmTrack, ArmTrack]
     strokes: Array
     stroke_sides: Array
@@ -100,6 +102,7 @@ def make_plan(prosody: Prosody, style: Style, rng: np.random.Generator) -> Plan:
         style,
         accents,
         strengths,
+        rhythm_clock(prosody, select_accents(prosody, 0.38, 0.1)[0]),
         (planner.arms[0], planner.arms[1]),
         np.array(planner.strokes),
         np.array(planner.sides),

@@ -19,7 +19,7 @@ from scipy.signal import find_peaks
 from ...audio.features import FEATURE_HZ, LOUDNESS, ONSET, PITCH, VOICING
 from ...motion.arrays import FloatArray
 from ...specs import MOTION_FPS
-from .curves import Array, smooth
+from .curves import Array, frame_times, smooth
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,29 @@ def select_accents(prosody: Prosody, interval_s: float, threshold: float) -> tup
             chosen.append(int(index))
     order = np.array(sorted(chosen), dtype=np.int64)
     return prosody.syllables[order], prosody.strengths[order]
+
+
+def rhythm_clock(prosody: Prosody, beats: Array) -> Array:
+    """A clock that runs with the speech: quick between beats, slow on each beat, nearly still in pauses.
+
+    Movement that follows it arrives on the stressed syllables, as the body's small movements do in speakers
+    (Condon and Ogston 1966; Loehr 2012).
+
+    Args:
+        prosody: The sound's course.
+        beats: Times of stressed syllables, (A,), rising, seconds.
+
+    Returns:
+        Clock of each frame, (F,), seconds.
+    """
+    times = frame_times(prosody.num_frames)
+    edges = np.concatenate([[-1.0], beats, [prosody.duration_s + 1.0]])
+    index = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(edges) - 2)
+    gap = edges[index + 1] - edges[index]
+    phase = (times - edges[index]) / np.maximum(gap, 1e-6)
+    depth = 0.62 * np.clip((1.4 - gap) / 0.4, 0.0, 1.0)
+    speed = (0.22 + 0.78 * smooth(prosody.active, 3.0)) * (1.0 - depth * np.cos(2.0 * np.pi * phase))
+    return np.cumsum(speed) / MOTION_FPS
 
 
 def _relative_pitch(features: FloatArray) -> Array:
