@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..motion.clip import Clip
-from ..specs import PARTS, GenerateRequest, Part
+from ..specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
 from .held_out import Speech
 from .probes import EDIT_ACTIONS, Measures, measure_clip, probe_for
+from .published_rows import centred
 from .report import Row
-from .speech_rows import LAG_TARGET, LIP_TARGET, gesture_rows, lip_summary
-from .studio import SPEECH_PARTS, Studio, same_part, speech_request, text_request
+from .speech_rows import LAG_TARGET, LIP_TARGET, gesture_row, lip_summary
+from .studio import SPEECH_PARTS, Studio, positions_of, same_part, speech_request, text_request
 from .text_rows import SEEN_TARGET, judge
 
 EDIT_S = 8.0
@@ -27,7 +28,7 @@ def together_rows(studio: Studio) -> list[Row]:
     Args:
         studio: Engine and recordings.
     """
-    sounds = studio.spoken()
+    sounds = studio.voices()
     prompt = probe_for("walk_forward").prompt
     clips = studio.clips(
         [speech_request(sound, seed, lower=prompt) for seed, sound in enumerate(sounds)],
@@ -50,7 +51,7 @@ def together_rows(studio: Studio) -> list[Row]:
             lips.correlation >= LIP_TARGET and abs(lips.lag) <= LAG_TARGET,
             lips.correlation,
         ),
-        *gesture_rows(clips, sounds, "both"),
+        gesture_row(clips, sounds, "both"),
     ]
 
 
@@ -60,7 +61,7 @@ def edit_rows(studio: Studio) -> list[Row]:
     Args:
         studio: Engine and recordings.
     """
-    voices = [sound.cut(EDIT_S) for sound in studio.spoken(EDIT_S, studio.num_seeds)]
+    voices = studio.voices(EDIT_S)
     prompt = probe_for("walk_forward").prompt
     sounds = [voices[seed % len(voices)] for seed in range(studio.num_seeds)]
     bases = studio.clips(
@@ -79,7 +80,7 @@ def edit_rows(studio: Studio) -> list[Row]:
         clips = edited[number * studio.num_seeds : (number + 1) * studio.num_seeds]
         probe = probe_for(action)
         judged = judge(
-            probe, [best_stretch(clip, action) for clip in clips], f'edit: "{probe.prompt}"', SEEN_TARGET
+            probe, [at_probe_length(clip, action) for clip in clips], f'edit: "{probe.prompt}"', SEEN_TARGET
         )
         rows.append(replace(judged, topic="both"))
         kept += sum(
@@ -103,7 +104,7 @@ def edit_rows(studio: Studio) -> list[Row]:
     return rows
 
 
-def best_stretch(clip: Clip, action: str) -> Measures:
+def at_probe_length(clip: Clip, action: str) -> Measures:
     """Measures of a clip, cut to the probe's own length from its start.
 
     Args:
@@ -119,7 +120,7 @@ def control_rows(studio: Studio) -> list[Row]:
     Args:
         studio: Engine and recordings.
     """
-    sound = studio.spoken()[0].cut(EDIT_S)
+    sound = studio.voices(EDIT_S)[0]
     text = text_request(probe_for("walk_forward").prompt, 5.0, 7)
     spoken = speech_request(sound, 7, lower=probe_for("walk_forward").prompt)
     studio.say("the same request twice")
@@ -158,8 +159,6 @@ def control_rows(studio: Studio) -> list[Row]:
 
 def _locked(studio: Studio, sound: Speech, kept: Clip) -> int:
     """How many parts, each kept alone while all others are made anew, stay the same."""
-    from ..specs import PartDirection, SamplingOptions, Source
-
     count = 0
     for locked in PARTS:
         directions = {part: PartDirection(Source.KEEP if part is locked else Source.SPEECH) for part in PARTS}
@@ -178,9 +177,6 @@ def variety(clips: Sequence[Clip]) -> float:
     Args:
         clips: Of one instruction or sound, different seeds.
     """
-    from .published_rows import centred
-    from .studio import positions_of
-
     places = [centred(p)[:, :22] for p in positions_of(clips)]
     gaps = [
         float(np.linalg.norm(a - b, axis=-1).mean()) for i, a in enumerate(places) for b in places[i + 1 :]
@@ -195,7 +191,7 @@ def variety_rows(studio: Studio) -> list[Row]:
         studio: Engine and recordings.
     """
     count = min(studio.num_seeds, 8)
-    sound = studio.spoken()[0].cut(EDIT_S)
+    sound = studio.voices(EDIT_S)[0]
     spoken = studio.clips([speech_request(sound, seed) for seed in range(count)], "one sound, many seeds")
     stood = studio.clips(
         [text_request(probe_for("stand_still").prompt, 5.0, seed) for seed in range(count)],

@@ -19,7 +19,7 @@ from ..motion.kinematics import clip_joint_positions
 from ..motion.rotations import axis_angle_to_matrix, geodesic_angle
 from ..specs import MOTION_FPS, Part
 from . import metrics
-from .held_out import CapturedItem, Speech
+from .held_out import CapturedItem
 from .probes import NUM_BODY_JOINTS
 from .report import Row
 from .studio import Studio, speech_request
@@ -203,8 +203,7 @@ def speed_rows(studio: Studio, load_s: float, memory_before_gb: float) -> list[R
         memory_before_gb: Resident memory before loading, torch imported.
     """
     studio.say("time for 10 s of speech")
-    wave = np.concatenate([s.wave for s in studio.spoken(num=2)])
-    sound = Speech("10 s", wave).cut(10.0)
+    sound = studio.voices(10.0)[0]
     times = [studio.engine.generate(speech_request(sound, seed)).compute_s for seed in range(3)]
     compute = float(np.median(times))
     grown = resident_gb() - memory_before_gb

@@ -212,7 +212,7 @@ def frechet_distance(first: Array, second: Array, eps: float = 1e-6) -> float:
         root = np.asarray(linalg.sqrtm((cov_a + offset) @ (cov_b + offset)))
     root = np.real(root)
     gap = a.mean(axis=0) - b.mean(axis=0)
-    return float(gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2.0 * np.trace(root))
+    return max(0.0, float(gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2.0 * np.trace(root)))
 
 
 def face_mse(generated: Array, target: Array) -> float:

@@ -9,10 +9,12 @@ import numpy as np
 
 from ..motion.clip import Clip
 from ..specs import MOTION_FPS
+from . import metrics
 from .held_out import Speech, long_speech, performed
 from .published_rows import average_speeds, centred, published_rows
 from .quality import (
     LipSummary,
+    PairedTest,
     accelerations,
     gesture_scores,
     paired_test,
@@ -37,6 +39,12 @@ SPREAD_TARGET = 0.02
 """Least standard deviation of each lip group while speaking, of 1."""
 
 P_TARGET = 0.05
+
+GESTURE_THRESHOLD = metrics.BEAT_THRESHOLD_EMAGE
+"""Of the two public thresholds the one that tells the performer's own motion from chance more surely
+(p < 0.002 in six sets of 20 clips, against up to 0.02 at 0.3, which drops beats that end in a hold);
+chosen on the performer before any model was measured."""
+
 SEAM_TARGET = 1.2
 LONG_S = 60.0
 
@@ -118,40 +126,68 @@ def lip_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequence[C
     return rows
 
 
-def gesture_rows(clips: Sequence[Clip], sounds: Sequence[Speech], topic: str = "gesture") -> list[Row]:
+def gesture_test(clips: Sequence[Clip], sounds: Sequence[Speech], threshold: float) -> PairedTest:
     """Beat consistency with the right sound and with every other one.
 
     Args:
         clips: One for each sound.
-        sounds: Held-out recordings.
-        topic: Of the row.
+        sounds: Held-out recordings of one length.
+        threshold: Of beat consistency.
     """
     positions = [centred(p) for p in positions_of(clips)]
     lists = [sound.onsets() for sound in sounds]
-    own, others = gesture_scores(positions, lists, average_speeds(positions), fps=MOTION_FPS)
-    test = paired_test(own, others)
-    return [
-        Row(
-            topic,
-            f"beat consistency, right sound v {len(sounds) - 1} others",
-            f"{test.right:.3f} v {test.shuffled:.3f}, p = {test.p_value:.2g}, "
-            f"better in {test.wins} of {test.num_clips}",
-            f"right is better, p < {P_TARGET}",
-            test.right > test.shuffled and test.p_value < P_TARGET,
-            test.p_value,
-        )
-    ]
+    average = average_speeds(positions)
+    return paired_test(*gesture_scores(positions, lists, average, fps=MOTION_FPS, threshold=threshold))
 
 
-def performer_gesture_row(taught: Sequence[Clip], sounds: Sequence[Speech]) -> Row:
-    """The same test on the performer.
+def in_words(test: PairedTest) -> str:
+    """A paired test in words.
 
     Args:
-        taught: One for each sound.
-        sounds: Held-out recordings.
+        test: Which.
     """
-    (row,) = gesture_rows(taught, sounds)
-    return Row("gesture", "- performer", row.measured, value=row.value)
+    return (
+        f"{test.right:.3f} v {test.shuffled:.3f}, p = {test.p_value:.2g}, "
+        f"better in {test.wins} of {test.num_clips}"
+    )
+
+
+def gesture_row(clips: Sequence[Clip], sounds: Sequence[Speech], topic: str = "gesture") -> Row:
+    """The goal's row: right sound against shuffled sound.
+
+    Args:
+        clips: One for each sound.
+        sounds: Held-out recordings of one length.
+        topic: Of the row.
+    """
+    test = gesture_test(clips, sounds, GESTURE_THRESHOLD)
+    return Row(
+        topic,
+        f"beat consistency, right sound v {len(sounds) - 1} others",
+        in_words(test),
+        f"right is better, p < {P_TARGET}",
+        test.right > test.shuffled and test.p_value < P_TARGET,
+        test.p_value,
+    )
+
+
+def gesture_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequence[Clip]) -> list[Row]:
+    """Gesture of generated clips, at both public thresholds, and of the performer.
+
+    Args:
+        clips: One for each sound.
+        sounds: Held-out recordings of one length.
+        taught: The performer on the same sounds.
+    """
+    rows = [gesture_row(clips, sounds)]
+    for label, group, threshold in (
+        (f"- threshold {metrics.BEAT_THRESHOLD:g}", clips, metrics.BEAT_THRESHOLD),
+        ("- performer", taught, GESTURE_THRESHOLD),
+        (f"- performer, threshold {metrics.BEAT_THRESHOLD:g}", taught, metrics.BEAT_THRESHOLD),
+    ):
+        test = gesture_test(group, sounds, threshold)
+        rows.append(Row("gesture", label, in_words(test), value=test.p_value))
+    return rows
 
 
 def seam_rows(studio: Studio) -> list[Row]:
@@ -198,13 +234,12 @@ def speech_rows(studio: Studio) -> list[Row]:
     Args:
         studio: Engine and recordings.
     """
-    sounds = studio.spoken()
+    sounds = studio.voices()
     clips = studio.clips([speech_request(s, seed) for seed, s in enumerate(sounds)], "held-out speech")
     studio.say("performer on the same speech")
     taught = [performed(sound, seed) for seed, sound in enumerate(sounds)]
     return [
         *lip_rows(clips, sounds, taught),
-        *gesture_rows(clips, sounds),
-        performer_gesture_row(taught, sounds),
+        *gesture_rows(clips, sounds, taught),
         *published_rows(clips, sounds, taught),
     ]

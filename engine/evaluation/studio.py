@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..errors import EngineError
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.kinematics import clip_joint_positions
@@ -25,6 +26,9 @@ from .held_out import CapturedItem, Speech
 
 BATCH_SECONDS = 240.0
 """Motion asked for in one call of `generate_many`, in seconds: bounds memory, keeps batches full."""
+
+SPEECH_S = 10.0
+"""Length of the clips that lips and gesture are measured on."""
 
 SPEECH_PARTS: tuple[Part, ...] = (Part.FACE, Part.HANDS, Part.UPPER)
 
@@ -104,14 +108,21 @@ class Studio:
         """
         return [result.clip for result in self.generate(requests, what)]
 
-    def spoken(self, min_seconds: float = 0.0, num: int | None = None) -> list[Speech]:
-        """Held-out recordings at least so long, LibriSpeech's many voices first.
+    def voices(self, seconds: float = SPEECH_S) -> list[Speech]:
+        """The first seconds of `num_files` held-out recordings that are at least so long.
+
+        One length for all: they share a batch, and swapping sounds between clips is fair.
 
         Args:
-            min_seconds: Shortest.
-            num: At most so many; None for `num_files`.
+            seconds: Length of each.
+
+        Raises:
+            EngineError: If no recording is so long.
         """
-        return [s for s in self.speech if s.seconds >= min_seconds][: num or self.num_files]
+        found = [sound.cut(seconds) for sound in self.speech if sound.seconds >= seconds][: self.num_files]
+        if not found:
+            raise EngineError(f"No held-out recording lasts {seconds:g} s; give the full data folder.")
+        return found
 
 
 def request_seconds(request: GenerateRequest) -> float:
