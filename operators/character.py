@@ -89,7 +89,7 @@ def _present(context: bpy.types.Context, armature: bpy.types.Object) -> bpy.type
 class _AddCharacter:
     """What both operators share."""
 
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012  (Blender's own way)
+    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

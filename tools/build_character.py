@@ -46,7 +46,9 @@ def recipe() -> dict[str, float]:
         targets[f"macrodetails/universal-{gender}-young-averagemuscle-averageweight"] = 0.5
         for origin in ("african", "asian", "caucasian"):
             targets[f"macrodetails/{origin}-{gender}-young"] = 0.5 / 3
-        targets[f"macrodetails/proportions/{gender}-young-averagemuscle-averageweight-idealproportions"] = 0.25
+        targets[f"macrodetails/proportions/{gender}-young-averagemuscle-averageweight-idealproportions"] = (
+            0.25
+        )
     targets["mouth/mouth-angles-up"] = 0.35
     return targets
 
@@ -102,7 +104,9 @@ def build(figure: look.Figure) -> CharacterAsset:
     turns = pose.t_pose_rotations(joints)
     posed = pose.t_pose_joints(joints, turns)
     if np.abs(posed - posed[:1] - DEFAULT_SKELETON.rest_joints).max() > 2e-5:
-        raise BuildError("The body no longer fits engine/motion/rest_pose.py; run this script with --rest-pose.")
+        raise BuildError(
+            "The body no longer fits engine/motion/rest_pose.py; run this script with --rest-pose."
+        )
     ankle = JOINT_NAMES.index("left_ankle")
     sole = float(joints[0, 1] - DEFAULT_SKELETON.standing_height - (posed[ankle, 1] - joints[ankle, 1]))
     pieces = look.all_pieces(figure, sole)
@@ -146,14 +150,17 @@ def rest_pose_source(figure: look.Figure) -> str:
     table = np.round(posed - posed[0], 5) + 0.0
     header = (REPOSITORY / "engine/motion/rest_pose.py").read_text().partition("REST_JOINTS")[0]
     rows = "\n".join(
-        f"    ({x:.5f}, {y:.5f}, {z:.5f}),  # {name}" for (x, y, z), name in zip(table, JOINT_NAMES, strict=True)
+        f"    ({x:.5f}, {y:.5f}, {z:.5f}),  # {name}"
+        for (x, y, z), name in zip(table, JOINT_NAMES, strict=True)
     )
     return f"{header}REST_JOINTS: tuple[tuple[float, float, float], ...] = (\n{rows}\n)\n"
 
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=REPOSITORY / "assets/character.npz")
     parser.add_argument("--rest-pose", action="store_true", help="write engine/motion/rest_pose.py instead")
     options = parser.parse_args()
@@ -170,8 +177,8 @@ def main() -> int:
     save_character(options.out, asset, MAX_INFLUENCES)
     size = options.out.stat().st_size / 1e6
     print(
-        f"{options.out.name}: {len(asset.vertices)} vertices, {len(asset.quads)} faces, {len(asset.shapes)} face shapes,"
-        f" {size:.1f} MB, {time.perf_counter() - start:.1f} s"
+        f"{options.out.name}: {len(asset.vertices)} vertices, {len(asset.quads)} faces, "
+        f"{len(asset.shapes)} face shapes, {size:.1f} MB, {time.perf_counter() - start:.1f} s"
     )
     return 0
 

@@ -198,7 +198,9 @@ def eye(figure: Figure, side: str) -> Surface:
     nxt = np.roll(ids, -1, axis=1)
     quads = np.stack([ids[:-1], ids[1:], nxt[1:], nxt[:-1]], axis=-1).reshape(-1, 4)
     points = np.concatenate(rings)
-    sources = sparse.csr_matrix((np.ones(count), (np.arange(count), np.full(count, rows[0]))), (count, len(figure.vertices)))
+    sources = sparse.csr_matrix(
+        (np.ones(count), (np.arange(count), np.full(count, rows[0]))), (count, len(figure.vertices))
+    )
     moved: dict[str, Array] = {}
     for name, offsets in figure.shapes.items():
         if np.abs(offsets[rows]).max() > 1e-5:
@@ -214,7 +216,9 @@ def brows(figure: Figure) -> Surface:
 
     x, y, z = figure.vertices.T
     patch = (z > 0.07) & (np.abs(y - centre[1] - 0.02) < 0.022) & (np.abs(x) < 0.070)
-    piece = refine(refine(cut(figure.vertices, figure.mesh.quads["body"], np.where(patch, -1.0, 1.0), "Hair")))
+    piece = refine(
+        refine(cut(figure.vertices, figure.mesh.quads["body"], np.where(patch, -1.0, 1.0), "Hair"))
+    )
     x, y = np.abs(piece.points[:, 0]), piece.points[:, 1] - centre[1]
     t = (x - 0.012) / 0.042  # 0 at the inner end, 1 at the outer
     ridge = 0.0185 + 0.0052 * np.sin(np.clip(t, 0, 1.15) * 2.25) - 0.0035 * np.clip(t, 0, 2) ** 2

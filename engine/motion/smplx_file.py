@@ -56,15 +56,17 @@ def load_smplx_mesh(path: Path) -> SmplxMesh:
         raise ClipError(f"The SMPL-X file {path} does not exist: choose the .npz you downloaded.")
     if path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
         raise ClipError(
-            f"{path.name} is not a readable .npz: choose the npz version of the SMPL-X model, since .pkl files can "
-            "run programs and are not opened."
+            f"{path.name} is not a readable .npz: choose the npz version of the SMPL-X model, since .pkl "
+            "files can run programs and are not opened."
         )
     needed = ("v_template", "f", "weights", "J_regressor", "shapedirs")
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in needed if name not in file.files]
             if missing:
-                raise ClipError(f"{path.name} lacks {', '.join(missing)}: choose a SMPL-X model (SMPLX_NEUTRAL.npz).")
+                raise ClipError(
+                    f"{path.name} lacks {', '.join(missing)}: choose a SMPL-X model (SMPLX_NEUTRAL.npz)."
+                )
             table = {name: _read(file, name, path) for name in needed}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ClipError(f"{path.name} is damaged: download the SMPL-X model again.") from error
@@ -104,7 +106,9 @@ def _mesh(table: dict[str, npt.NDArray[Any]], name: str) -> SmplxMesh:
         and bool((weights.sum(axis=1) > 0.5).all())
     )
     if not sound:
-        raise ClipError(f"{name} does not have the sizes of a SMPL-X model with 55 joints: choose SMPLX_NEUTRAL.npz.")
+        raise ClipError(
+            f"{name} does not have the sizes of a SMPL-X model with 55 joints: choose SMPLX_NEUTRAL.npz."
+        )
     large = directions.shape[2] >= SHAPE_DIRECTIONS + EXPRESSION_DIRECTIONS
     first = SHAPE_DIRECTIONS if large else SMALL_FILE_DIRECTIONS
     last = first + (EXPRESSION_DIRECTIONS if large else SMALL_FILE_DIRECTIONS)

@@ -16,7 +16,6 @@ from engine.motion.character_asset import load_character
 from engine.motion.kinematics import forward_kinematics
 from engine.motion.rotations import axis_angle_to_matrix
 from engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, NUM_JOINTS, PARENTS
-
 from tests.blender.support import KEY, REPOSITORY
 
 ASSET = REPOSITORY / "assets" / "character.npz"
@@ -56,7 +55,7 @@ def module(name: str) -> Any:
 
 def write_smplx(path: Path, **changes: Any) -> None:
     """A small synthetic file in the layout of SMPLX_NEUTRAL.npz: one tetrahedron around every joint."""
-    joints = DEFAULT_SKELETON.rest_joints.astype(np.float64) + (0.0, -0.35, 0.01)
+    joints = DEFAULT_SKELETON.rest_joints.astype(np.float64) + np.array([0.0, -0.35, 0.01])
     corners = 0.02 * np.array([[1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]])
     vertices = (joints[:, None] + corners).reshape(-1, 3)
     faces = np.concatenate(
@@ -200,7 +199,7 @@ def test_is_fast() -> None:
 
 def test_missing_asset_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module("operators.character"), "asset_path", lambda: tmp_path / "character.npz")
-    with pytest.raises(RuntimeError, match="make assets/character.npz"):
+    with pytest.raises(RuntimeError, match=r"make assets/character\.npz"):
         bpy.ops.kinesics.add_character()
     assert len(bpy.data.objects) == 0
 
