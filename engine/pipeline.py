@@ -113,7 +113,7 @@ class Engine:
         self.audio_tokenizer = StarterAudioTokenizer(MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio")))
         pack.load_module("tokenizers.safetensors", self.audio_tokenizer, "audio.")
         self.audio_tokenizer.eval()
-        self.text_encoder = TextEncoder(
+        self.text_encoder = TextEncoder.load(
             TextEncoderConfig.from_dict(pack.table("text_encoder")),
             pack.tensors("text_encoder.safetensors"),
             pack.file("tokenizer.json"),

@@ -376,7 +376,7 @@ class LanguageModel(nn.Module):
             Encoder states, (B, L, d_model).
         """
         x = self.embed(ids)
-        if text_states is not None and is_text is not None:
+        if text_states is not None and is_text is not None and bool(is_text.any()):
             x = torch.where(is_text[..., None], self.text_projection(text_states.to(x.dtype)), x)
         times = self._times(times, ids.shape[1], ids.device)
         bias = hide_padding(self.encoder.self_bias(times, times), mask)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine without Blender: `python -m engine generate ...` and `python -m engine info PACK`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from .errors import EngineError, RequestError
+from .specs import EMOTIONS, PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+
+DEFAULT_PACK = Path(__file__).parent.parent / "packs" / "starter"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; scripts rely on these names."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Speech and words to full-body motion.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="write one motion file")
+    generate.add_argument("--audio", type=Path, help="sound file; parts without text follow it")
+    for part in PARTS:
+        generate.add_argument(f"--{part.value}", metavar="TEXT", help=f"instruction for the {part.value}")
+    generate.add_argument("--text", help="instruction for the body; without sound also for hands and face")
+    generate.add_argument("--emotion", choices=EMOTIONS)
+    generate.add_argument("--seconds", type=float, help="length; default: the sound's, or 5 s")
+    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--temperature", type=float, default=SamplingOptions.temperature)
+    generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    generate.add_argument("--pack", type=Path, default=DEFAULT_PACK)
+    generate.add_argument("--json", action="store_true", help="print load_s, compute_s and motion_s")
+    generate.add_argument("--out", type=Path, required=True, help="motion file to write (.npz)")
+    info = commands.add_parser("info", help="print a pack's card")
+    info.add_argument("pack", type=Path)
+    return parser
+
+
+def build_request(arguments: argparse.Namespace) -> GenerateRequest:
+    """Turn the command line into a request.
+
+    Raises:
+        EngineError: If the sound cannot be read or there is nothing to follow.
+    """
+    wave, rate = None, 16000
+    if arguments.audio is not None:
+        from .audio.waveform import load_audio
+
+        wave, rate = load_audio(arguments.audio)
+    directions: dict[Part, PartDirection] = {}
+    for part in PARTS:
+        text = getattr(arguments, part.value)
+        if text is None and (wave is None or part in (Part.UPPER, Part.LOWER)):
+            text = arguments.text
+        if text is not None:
+            directions[part] = PartDirection(Source.TEXT, text)
+    if wave is None and not directions:
+        raise RequestError("There is nothing to follow; give a sound with --audio or an instruction with --text.")
+    if arguments.seed < 0:
+        raise RequestError("The seed must not be negative; choose 0 or more.")
+    return GenerateRequest(
+        directions=directions,
+        waveform=wave,
+        sample_rate=rate,
+        duration_s=arguments.seconds,
+        emotion=arguments.emotion,
+        sampling=SamplingOptions(seed=arguments.seed, temperature=arguments.temperature),
+    )
+
+
+def generate(arguments: argparse.Namespace) -> None:
+    """Run `generate`; the slow imports come after the request is known to be sound."""
+    request = build_request(arguments)
+    from .motion.clip_io import save_npz
+    from .pipeline import load_engine
+
+    began = time.perf_counter()
+    engine = load_engine(arguments.pack, arguments.device)
+    load_s = time.perf_counter() - began
+    result = engine.generate(request)
+    save_npz(result.clip, arguments.out)
+    if arguments.json:
+        times = {"load_s": load_s, "compute_s": result.compute_s, "motion_s": result.motion_s}
+        print(json.dumps({name: round(value, 4) for name, value in times.items()}))
+    else:
+        print(f"{result.motion_s:.2f} s of motion in {result.compute_s:.2f} s: {arguments.out}")
+
+
+def print_card(root: Path) -> None:
+    """Run `info`: the facts of pack.toml, then the model card."""
+    from .packs import load_pack
+
+    pack = load_pack(root)
+    print(f"{pack.name} {pack.version} ({pack.kind}), licence {pack.value(str, 'licence')}")
+    for name, entry in pack.table("files").items():
+        assert isinstance(entry, dict)
+        print(f"  {entry['size'] / 1e6:7.2f} MB  {name}")
+    if "README.md" in pack.table("files"):
+        print()
+        print(pack.file("README.md").read_text(encoding="utf-8"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and run it; expected failures end with one sentence and status 1."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        if arguments.command == "generate":
+            generate(arguments)
+        else:
+            print_card(arguments.pack)
+    except EngineError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The language model against transformers' T5, and its cached decoding against the uncached pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.errors import Cancelled
+from engine.language.decoding import DecoderWeights, WindowRequest, draw, generate_window
+from engine.language.layout import (
+    BLOCK_ORDER,
+    Condition,
+    audio_steps,
+    build_encoder_batch,
+    fill_decoder,
+    plan_decoder,
+)
+from engine.language.model import UNTIMED, LanguageModel, LanguageModelConfig, time_bucket
+from engine.specs import PARTS, Part, SamplingOptions, Source
+from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
+
+LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
+VOCABULARY = starter_vocabulary({p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50)
+STEPS = 6
+
+
+def tiny_model() -> LanguageModel:
+    torch.manual_seed(0)
+    config = LanguageModelConfig(
+        vocab_size=VOCABULARY.size, embedding_offset=50, d_model=32, d_kv=8, d_ff=64, num_heads=4, num_layers=2,
+        num_decoder_layers=2, text_width=12, time_reach=8, dropout=0.0,
+    )  # fmt: skip
+    model = LanguageModel(config).eval()
+    for name, parameter in model.named_parameters():
+        if "bias" in name:
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+def tiny_request(order: tuple[Part, ...], guidance: float, forced: dict[Part, torch.Tensor]) -> WindowRequest:
+    torch.manual_seed(1)
+    rows = 2
+    speech = Condition({part: Source.SPEECH for part in PARTS}, {}, "anger", torch.randint(0, 16, (audio_steps(STEPS), 2)))
+    words = Condition({part: Source.TEXT for part in PARTS}, {part: 0 for part in PARTS})
+    conditions = [speech, words]
+    if guidance != 1.0:
+        conditions += [Condition.empty()] * rows
+    return WindowRequest(
+        plan=plan_decoder(order, STEPS, VOCABULARY),
+        encoder=build_encoder_batch(conditions, [torch.randn(3, 12)], STEPS, VOCABULARY),
+        forced=forced,
+        guidance={part: guidance for part in order},
+        uniform=torch.rand(rows, 200),
+    )
+
+
+def test_matches_transformers_t5() -> None:
+    transformers = pytest.importorskip("transformers", reason="needs transformers")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 300, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_heads": 4, "num_layers": 2}
+    config = transformers.T5Config(
+        **sizes, num_decoder_layers=3, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    theirs = transformers.T5ForConditionalGeneration(config).eval()
+    # transformers 5 ties the head again whatever was asked; the published head is its own matrix.
+    theirs.lm_head.weight = torch.nn.Parameter(torch.randn(300, 64) * 0.1)
+    ours = LanguageModel(LanguageModelConfig(**sizes, num_decoder_layers=3)).eval()
+    state = {k: v for k, v in theirs.state_dict().items() if "embed_tokens" not in k}
+    ours.load_state_dict(state, strict=True)
+    ids, decoder_ids = torch.randint(1, 300, (2, 40)), torch.randint(0, 300, (2, 150))
+    mask = torch.ones(2, 40, dtype=torch.bool)
+    mask[1, 30:] = False
+    expected = theirs(input_ids=ids, attention_mask=mask.long(), decoder_input_ids=decoder_ids).logits
+    found = ours.logits(ours.decode(decoder_ids, ours.encode(ids, mask), mask), 0, 300)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_training_and_inference_attention_agree() -> None:
+    model = tiny_model()
+    request = tiny_request(BLOCK_ORDER, 1.0, {})
+    e = request.encoder
+    inference = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
+    model.train()
+    training = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
+    torch.testing.assert_close(training, inference, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("order", [BLOCK_ORDER, (Part.FACE, Part.LOWER)])
+def test_cached_greedy_is_the_uncached_argmax(order: tuple[Part, ...], guidance: float) -> None:
+    model = tiny_model()
+    request = tiny_request(order, guidance, {})
+    codes = generate_window(DecoderWeights(model), VOCABULARY, request, SamplingOptions(temperature=0.0))
+    inputs = fill_decoder(request.plan, codes, VOCABULARY)
+    e, plan = request.encoder, request.plan
+    if guidance != 1.0:
+        inputs = torch.cat([inputs, inputs])
+    with torch.no_grad():
+        memory = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
+        states = model.decode(inputs, memory, e.mask, plan.key_times, plan.query_times, e.times)
+    for part in order:
+        assert codes[part].shape == (2, STEPS * LEVELS[part])
+        for position in range(plan.num_codes(part)):
+            window = VOCABULARY.part_range(part, position % LEVELS[part])
+            logits = model.logits(states[:, plan.starts[part] + position], *window)
+            if guidance != 1.0:
+                logits = logits[2:] + guidance * (logits[:2] - logits[2:])
+            assert torch.equal(logits.argmax(-1), codes[part][:, position])
+
+
+def test_forced_codes_stay_and_steer() -> None:
+    model = tiny_model()
+    forced = {Part.LOWER: torch.randint(0, 16, (2, STEPS * 2)), Part.UPPER: torch.randint(0, 16, (2, 4))}
+    weights, options = DecoderWeights(model), SamplingOptions()
+    codes = generate_window(weights, VOCABULARY, tiny_request(BLOCK_ORDER, 1.0, forced), options)
+    assert torch.equal(codes[Part.LOWER], forced[Part.LOWER])
+    assert torch.equal(codes[Part.UPPER][:, :4], forced[Part.UPPER])
+    other = {**forced, Part.LOWER: (forced[Part.LOWER] + 5) % 16}
+    changed = generate_window(weights, VOCABULARY, tiny_request(BLOCK_ORDER, 1.0, other), options)
+    assert not torch.equal(changed[Part.FACE], codes[Part.FACE])
+
+
+def test_cancel_between_steps() -> None:
+    asked = iter([False] * 5 + [True])
+    with pytest.raises(Cancelled):
+        generate_window(
+            DecoderWeights(tiny_model()), VOCABULARY, tiny_request(BLOCK_ORDER, 1.0, {}), SamplingOptions(),
+            cancel=lambda: next(asked),
+        )  # fmt: skip
+
+
+def test_draw_follows_the_distribution_and_its_limits() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(4000, 4)
+    uniform = torch.linspace(0, 0.99999, 4000)
+    counts = torch.bincount(draw(logits, uniform, SamplingOptions(top_p=1.0)), minlength=4) / 4000
+    torch.testing.assert_close(counts, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.005, rtol=0)
+    assert set(draw(logits, uniform, SamplingOptions(top_p=0.75)).tolist()) == {0, 1}
+    assert set(draw(logits, uniform, SamplingOptions(top_p=1.0, top_k=3)).tolist()) == {0, 1, 2}
+    assert set(draw(logits, uniform, SamplingOptions(temperature=0.0)).tolist()) == {0}
+
+
+def test_time_buckets() -> None:
+    times = torch.tensor([0, 3, UNTIMED])
+    expected = [[9, 12, 0], [6, 9, 0], [0, 0, 0]]
+    assert time_bucket(times, times, 8).tolist() == expected
+    assert time_bucket(torch.tensor([0]), torch.tensor([100, -100]), 8).tolist() == [[17, 1]]
+
+
+def test_guided_row_reads_nothing_of_the_request() -> None:
+    batch = build_encoder_batch([Condition.empty()], [torch.randn(3, 12)], STEPS, VOCABULARY)
+    assert int(batch.mask.sum()) == 1 + 2 * len(PARTS)
+    assert not bool(batch.is_text.any())

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests through a whole engine with untrained weights: lengths, sources, keeping, seeds, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine.__main__ import main
+from engine.errors import AudioError, Cancelled, DeviceError, EngineError, InstructionError, RequestError
+from engine.motion.clip import Clip
+from engine.motion.clip_io import load_npz
+from engine.pipeline import Engine, block_order, load_engine, resolve_sources, windows
+from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from tests.tiny_pack import write_tiny_pack
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pack") / "tiny"
+    write_tiny_pack(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def engine(pack: Path) -> Engine:
+    return load_engine(pack, "cpu")
+
+
+def speech(seconds: float) -> np.ndarray:
+    """A voiced, syllable-like sound."""
+    time = np.arange(int(seconds * 16000)) / 16000
+    return (0.3 * np.sin(2 * np.pi * 140 * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
+
+
+TEXT = PartDirection(Source.TEXT, "walk forward")
+
+
+@pytest.mark.parametrize("seconds", [0.26, 1.0, 1.9, 4.27, 9.99])
+def test_length_equals_the_sound_to_the_frame(engine: Engine, seconds: float) -> None:
+    result = engine.generate(GenerateRequest(waveform=speech(seconds)))
+    assert result.clip.num_frames == round(seconds * 30)
+    assert result.clip.expressions.shape == (result.clip.num_frames, 52)
+    assert np.isfinite(result.clip.poses).all() and np.isfinite(result.clip.trans).all()
+
+
+def test_speech_and_text_in_one_request(engine: Engine) -> None:
+    request = GenerateRequest(directions={Part.LOWER: TEXT}, waveform=speech(2.0), emotion="happiness")
+    result = engine.generate(request)
+    assert set(result.codes) == set(PARTS)
+    assert len(result.codes[Part.LOWER]) == 15 * 2
+
+
+def test_same_seed_same_motion_and_batching_changes_nothing_but_rounding(engine: Engine) -> None:
+    requests = [GenerateRequest(directions={Part.LOWER: TEXT}, sampling=SamplingOptions(seed=s)) for s in (1, 2, 1)]
+    one, two = engine.generate(requests[0]), engine.generate(requests[0])
+    assert np.array_equal(one.clip.poses, two.clip.poses) and np.array_equal(one.clip.trans, two.clip.trans)
+    many = engine.generate_many(requests)
+    assert many[0].codes == many[2].codes != many[1].codes
+
+
+def test_kept_parts_come_back_bit_identical(engine: Engine) -> None:
+    first = engine.generate(GenerateRequest(waveform=speech(3.0)))
+    directions = {part: PartDirection(Source.KEEP) for part in PARTS} | {Part.LOWER: TEXT}
+    second = engine.generate(GenerateRequest(directions, speech(3.0), kept=first.clip))
+    again = second.clip.with_part(Part.LOWER, first.clip)
+    assert np.array_equal(again.poses, first.clip.poses)
+    assert np.array_equal(again.trans, first.clip.trans)
+    assert np.array_equal(again.expressions, first.clip.expressions)
+    assert not np.array_equal(second.clip.poses, first.clip.poses)
+
+
+def test_keeping_the_lower_body_keeps_the_root(engine: Engine) -> None:
+    kept = engine.generate(GenerateRequest(directions={Part.LOWER: TEXT}, duration_s=2.0)).clip
+    directions = {Part.LOWER: PartDirection(Source.KEEP)}
+    made = engine.generate(GenerateRequest(directions, speech(2.0), kept=kept)).clip
+    assert np.array_equal(made.trans, kept.trans)
+    assert np.array_equal(made.poses[:, 0], kept.poses[:, 0])
+
+
+def test_windows_cover_every_step_once() -> None:
+    for total in (1, 31, 32, 33, 40, 56, 57, 300):
+        decided = 0
+        for start, known in windows(total):
+            assert start + known == decided
+            decided = min(start + 32, total)
+        assert decided == total
+
+
+def test_missing_parts_follow_speech_or_the_text() -> None:
+    sources, _ = resolve_sources(GenerateRequest({Part.LOWER: TEXT}, speech(1.0)))
+    assert sources[Part.FACE] is Source.SPEECH and sources[Part.LOWER] is Source.TEXT
+    sources, texts = resolve_sources(GenerateRequest({Part.LOWER: TEXT}))
+    assert all(source is Source.TEXT for source in sources.values())
+    assert texts[Part.FACE] == "walk forward"
+    order = block_order({Part.FACE: Source.KEEP, Part.HANDS: Source.SPEECH, Part.UPPER: Source.SPEECH, Part.LOWER: Source.TEXT})
+    assert order == (Part.FACE, Part.LOWER, Part.UPPER, Part.HANDS)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "word"),
+    [
+        (GenerateRequest(), RequestError, "sound"),
+        (GenerateRequest({Part.FACE: PartDirection(Source.SPEECH)}), RequestError, "sound"),
+        (GenerateRequest({Part.LOWER: PartDirection(Source.BOTH, "walk")}), RequestError, "sound"),
+        (GenerateRequest({Part.LOWER: PartDirection(Source.TEXT, " ")}), InstructionError, "empty"),
+        (GenerateRequest({Part.LOWER: PartDirection(Source.TEXT, "x" * 2000)}), InstructionError, "shorten"),
+        (GenerateRequest({Part.LOWER: PartDirection(Source.TEXT, "向前走")}), InstructionError, "English"),
+        (GenerateRequest({Part.LOWER: PartDirection(Source.TEXT, "🚶🚶")}), InstructionError, "words"),
+        (GenerateRequest({Part.LOWER: PartDirection(Source.KEEP)}, speech(1.0)), RequestError, "keep"),
+        (GenerateRequest({Part.LOWER: TEXT}, emotion="joyous"), RequestError, "emotion"),
+        (GenerateRequest({Part.LOWER: TEXT}, duration_s=0.0), RequestError, "length"),
+        (GenerateRequest({Part.LOWER: TEXT}, duration_s=float("nan")), RequestError, "length"),
+        (GenerateRequest(waveform=np.zeros(16000, np.float32)), AudioError, "silent"),
+        (GenerateRequest(waveform=speech(0.1)), AudioError, "longer"),
+        (GenerateRequest(waveform=np.full(16000, np.nan, np.float32)), AudioError, "number"),
+    ],
+)
+def test_bad_requests_get_one_sentence(
+    engine: Engine, request_: GenerateRequest, error: type[EngineError], word: str
+) -> None:
+    with pytest.raises(error, match=word) as caught:
+        engine.generate(request_)
+    message = str(caught.value)
+    assert message.endswith(".") and "\n" not in message
+
+
+def test_progress_rises_and_cancel_stops(engine: Engine) -> None:
+    seen: list[float] = []
+    engine.generate(GenerateRequest(waveform=speech(9.0)), progress=lambda fraction, text: seen.append(fraction))
+    assert seen == sorted(seen) and seen[0] == 0.0 and seen[-1] == 1.0 and len(seen) > 100
+    with pytest.raises(Cancelled):
+        engine.generate(GenerateRequest(waveform=speech(9.0)), cancel=lambda: len(seen) > 0)
+
+
+def test_unknown_device(pack: Path) -> None:
+    with pytest.raises(DeviceError, match="auto"):
+        load_engine(pack, "tpu")
+
+
+def test_command_line(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound, out = tmp_path / "line.wav", tmp_path / "clip.npz"
+    soundfile.write(sound, np.stack([speech(1.5)] * 2, 1), 16000, subtype="PCM_24")
+    status = main(["generate", "--audio", str(sound), "--lower", "walk forward", "--pack", str(pack), "--json", "--out", str(out)])
+    assert status == 0
+    times = json.loads(capsys.readouterr().out)
+    assert set(times) == {"load_s", "compute_s", "motion_s"} and times["motion_s"] == 1.5
+    with np.load(out) as arrays:
+        assert arrays["poses"].shape == (45, 165) and arrays["trans"].shape == (45, 3)
+        assert arrays["expressions"].shape == (45, 52) and len(arrays["expression_names"]) == 52
+        assert {"betas", "gender", "mocap_frame_rate", "model"} <= set(arrays.files)
+    assert isinstance(load_npz(out), Clip)
+    assert main(["info", str(pack)]) == 0
+    assert "Tiny" in capsys.readouterr().out
+
+
+def test_command_line_says_what_is_wrong(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "clip.npz"
+    assert main(["generate", "--pack", str(pack), "--out", str(out)]) == 1
+    assert "nothing to follow" in capsys.readouterr().err
+    assert main(["generate", "--text", "walk", "--pack", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert capsys.readouterr().err.strip().endswith(".")
+    assert not out.exists()
