@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from ..motion.rotations import (
 )
 from ..motion.skeleton import DEFAULT_SKELETON, Skeleton
 from ..specs import MOTION_FPS
-from .bvh import parse_bvh
-from .retarget import retarget
+from .bvh import BvhMotion, parse_bvh
+from .retarget import leg_extensions, retarget
 
 CAPTURE_ARCHIVE = "cmu-mocap-30fps.zip"
 """The captures' file name in the data folder."""
@@ -52,6 +52,12 @@ MAX_ROOT_SPEED = 9.0
 
 MAX_GLITCH_FRAMES = 12
 """Longest stretch between two glitches that is taken for one error and bridged."""
+
+STRAIGHT_LEG, LEAST_REACH = 0.992, 0.95
+"""Leg extension of standing people, and the smallest reach that is believed of a subject."""
+
+CROUCHING = ("indian", "martial", "01")
+"""Subjects whose clips are danced, fought or climbed in a crouch throughout."""
 
 REPAIR_PASSES = 3
 """A bridge may uncover a smaller jump beside it: look again this often."""
@@ -89,11 +95,15 @@ def load_captures(data: Path, skeleton: Skeleton = DEFAULT_SKELETON) -> tuple[li
     """
     captures: list[Capture] = []
     dropped: dict[str, str] = {}
+    files: list[tuple[str, str, BvhMotion]] = []
     for trial, description, text in _read_archive(data / CAPTURE_ARCHIVE):
         if trial in DROPPED_TRIALS:
             dropped[trial] = DROPPED_TRIALS[trial]
-            continue
-        clip = retarget(parse_bvh(text), skeleton).clip
+        else:
+            files.append((trial, description, parse_bvh(text)))
+    reaches = subject_reaches((trial, motion) for trial, _, motion in files)
+    for trial, description, motion in files:
+        clip = retarget(motion, skeleton, reaches[subject_of(trial)]).clip
         clip, repaired = replace(clip, fps=float(MOTION_FPS)), 0
         for _ in range(REPAIR_PASSES):
             clip, count = repair_rotations(clip)
@@ -104,6 +114,28 @@ def load_captures(data: Path, skeleton: Skeleton = DEFAULT_SKELETON) -> tuple[li
         else:
             captures.append(Capture(trial, description, face_forward(clip), repaired))
     return captures, dropped
+
+
+def subject_of(trial: str) -> str:
+    """Who performed a trial: its first word; the salsa clips show one dancer up to 15 and the other from 16."""
+    subject, number = trial.split("_")
+    return f"{subject}_{'a' if int(number) <= 15 else 'b'}" if subject == "salsa" else subject
+
+
+def subject_reaches(motions: Iterable[tuple[str, BvhMotion]]) -> dict[str, float]:
+    """The leg extension that stands for each subject's straight leg, for `retarget`.
+
+    A person who walks or stands has nearly straight legs a tenth of the time; subjects who crouch by
+    profession (`CROUCHING`) say nothing about their skeleton and are left alone.
+    """
+    extensions: dict[str, list[FloatArray]] = {}
+    for trial, motion in motions:
+        extensions.setdefault(subject_of(trial), []).append(leg_extensions(motion).ravel())
+    reaches: dict[str, float] = {}
+    for subject, values in extensions.items():
+        usual = float(np.percentile(np.concatenate(values), 90)) / STRAIGHT_LEG
+        reaches[subject] = 1.0 if subject in CROUCHING else float(np.clip(usual, LEAST_REACH, 1.0))
+    return reaches
 
 
 def _read_archive(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -8,6 +8,10 @@ of the result points where the captured bone points.
 
 The pelvis is placed from the captured hip joints, because the root joints of the two skeletons lie 2.6 cm below and
 10 cm above them, and lengths are scaled by the ratio of leg lengths.
+
+The CMU skeletons' legs are longer than most subjects' own: their knees never get straight, not even when standing. Where
+a subject's legs reach only a share of their length, the way from hip to ankle is stretched by that share and the knee
+re-solved (law of cosines in the knee's own plane), with the root scaled alike, so that planted feet stay planted.
 """
 
 from __future__ import annotations
@@ -121,20 +125,32 @@ def source_leg_length(positions: FloatArray, joints: dict[str, int]) -> float:
     return total / 2
 
 
-def retarget(motion: BvhMotion, skeleton: Skeleton = DEFAULT_SKELETON) -> Retargeted:
+def leg_extensions(motion: BvhMotion) -> FloatArray:
+    """Distance of hip and ankle over leg length, left and right, (F - 1, 2); 1 is a straight leg."""
+    joints = joint_map(motion)
+    _, positions = motion.global_pose()
+    ways = [positions[1:, joints[f"{side}_ankle"]] - positions[1:, joints[f"{side}_hip"]] for side in ("left", "right")]
+    return np.stack([np.linalg.norm(way, axis=-1) for way in ways], 1) / source_leg_length(positions, joints)
+
+
+def retarget(motion: BvhMotion, skeleton: Skeleton = DEFAULT_SKELETON, reach: float = 1.0) -> Retargeted:
     """Carries a capture over to our joints.
 
     Args:
         motion: A parsed CMU file whose first frame is its T-pose.
         skeleton: Target proportions.
+        reach: Extension, as in `leg_extensions`, that stands for this subject's straight leg.
 
     Returns:
         The clip (F - 1 frames, hands, jaw and eyes at rest) and the scale that was used.
     """
     joints = joint_map(motion)
     source_rotations, source_positions = motion.global_pose()
-    scale = skeleton.leg_length / source_leg_length(source_positions, joints)
+    scale = skeleton.leg_length / source_leg_length(source_positions, joints) / reach
     world = _world_rotations(source_rotations, source_positions, joints, skeleton)
+    if reach < 1.0:
+        for side in ("left", "right"):
+            _stretch_leg(world, side, reach, skeleton)
     local = np.tile(np.eye(3, dtype=np.float32), (motion.num_frames, len(JOINT_NAMES), 1, 1))
     for name, index in _JOINTS.items():
         if name in world:
@@ -174,7 +190,40 @@ def _world_rotations(
     return world
 
 
+def _stretch_leg(world: dict[str, FloatArray], side: str, reach: float, skeleton: Skeleton) -> None:
+    """Opens the knee so that the hip-ankle distance grows by 1 / reach, keeping its direction and the knee's plane."""
+    hip, knee, ankle = (_JOINTS[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
+    thigh = world[f"{side}_hip"] @ (skeleton.rest_joints[knee] - skeleton.rest_joints[hip])
+    shin = world[f"{side}_knee"] @ (skeleton.rest_joints[ankle] - skeleton.rest_joints[knee])
+    upper, lower = float(np.linalg.norm(thigh[0])), float(np.linalg.norm(shin[0]))
+    before = np.linalg.norm(thigh + shin, axis=-1)
+    share = before / reach / (upper + lower)
+    # Above 98.5 % the leg only approaches straightness, so that the knee never snaps.
+    share = np.where(share > 0.985, 0.985 + 0.013 * np.tanh((share - 0.985) / 0.013), share)
+    after = np.maximum(share * (upper + lower), before)
+
+    def corners(distance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        at_hip = (upper**2 + distance**2 - lower**2) / (2 * upper * distance)
+        at_ankle = (lower**2 + distance**2 - upper**2) / (2 * lower * distance)
+        return np.arccos(np.clip(at_hip, -1, 1)), np.arccos(np.clip(at_ankle, -1, 1))
+
+    (hip_before, ankle_before), (hip_after, ankle_after) = corners(before), corners(after)
+    axis = _unit(np.cross(thigh, shin))
+    for name, angle in (("hip", hip_before - hip_after), ("knee", ankle_after - ankle_before)):
+        turn = np.asarray(axis_angle_to_matrix(axis * angle[:, None]), dtype=np.float32)
+        world[f"{side}_{name}"] = turn @ world[f"{side}_{name}"]
+
+
 def floor_height(clip: Clip, skeleton: Skeleton = DEFAULT_SKELETON) -> float:
-    """Height of the ground a clip stands on: the 5th percentile of the lower toe, less the toe's rest height."""
-    toes = clip_joint_positions(clip, skeleton)[:, [10, 11], 1].min(1)
-    return float(np.percentile(toes, 5)) - SOLE_THICKNESS
+    """Height of the ground a clip stands on, metres.
+
+    That of the planted toes (slower than 0.15 m/s and within 12 cm of the lowest), less the toe's rest height; where
+    no toe rests, the 5th percentile of the lower toe. The lowest toe alone would not do: in some clips it dips 7 cm
+    below the planted one when it pushes off.
+    """
+    toes = clip_joint_positions(clip, skeleton)[:, [10, 11]]
+    lowest = float(np.percentile(toes[..., 1].min(1), 5))
+    still = np.linalg.norm(np.diff(toes, axis=0), axis=-1) * clip.fps < 0.15
+    planted = toes[:-1, :, 1][still & (toes[:-1, :, 1] < lowest + 0.12)]
+    height = float(np.percentile(planted, 35)) if len(planted) >= 10 else lowest
+    return height - SOLE_THICKNESS
