@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's decoding loop against transformers' own `generate`, same weights, same process.
+
+    python benchmarks/decode.py [--pack packs/starter] [--runs 3] [--threads N]
+
+Both generate as many codes, sampled with top-p 0.95, from the same encoder input in one row. transformers
+keeps its cache and reads the whole output head; the starter's time biases, which its T5 does not have, are
+left out there and paid for here. Before anything is timed, both must give the same scores on the same tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from engine.language.decoding import DecoderWeights, WindowRequest, generate_window  # noqa: E402
+from engine.language.layout import BLOCK_ORDER, EncoderBatch, plan_decoder  # noqa: E402
+from engine.language.model import UNTIMED, LanguageModel, LanguageModelConfig  # noqa: E402
+from engine.specs import PARTS, Part, SamplingOptions  # noqa: E402
+from engine.tokenizers.vocabulary import BlockSize, Layout, Vocabulary  # noqa: E402
+
+TARGET = 4.0
+"""How many times faster the engine must be."""
+
+ENCODER_TOKENS = 170
+"""Length of the encoder input: about what a window of speech with its margins and one instruction has."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of weights.
+
+    Attributes:
+        name: For the table.
+        model: The engine's model.
+        vocabulary: Its numbering.
+        num_steps: Motion steps of one window.
+    """
+
+    name: str
+    model: LanguageModel
+    vocabulary: Vocabulary
+    num_steps: int
+
+
+def starter_case(folder: Path) -> Case:
+    """The starter pack's weights; random ones of its recipe's size where it is absent."""
+    if (folder / "pack.toml").exists():
+        from engine.pipeline import load_engine
+
+        engine = load_engine(folder, "cpu")
+        return Case("starter pack", engine.model, engine.vocabulary, engine.window_steps)
+    from engine.training.recipe import load_recipe
+
+    recipe = load_recipe("starter")
+    language, tokenizers = recipe.language, recipe.tokenizers
+    size = tokenizers.codebook_size
+    parts = {part: BlockSize(tokenizers.parts[part].num_quantizers, size) for part in PARTS}
+    vocabulary = Vocabulary(Layout.STARTER, 30522, parts, BlockSize(2, size))
+    config = LanguageModelConfig(
+        vocab_size=vocabulary.size,
+        embedding_offset=vocabulary.num_text,
+        d_model=language.d_model,
+        d_kv=language.d_kv,
+        d_ff=language.d_ff,
+        num_heads=language.num_heads,
+        num_layers=language.num_layers,
+        num_decoder_layers=language.num_decoder_layers,
+        text_width=384,
+        time_reach=language.time_reach,
+    )
+    return Case("starter size, random", LanguageModel(config), vocabulary, language.window_steps)
+
+
+def flan_case() -> Case:
+    """Random weights of FLAN-T5-base's size with the published vocabulary (lom-spec 3.1)."""
+    parts = {part: BlockSize(1, 256) for part in PARTS}
+    vocabulary = Vocabulary(Layout.PUBLISHED, 32100, parts, BlockSize(1, 500))
+    config = LanguageModelConfig(
+        vocab_size=vocabulary.size,
+        d_model=768,
+        d_kv=64,
+        d_ff=2048,
+        num_heads=12,
+        num_layers=12,
+        num_decoder_layers=12,
+    )
+    return Case("FLAN-T5-base size, random", LanguageModel(config), vocabulary, 56)
+
+
+def as_transformers(model: LanguageModel) -> Any:
+    """The same weights in transformers' T5."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = model.config
+    rows = config.vocab_size - config.embedding_offset
+    twin = T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=rows,
+            d_model=config.d_model,
+            d_kv=config.d_kv,
+            d_ff=config.d_ff,
+            num_heads=config.num_heads,
+            num_layers=config.num_layers,
+            num_decoder_layers=config.num_decoder_layers,
+            relative_attention_num_buckets=config.num_buckets,
+            relative_attention_max_distance=config.max_distance,
+            layer_norm_epsilon=config.layer_norm_epsilon,
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=False,
+            dropout_rate=0.0,
+            decoder_start_token_id=0,
+            eos_token_id=rows - 1,
+            pad_token_id=0,
+        )
+    )
+    # transformers 5 ties the output head to the embedding in memory; T5 v1.1 and this model keep them apart.
+    twin.lm_head.weight = torch.nn.Parameter(twin.lm_head.weight.detach().clone())
+    twin.encoder.embed_tokens = twin.decoder.embed_tokens = twin.shared
+    report = twin.load_state_dict(model.state_dict(), strict=False)
+    lost = [name for name in report.missing_keys if not name.endswith("embed_tokens.weight")]
+    added = [
+        name for name in report.unexpected_keys if "time_bias" not in name and "text_projection" not in name
+    ]
+    if lost or added:
+        raise RuntimeError(f"the weights do not fit transformers' T5: lacking {lost}, unknown {added}")
+    return twin.eval()
+
+
+@torch.inference_mode()
+def largest_difference(model: LanguageModel, twin: Any, ids: Tensor) -> float:
+    """Largest difference of the two models' scores on the same tokens, time biases off.
+
+    Args:
+        model: The engine's.
+        twin: transformers'.
+        ids: Encoder and decoder input, rows of the embedding table, (1, L).
+    """
+    plain = LanguageModel(replace(model.config, time_reach=0, text_width=0)).eval()
+    kept = {name: value for name, value in model.state_dict().items() if name in plain.state_dict()}
+    plain.load_state_dict(kept)
+    mask, offset = torch.ones_like(ids, dtype=torch.bool), plain.config.embedding_offset
+    memory = plain.encode(ids + offset, mask)
+    ours = plain.logits(plain.decode(ids + offset, memory, mask), offset, plain.config.vocab_size)
+    theirs = twin(input_ids=ids, attention_mask=mask.long(), decoder_input_ids=ids).logits
+    return float((ours - theirs).abs().max())
+
+
+def compare(case: Case, runs: int) -> list[tuple[str, float]]:
+    """Time both loops in turns.
+
+    Returns:
+        Name and median seconds of transformers and of the engine in float32 and bfloat16.
+    """
+    model = case.model.eval()
+    config, vocabulary = model.config, case.vocabulary
+    twin = as_transformers(model)
+    plan = plan_decoder(BLOCK_ORDER, case.num_steps, vocabulary)
+    num_codes = sum(plan.num_codes(part) for part in plan.order)
+    rows = config.vocab_size - config.embedding_offset
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(1, rows - 1, (1, ENCODER_TOKENS), generator=generator)
+    difference = largest_difference(model, twin, ids)
+    if difference > 1e-2:
+        raise RuntimeError(f"{case.name}: the two models differ by {difference:.3g} on the same tokens")
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    encoder = EncoderBatch(
+        ids=ids + config.embedding_offset,
+        mask=mask,
+        times=torch.full((ENCODER_TOKENS,), UNTIMED),
+        text_states=torch.zeros(1, ENCODER_TOKENS, max(config.text_width, 1)),
+        is_text=torch.zeros_like(mask),
+    )
+    if not config.text_width:
+        encoder = replace(encoder, text_states=None, is_text=None)  # type: ignore[arg-type]
+    uniform = torch.rand(1, plan.length, generator=generator)
+    request = WindowRequest(plan, encoder, forced={}, guidance={}, uniform=uniform)
+
+    def theirs() -> int:
+        from transformers import DynamicCache, EncoderDecoderCache
+
+        # Made here, since transformers 5.12 sizes it by the encoder's depth, which may differ.
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        with torch.inference_mode():
+            out = twin.generate(
+                input_ids=ids,
+                attention_mask=mask.long(),
+                past_key_values=cache,
+                do_sample=True,
+                top_p=0.95,
+                top_k=0,
+                min_new_tokens=num_codes,
+                max_new_tokens=num_codes,
+            )
+        return out.shape[1] - 1
+
+    def ours(weights: DecoderWeights) -> Callable[[], int]:
+        def run() -> int:
+            codes: dict[Part, Tensor] = generate_window(
+                weights, vocabulary, request, SamplingOptions(top_p=0.95)
+            )
+            return sum(block.shape[1] for block in codes.values())
+
+        return run
+
+    contestants = {
+        "transformers generate": theirs,
+        "engine, float32": ours(DecoderWeights(model)),
+        "engine, bfloat16": ours(DecoderWeights(model, torch.bfloat16)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for run in range(runs + 1):
+        for name, contestant in contestants.items():
+            start = time.perf_counter()
+            made = contestant()
+            if made != num_codes:
+                raise RuntimeError(f"{name} made {made} codes instead of {num_codes}")
+            if run:  # the first round warms up
+                seconds[name].append(time.perf_counter() - start)
+    print(f"\n{case.name}: {num_codes} codes, largest difference of scores {difference:.1e}")
+    return [(name, statistics.median(values)) for name, values in seconds.items()]
+
+
+def main() -> int:
+    """Print one table per set of weights; 1 when the engine's loop is below the target."""
+    parser = argparse.ArgumentParser(description="Time the decoding loop against transformers.")
+    parser.add_argument("--pack", type=Path, default=ROOT / "packs" / "starter")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves torch's choice")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    slow = False
+    for case in (starter_case(arguments.pack), flan_case()):
+        rows = compare(case, arguments.runs)
+        base = rows[0][1]
+        for name, seconds in rows:
+            print(f"  {name:24} {seconds:8.3f} s   {base / seconds:6.1f} x")
+        slow = slow or max(base / seconds for _, seconds in rows[1:]) < TARGET
+    return int(slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
