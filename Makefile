@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 DATA ?= ../shared/data
 AUDIO ?=
 PACK ?= packs/starter
-MINUTES ?= 120
+MINUTES ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -62,7 +62,7 @@ package: $(STAMP) $(ASSET)
 	$(PY) tools/package.py
 
 train-starter: $(STAMP)
-	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" --minutes $(MINUTES)
+	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(MINUTES),--minutes $(MINUTES))
 
 evaluate: $(STAMP)
 	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md

@@ -20,8 +20,8 @@ import gui
 
 PACKAGE = "bl_ext.user_default.kinesics"
 OUT = Path(os.environ["GUI_OUT"])
-SPEECH = OUT / "speech.wav"
-GENERATE_LIMIT_S = 240.0
+SPEECH = OUT / "speech.flac"
+GENERATE_LIMIT_S = 300.0
 TICK_S = 0.02
 """The main thread is looked at this often while a job runs."""
 
