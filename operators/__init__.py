@@ -1,2 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a user can do: one module per verb."""
+
+from __future__ import annotations
+
+
+def _classes() -> tuple[type, ...]:
+    """Operator classes in the order of registration."""
+    from . import character, clip_io, generate, packs
+
+    return (*character.CLASSES, *generate.CLASSES, *clip_io.CLASSES, *packs.CLASSES)
+
+
+def register() -> None:
+    """Register all operators."""
+    import bpy
+
+    for cls in _classes():
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    """Stop what runs, forget the engine and unregister all operators, last first."""
+    import bpy
+
+    from . import engine_host, generate
+
+    generate.stop_all()
+    engine_host.release()
+    for cls in reversed(_classes()):
+        bpy.utils.unregister_class(cls)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.errors import InstructionError, RequestError
-from ..engine.specs import MAX_INSTRUCTION_LENGTH, Part, PartDirection, Source
+from ..engine.specs import Part, PartDirection, Source
 from . import engine_host
 
 if TYPE_CHECKING:
@@ -73,21 +73,19 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
 
     Raises:
         RequestError: If nothing is asked for.
-        InstructionError: If a text is needed and empty, or too long.
+        InstructionError: If a text is needed and empty, too long or not in English.
     """
+    from ..engine.language.instruction import check_instruction
+
     if all(direction.source is Source.KEEP for direction in directions.values()):
         raise RequestError("All four parts are set to Keep: choose From Speech or Text for at least one.")
     for part, direction in directions.items():
         if direction.source not in (Source.TEXT, Source.BOTH):
             continue
-        label = PART_LABELS[part]
-        if not direction.text.strip():
-            raise InstructionError(f"{label} is driven by text but has none: write what it shall do.")
-        if len(direction.text) > MAX_INSTRUCTION_LENGTH:
-            raise InstructionError(
-                f"The text for {label} has {len(direction.text)} characters: shorten it to at most "
-                f"{MAX_INSTRUCTION_LENGTH}."
-            )
+        try:
+            check_instruction(direction.text)
+        except InstructionError as error:
+            raise InstructionError(f"{PART_LABELS[part]}: {error}") from error
     if not has_speech and all(d.source in (Source.SPEECH, Source.KEEP) for d in directions.values()):
         raise RequestError("There is neither speech nor text: choose a sound, or write a text for one part.")
 

@@ -175,21 +175,32 @@ def read_waveform(source: SoundSource) -> FloatArray:
     """
     from ...engine.audio.waveform import check_waveform
 
-    samples, rate = _decode(source)
-    first = round(source.start_s * rate)
-    num_wanted = len(samples) - first if source.duration_s is None else round(source.duration_s * rate)
-    used = samples[max(first, 0) : max(first + num_wanted, 0)]
-    if len(used) == 0:
-        raise AudioError(
-            f'The strip "{source.label}" lies wholly outside its sound: move its handles back over it.'
-        )
-    before = min(max(-first, 0), num_wanted)
-    used = np.pad(used, ((before, max(num_wanted - before - len(used), 0)), (0, 0)))
-    wave = check_waveform(used, rate)
+    wave = check_waveform(*used_samples(source))
     if source.duration_s is None:
         return wave
     num_samples = round(source.duration_s * AUDIO_HZ)
     return np.pad(wave[:num_samples], (0, max(num_samples - len(wave), 0)))
+
+
+def used_samples(source: SoundSource) -> tuple[FloatArray, int]:
+    """The samples a strip plays, with silence where it has no sound.
+
+    Returns:
+        Samples, (N, channels), float32, and samples per second.
+
+    Raises:
+        AudioError: If the sound cannot be decoded or the strip lies outside it.
+    """
+    samples, rate = _decode(source)
+    first = round(source.start_s * rate)
+    num_wanted = len(samples) - first if source.duration_s is None else round(source.duration_s * rate)
+    used = samples[max(first, 0) : max(first + num_wanted, 0)]
+    if len(samples) > 0 and len(used) == 0:
+        raise AudioError(
+            f'The strip "{source.label}" lies wholly outside its sound: move its handles back over it.'
+        )
+    before = min(max(-first, 0), num_wanted)
+    return np.pad(used, ((before, max(num_wanted - before - len(used), 0)), (0, 0))), rate
 
 
 def _decode(source: SoundSource) -> tuple[FloatArray, int]:

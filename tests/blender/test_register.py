@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Enabling and disabling leaves Blender as it was, and costs next to nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from tests.blender.support import KEY, REPOSITORY, bpy, disable, enable
+
+_ENABLE = """
+import os, sys, tempfile, time
+from pathlib import Path
+resources = tempfile.mkdtemp()
+os.environ["BLENDER_USER_RESOURCES"] = resources
+import bpy, addon_utils
+folder = Path(resources, "extensions", "user_default")
+folder.mkdir(parents=True)
+(folder / "kinesics").symlink_to(sys.argv[1], target_is_directory=True)
+key = "bl_ext.user_default.kinesics"
+addon_utils.enable(key, default_set=True)
+addon_utils.disable(key, default_set=True)
+for name in [name for name in sys.modules if name.startswith(key)]:
+    del sys.modules[name]
+start = time.perf_counter()
+addon_utils.enable(key, default_set=True)
+seconds = time.perf_counter() - start
+heavy = sorted({"torch", "transformers", "scipy", "soundfile", "smplx", "safetensors"} & set(sys.modules))
+assert key in bpy.context.preferences.addons
+addon_utils.disable(key, default_set=True)
+print("RESULT", seconds, heavy)
+"""
+
+
+def classes() -> set[str]:
+    bases = (bpy.types.Operator, bpy.types.Panel, bpy.types.PropertyGroup, bpy.types.AddonPreferences)
+    return {cls.__name__ for base in bases for cls in base.__subclasses__() if _is_registered(base, cls)}
+
+
+def _is_registered(base: Any, cls: Any) -> bool:
+    name = getattr(cls, "bl_rna", None) and cls.bl_rna.identifier
+    return cls.__module__.startswith(KEY) and base.bl_rna_get_subclass_py(name or cls.__name__) is not None
+
+
+def test_enabling_is_quick_and_imports_nothing_heavy() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _ENABLE, str(REPOSITORY)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT"))
+    _, seconds, heavy = line.split(" ", 2)
+    assert heavy == "[]", f"enabling imported {heavy}"
+    assert float(seconds) < 0.2, f"enabling took {float(seconds):.3f} s"
+
+
+def test_register_unregister_register() -> None:
+    assert KEY in bpy.context.preferences.addons
+    here = classes()
+    assert {"KINESICS_OT_generate", "KINESICS_PT_main", "KinesicsSettings"} <= here
+    disable()
+    assert not classes()
+    assert not hasattr(bpy.types.Scene, "kinesics")
+    enable()
+    assert classes() == here
+    assert bpy.context.scene.kinesics.seed == 0
+
+
+def test_nothing_outlives_unregister() -> None:
+    lists = [getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers)]
+    handlers = [handler for found in lists if isinstance(found, list) for handler in found]
+    assert not [handler for handler in handlers if "kinesics" in getattr(handler, "__module__", "")]
+    disable()
+    after = [handler for found in lists if isinstance(found, list) for handler in found]
+    assert not [handler for handler in after if "kinesics" in getattr(handler, "__module__", "")]
+    enable()
+
+
+def test_unregister_stops_a_running_job(character: Any, engine: Any, module: Any) -> None:
+    generate = module("operators.generate")
+    engine.steps, engine.step_s = 1000, 0.01
+    scene = bpy.context.scene
+    scene.kinesics.audio_source = "NONE"
+    scene.kinesics.lower.source, scene.kinesics.lower.text = "TEXT", "walk forward"
+    session = generate.Session(generate.read_plan(bpy.context))
+    generate._session = session
+    while session.job is None:
+        session.tick()
+    disable()
+    assert session.job.cancelled and session.job.join(0.0)
+    assert generate.current_session() is None
+    enable()
+
+
+def test_settings_survive_a_file_and_hold_no_running_state(scene: Any, tmp_path: Any) -> None:
+    scene.kinesics.lower.source, scene.kinesics.lower.text, scene.kinesics.seed = "TEXT", "jump", 2**31 - 1
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    settings = bpy.context.scene.kinesics
+    assert (settings.lower.source, settings.lower.text, settings.seed) == ("TEXT", "jump", 2**31 - 1)
+    names = {prop.identifier for prop in settings.bl_rna.properties}
+    assert not {
+        name for name in names if any(w in name for w in ("running", "progress", "job", "generating"))
+    }
+
+
+def test_panels_draw_without_looking_anything_up(character: Any, module: Any) -> None:
+    """Every name a panel draws exists: operators, icons and settings."""
+    panels = module("ui.panels")
+    items = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items
+    assert set(panels.PART_ICONS.values()) <= {item.identifier for item in items}
+    for name in (
+        "generate",
+        "generate_cancel",
+        "add_character",
+        "add_smplx_character",
+        "export_fbx",
+        "check_pack",
+    ):
+        assert getattr(bpy.ops.kinesics, name).get_rna_type().description
+    text = panels._progress_text
+    assert [text(0.5, None), text(0.25, 12.4), text(0.1, 300.0)] == [
+        "50%",
+        "25%, 12 s left",
+        "10%, 5 min left",
+    ]
