@@ -76,7 +76,7 @@ class Pack:
         """
         found: object = self.info
         for name in path:
-            found = cast("Mapping[str, object]", found).get(name) if isinstance(found, Mapping) else None
+            found = found.get(name) if isinstance(found, Mapping) else None
         if expected is float and isinstance(found, int) and not isinstance(found, bool):
             return cast("T", float(found))
         if not isinstance(found, expected) or (isinstance(found, bool) and expected is not bool):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ transformers = pytest.importorskip("transformers", reason="needs transformers (r
 WIDTH = 16
 
 
-def config(layers: int = 2, norm: str = "group", **changes: object) -> object:
+def config(layers: int = 2, norm: str = "group") -> Any:
     """HuBERT base's convolutions (kernels, strides), few channels, a small transformer."""
     return transformers.HubertConfig(
         conv_dim=(8,) * 7,
@@ -28,11 +29,10 @@ def config(layers: int = 2, norm: str = "group", **changes: object) -> object:
         intermediate_size=32,
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=2,
-        **changes,
     )
 
 
-def model(layers: int = 2, norm: str = "group") -> object:
+def model(layers: int = 2, norm: str = "group") -> Any:
     torch.manual_seed(0)
     return transformers.HubertModel(config(layers, norm))
 

@@ -28,7 +28,7 @@ from engine.tokenizers.published import (
 )
 from engine.tokenizers.published_losses import face_loss, lower_loss, root_loss, rotation_loss
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Arrays = dict[str, npt.NDArray[np.float32]]
 WORDS = {Part.FACE: "face", Part.HANDS: "hand", Part.UPPER: "upper", Part.LOWER: "lower"}
 
 
@@ -48,7 +48,7 @@ def expected(checkpoint: Path) -> Arrays:
         return dict(data)
 
 
-def close(actual: torch.Tensor, wanted: npt.NDArray[np.generic], atol: float = 1e-4) -> None:
+def close(actual: torch.Tensor, wanted: npt.NDArray[np.float32], atol: float = 1e-4) -> None:
     torch.testing.assert_close(actual, torch.from_numpy(wanted), atol=atol, rtol=1e-4)
 
 
@@ -242,7 +242,7 @@ def test_configuration_objects_are_passed_over(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "omegaconf", ModuleType("omegaconf"))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     thing = kind()
-    thing.content = [1, 2]
+    vars(thing)["content"] = [1, 2]
     torch.save({"hyper_parameters": {"x": thing}, "state_dict": {"a": torch.ones(1)}}, tmp_path / "a.ckpt")
     monkeypatch.delitem(sys.modules, module.__name__)
     assert torch.equal(read_state_dict(tmp_path / "a.ckpt")["a"], torch.ones(1))
