@@ -23,30 +23,30 @@ def main() -> int:
     parser.add_argument("--recipe", default="starter", help="name in engine/training/recipes or a TOML file")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the raw data")
     parser.add_argument("--work", type=Path, default=Path("build"), help="prepared data, checkpoints and logs")
-    parser.add_argument("--pack", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
+    parser.add_argument("--out", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
     parser.add_argument("--part", choices=TOKENIZER_NAMES, help="which tokenizer")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")
-    parser.add_argument("--budget", type=float, help="minutes for the whole run; sets --scale")
+    parser.add_argument("--minutes", type=float, help="minutes for the whole run; sets --scale")
     arguments = parser.parse_args()
     try:
         scale = arguments.scale
-        if arguments.budget:
-            scale = arguments.budget / load_recipe(arguments.recipe).minutes
+        if arguments.minutes:
+            scale = arguments.minutes / load_recipe(arguments.recipe).minutes
         recipe = load_recipe(arguments.recipe, scale)
-        prepared, out = arguments.work / "data", arguments.work / "training"
+        prepared, training = arguments.work / "data", arguments.work / "training"
         if arguments.command == "starter":
-            run_starter(recipe, arguments.recipe, arguments.data, arguments.work, arguments.pack, scale)
+            run_starter(recipe, arguments.recipe, arguments.data, arguments.work, arguments.out, scale)
         elif arguments.command == "tokenizer":
             if arguments.part == "audio":
-                train_audio_tokenizer(recipe, prepared, out)
+                train_audio_tokenizer(recipe, prepared, training)
             elif arguments.part:
-                train_motion_tokenizer(Part(arguments.part), recipe, prepared, out)
+                train_motion_tokenizer(Part(arguments.part), recipe, prepared, training)
             else:
                 parser.error("--part says which tokenizer to train")
         elif arguments.command == "language":
-            train_language(recipe, prepared, out, load_text_encoder(arguments.work))
+            train_language(recipe, prepared, training, load_text_encoder(arguments.work))
         else:
-            export_pack(recipe, out, arguments.work / "text_encoder", arguments.pack)
+            export_pack(recipe, training, arguments.work / "text_encoder", arguments.out)
     except EngineError as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -184,7 +184,7 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
             _refresh(working, model)
             _average(averaged, model, min(own.average_decay, (1 + step) / (10 + step)))
             for part, value in losses.items():
-                running[part.value] = 0.95 * running.get(part.value, float(value)) + 0.05 * float(value)
+                running[part.value] = 0.95 * running.get(part.value, float(value.detach())) + 0.05 * float(value.detach())
             if step % 25 == 0:
                 log.write(step, minutes=schedule.spent_s / 60, **running)
             if schedule.spent_s - last_saved > own.checkpoint_minutes * 60:

@@ -149,8 +149,8 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
         output = model(batch)
         parts = starter_loss(output, batch, weights, terms, by_position)
         report = {
-            "features": float(parts.features),
-            "mm": float(parts.position) * 1000,
+            "features": float(parts.features.detach()),
+            "mm": float(parts.position.detach()) * 1000,
             "used": float(output.perplexity.min()),
         }
         return parts.total, report
@@ -188,7 +188,7 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
     def loss(features: Tensor) -> tuple[Tensor, dict[str, float]]:
         output = model(features)
         total = starter_loss(output, features, weights, LossWeights(position=0.0)).total
-        return total, {"loss": float(total), "used": float(output.perplexity.min())}
+        return total, {"loss": float(total.detach()), "used": float(output.perplexity.min())}
 
     _train(model, loss, batch, recipe, own.minutes, own.max_steps, path)
     return path

@@ -38,6 +38,9 @@ AUDIO_FRAMES_PER_STEP = 8
 EARLY_ACTIONS = ("jump", "jump_forward", "leap", "cartwheel", "kick")
 """Actions that happen once: windows begin near their beginning."""
 
+WORDED = (Source.TEXT, Source.BOTH)
+"""Sources that come with an instruction."""
+
 
 @dataclass(frozen=True)
 class CodedSequence:
@@ -193,16 +196,20 @@ class WindowMixer:
             by_text = PARTS
         if by_text:
             texts.append(self._hide_words(self.states[caption]))
+            # Beside speech, a worded part may say "speech and text" too: it obeys the words all the same.
+            both = not speechless and random.random() < 0.25
             for part in by_text:
-                sources[part] = Source.TEXT
+                sources[part] = Source.BOTH if both else Source.TEXT
                 text_of[part] = len(texts) - 1
-        audio = None if speechless or performance.audio is None else self._audio(performance.audio, start, num_steps)
+        audio = None
+        if not speechless and performance.audio is not None:
+            audio = self._audio(performance.audio, start, num_steps)
         for part in PARTS:
             if part in kept:
                 sources[part] = Source.KEEP
             elif part not in order:
                 sources[part] = None
-            if sources[part] is not Source.TEXT:
+            if sources[part] not in WORDED:
                 text_of.pop(part, None)
         emotion = None if speechless else performance.emotion
         return self._hide(Condition(sources, text_of, emotion, audio)), rows
@@ -214,7 +221,7 @@ class WindowMixer:
         if draw < hidden["all"]:
             return Condition.empty()
         if draw < hidden["all"] + hidden["text"]:
-            sources = {p: None if s is Source.TEXT else s for p, s in condition.sources.items()}
+            sources = {p: None if s in WORDED else s for p, s in condition.sources.items()}
             condition = replace(condition, sources=sources, texts={})
         if random.random() < hidden["emotion"]:
             condition = replace(condition, emotion=None)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training: recipes, batches, a loss that falls, and runs that resume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import EngineError
+from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER
+from engine.language.model import LanguageModel, LanguageModelConfig
+from engine.motion.features import STARTER_DIMS
+from engine.specs import PARTS, Part, Source
+from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
+from engine.training.language_training import batch_loss
+from engine.training.loop import Checkpoint, Schedule
+from engine.training.recipe import Recipe, load_recipe
+from engine.training.tokenizer_training import position_loss
+from engine.training.windows import CodedSequence, WindowMixer
+
+LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
+VOCABULARY = starter_vocabulary({p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("starter")
+
+
+def sequence(num_steps: int, parts: tuple[Part, ...], action: str) -> CodedSequence:
+    codes = {part: torch.randint(0, 16, (num_steps, LEVELS[part])) for part in parts}
+    performed = Part.FACE in parts
+    audio = torch.arange(num_steps * 2)[:, None].expand(-1, 2) % 16 if performed else None
+    return CodedSequence(codes, audio, () if performed else (0, 1), action, "fear" if performed else None)
+
+
+def mixer(recipe: Recipe, seed: int = 0, **changes: object) -> WindowMixer:
+    torch.manual_seed(seed)
+    body = (Part.LOWER, Part.UPPER)
+    captured = [([sequence(40, body, "walk_forward")], 1.0), ([sequence(14, body, "jump")], 1.0)]
+    performed = [[sequence(50, PARTS, "speech")], [sequence(50, PARTS, "idle")]]
+    language = replace(recipe.language, **changes)  # type: ignore[arg-type]
+    return WindowMixer(captured, performed, [torch.randn(5, 12), torch.randn(7, 12)], VOCABULARY, language, seed)
+
+
+def test_recipe_scales_its_times_only(recipe: Recipe) -> None:
+    half = load_recipe("starter", 0.5)
+    assert half.language.minutes == pytest.approx(recipe.language.minutes / 2)
+    assert half.minutes == pytest.approx(recipe.minutes / 2)
+    assert half.language.max_steps == recipe.language.max_steps
+    assert recipe.minutes < 150
+
+
+def test_broken_recipe_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[data]\nphases = 4\n")
+    with pytest.raises(EngineError, match=r"mine\.toml"):
+        load_recipe(path)
+
+
+def test_batches_hold_what_rows_ask(recipe: Recipe) -> None:
+    drawn = mixer(recipe)
+    sources, short = set(), False
+    for _ in range(40):
+        batch = drawn.batch(6)
+        assert batch.inputs.shape == (6, batch.plan.length)
+        assert set(batch.learned) <= set(batch.plan.order)
+        for part in batch.plan.order:
+            codes = batch.targets[part]
+            assert codes.shape == (6, batch.plan.num_codes(part))
+            short |= bool((codes < 0).any())
+            begin = batch.plan.starts[part]
+            inputs = batch.inputs[:, begin + 1 : begin + 1 + codes.shape[1]]
+            assert torch.equal(inputs == VOCABULARY.mask(part), codes < 0)
+        header = batch.encoder.ids[:, 2:9:2].flatten().tolist()
+        sources |= set(header)
+    assert short, "the 14-step jump must appear in longer windows"
+    assert {VOCABULARY.source(s) for s in (*Source, None)} <= sources
+
+
+def test_audio_is_aligned_with_the_window(recipe: Recipe) -> None:
+    drawn = mixer(recipe)
+    audio = drawn._audio(torch.arange(100)[:, None].expand(-1, 2), start=10, num_steps=4)
+    assert audio[:, 0].tolist() == list(range(20 - AUDIO_MARGIN, 28 + AUDIO_MARGIN))
+    assert drawn._audio(torch.arange(100)[:, None].expand(-1, 2), 0, 4)[: AUDIO_MARGIN, 0].tolist() == [-1] * AUDIO_MARGIN
+
+
+def test_loss_starts_at_chance_and_falls(recipe: Recipe) -> None:
+    drawn = mixer(recipe, window_steps=8, short_window_share=0.0)
+    config = LanguageModelConfig(
+        vocab_size=VOCABULARY.size, embedding_offset=50, d_model=32, d_kv=8, d_ff=64, num_heads=4, num_layers=1,
+        num_decoder_layers=1, text_width=12, time_reach=8, dropout=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = LanguageModel(config).train()
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
+    history = []
+    for _ in range(60):
+        losses = batch_loss(model, drawn.batch(8), VOCABULARY, 0.0)
+        total = torch.stack(list(losses.values())).mean()
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+        history.append(float(total.detach()))
+    assert history[0] == pytest.approx(2.8, abs=0.8)  # ln 16 = 2.77
+    assert sum(history[-10:]) / 10 < 0.8 * history[0]
+
+
+def test_checkpoint_resumes_the_same_curve(tmp_path: Path) -> None:
+    def run(path: Path, stop_at: int | None) -> list[float]:
+        torch.manual_seed(3)
+        model = torch.nn.Linear(4, 1)
+        optimiser = torch.optim.AdamW(model.parameters(), 0.1)
+        checkpoint = Checkpoint(path, {"model": model, "optimiser": optimiser}, Schedule(0.1, 1, 10, 1.0))
+        step, _ = checkpoint.load()
+        curve = []
+        while step < (stop_at or 10):
+            loss = (model(torch.randn(8, 4)) - 1).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            step += 1
+            curve.append(float(loss.detach()))
+            checkpoint.save(step)
+        return curve
+
+    whole = run(tmp_path / "a.pt", None)
+    assert run(tmp_path / "b.pt", 4) + run(tmp_path / "b.pt", None) == whole
+
+
+def test_position_loss_is_metres_of_the_joints() -> None:
+    loss = position_loss(Part.LOWER)
+    assert loss is not None and position_loss(Part.FACE) is None
+    rest = torch.zeros(1, 2, STARTER_DIMS[Part.LOWER])
+    rest[..., 8:] = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(9)
+    assert float(loss(rest, rest)) == 0.0
+    turned = rest.clone()
+    turned[..., 8:14] = torch.tensor([-1.0, 0, 0, 0, 1, 0])  # the pelvis faces backwards
+    assert 0.1 < float(loss(turned, rest)) < 0.5
+
+
+def test_kept_parts_are_read_but_not_learned(recipe: Recipe) -> None:
+    shares = {"all_parts": 0.0, "kept_first": 1.0, "subset": 0.0, "shuffled": 0.0}
+    batch = mixer(recipe, layouts=shares).batch(4)
+    kept = [part for part in batch.plan.order if part not in batch.learned]
+    assert kept and list(batch.plan.order[: len(kept)]) == kept
+    assert kept == [part for part in BLOCK_ORDER if part in kept]
