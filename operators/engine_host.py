@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.errors import Cancelled
+from .errors import SetupError
 from .job import IsCancelled, ReportProgress
 
 if TYPE_CHECKING:
@@ -20,6 +22,23 @@ _loaded: dict[tuple[str, str, float], Engine] = {}
 
 WAIT_STEP_S = 0.05
 """How often a waiting job looks whether it was cancelled, in seconds."""
+
+PACKAGES = ("torch", "scipy", "soundfile", "safetensors", "tokenizers")
+"""What the engine imports and Blender does not bring."""
+
+
+def check_packages() -> None:
+    """Find out before a job starts, and without importing anything, whether the engine can run.
+
+    Raises:
+        SetupError: If a package is missing.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            f"This Blender lacks {', '.join(missing)}, which the motion model needs: "
+            "install it once as the README says, then restart Blender."
+        )
 
 
 def load_engine(pack_dir: Path, device: str) -> Engine:

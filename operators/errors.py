@@ -12,3 +12,7 @@ class CharacterError(EngineError):
 
 class TargetLostError(EngineError):
     """The character or scene disappeared while its motion was being made."""
+
+
+class SetupError(EngineError):
+    """This Blender lacks packages the motion model needs."""

@@ -12,7 +12,7 @@ import bpy
 
 from ..engine.errors import Cancelled, EngineError
 from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
-from . import delivery, polls
+from . import delivery, engine_host, polls
 from .errors import CharacterError
 from .generation import GeneratePlan, check_directions, make_clip
 from .job import Job, JobState
@@ -120,6 +120,7 @@ def read_plan(context: bpy.types.Context) -> GeneratePlan:
     armature = polls.character_of(context)
     if armature is None:
         raise CharacterError("There is no character: use Add Character, or select the armature of one.")
+    engine_host.check_packages()
     fps = sound_bridge.scene_fps(scene)
     sound, frame_start, duration_s = None, int(settings.frame_start), None
     if settings.audio_source == "STRIP":
