@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences written for this project, to be spoken by synthetic voices; many close the lips, round or spread them."""
+"""Sentences written for this project, for synthetic voices; many close, round or spread the lips."""
 
 from __future__ import annotations
 

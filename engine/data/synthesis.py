@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Synthetic speech with exact phoneme times, from Debian's espeak-ng (GPL-3.0) and flite (BSD-like) where installed.
+"""Synthetic speech with exact phoneme times, from espeak-ng (GPL-3.0) and flite where installed.
 
-More voices than the real recordings have, and lips whose true shape is known. espeak-ng is asked in-process through
-its C interface, whose events carry the sample at which each phoneme begins; flite prints the end of each phoneme
-(`-psdur`). Nothing of either program is copied or shipped.
+More voices than the real recordings have, and lips whose true shape is known. espeak-ng is asked in-process
+through its C interface, whose events carry the sample at which each phoneme begins; flite prints the end of
+each phoneme (`-psdur`). Nothing of either program is copied or shipped.
 """
 
 from __future__ import annotations
@@ -34,23 +34,29 @@ FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 
 _FLITE_VISEMES: dict[str, str] = {
     "aa": "ah", "ae": "ae", "ah": "ah", "ao": "oh", "aw": "ah", "ax": "uh", "axr": "er", "ay": "ah", "b": "m",
-    "ch": "sh", "d": "t", "dh": "th", "dx": "t", "eh": "eh", "el": "l", "em": "m", "en": "t", "er": "er", "ey": "eh",
+    "ch": "sh", "d": "t", "dh": "th", "dx": "t", "eh": "eh", "el": "l", "em": "m", "en": "t",
+    "er": "er", "ey": "eh",
     "f": "f", "g": "k", "hh": "k", "ih": "ih", "iy": "ee", "jh": "sh", "k": "k", "l": "l", "m": "m", "n": "t",
-    "ng": "k", "nx": "t", "ow": "oh", "oy": "oh", "p": "m", "r": "er", "s": "s", "sh": "sh", "t": "t", "th": "th",
+    "ng": "k", "nx": "t", "ow": "oh", "oy": "oh", "p": "m", "r": "er", "s": "s", "sh": "sh",
+    "t": "t", "th": "th",
     "uh": "oo", "uw": "oo", "v": "f", "w": "w", "y": "y", "z": "s", "zh": "sh", "pau": "silence",
 }  # fmt: skip
 _GLIDES: dict[str, str] = {"aw": "oo", "ay": "ih", "ey": "ee", "ow": "oo", "oy": "ih"}
 
-_IPA_VISEMES: tuple[tuple[str, str], ...] = (
-    ("tʃ", "sh"), ("dʒ", "sh"), ("ɜ", "er"), ("ɚ", "er"), ("ɹ", "er"), ("r", "er"), ("ɾ", "t"), ("ʃ", "sh"),
-    ("ʒ", "sh"), ("m", "m"), ("b", "m"), ("p", "m"), ("f", "f"), ("v", "f"), ("θ", "th"), ("ð", "th"), ("s", "s"),
-    ("z", "s"), ("t", "t"), ("d", "t"), ("n", "t"), ("ŋ", "k"), ("k", "k"), ("ɡ", "k"), ("g", "k"), ("h", "k"),
-    ("l", "l"), ("ɫ", "l"), ("w", "w"), ("j", "y"), ("ʔ", "k"), ("x", "k"), ("ɐ", "ah"), ("ɑ", "ah"), ("ʌ", "ah"),
-    ("æ", "ae"), ("aɪ", "ah"), ("aʊ", "ah"), ("a", "ah"), ("ɛ", "eh"), ("e", "eh"), ("ɪ", "ih"), ("iː", "ee"),
-    ("i", "ee"), ("ɔ", "oh"), ("ɒ", "oh"), ("o", "oh"), ("ʊ", "oo"), ("u", "oo"), ("ə", "uh"), ("ᵻ", "ih"), ("ɨ", "ih"),
-)  # fmt: skip
-_IPA_GLIDES: tuple[tuple[str, str], ...] = (("aɪ", "ih"), ("aʊ", "oo"), ("eɪ", "ee"), ("oʊ", "oo"), ("əʊ", "oo"),
-                                            ("ɔɪ", "ih"))  # fmt: skip
+
+def _pairs(table: str) -> tuple[tuple[str, str], ...]:
+    """Read "letters viseme, letters viseme, ..."."""
+    return tuple((letters, viseme) for letters, viseme in (entry.split() for entry in table.split(",")))
+
+
+_IPA_VISEMES = _pairs(
+    """
+tʃ sh, dʒ sh, ɜ er, ɚ er, ɹ er, r er, ɾ t, ʃ sh, ʒ sh, m m, b m, p m, f f, v f, θ th, ð th, s s, z s,
+t t, d t, n t, ŋ k, k k, ɡ k, g k, h k, l l, ɫ l, w w, j y, ʔ k, x k, ɐ ah, ɑ ah, ʌ ah, æ ae, aɪ ah,
+aʊ ah, a ah, ɛ eh, e eh, ɪ ih, iː ee, i ee, ɔ oh, ɒ oh, o oh, ʊ oo, u oo, ə uh, ᵻ ih, ɨ ih
+"""  # noqa: RUF001
+)
+_IPA_GLIDES = _pairs("aɪ ih, aʊ oo, eɪ ee, oʊ oo, əʊ oo, ɔɪ ih")  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,10 @@ def synthetic_speech(seconds: float, rng: np.random.Generator) -> Iterator[Synth
     espeak = _Espeak.start()
     flite = shutil.which("flite")
     if espeak is None and flite is None:
-        print("synthetic speech skipped: neither libespeak-ng nor flite is installed (apt-get install espeak-ng flite)")
+        print(
+            "synthetic speech skipped: neither libespeak-ng nor flite is installed "
+            "(apt-get install espeak-ng flite)"
+        )
         return
     done = 0.0
     while done < seconds:
@@ -168,7 +177,9 @@ class _Espeak:
         self.library, self.sample_rate = library, sample_rate
         self.samples: list[FloatArray] = []
         self.events: list[tuple[int, str]] = []
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+        kind = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+        )
         self.callback = kind(self._receive)  # kept, or it would be collected while in use
         library.espeak_SetSynthCallback(self.callback)
 
@@ -209,7 +220,9 @@ class _Espeak:
         index = 0
         while events[index].type != 0:
             if events[index].type == _PHONEME_EVENT:
-                self.events.append((int(events[index].sample), events[index].string.decode("utf-8", "ignore")))
+                self.events.append(
+                    (int(events[index].sample), events[index].string.decode("utf-8", "ignore"))
+                )
             index += 1
         return 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the corpus of performances: `python -m engine.data.performer --data ../shared/data --out build/data`."""
+"""Build the corpus: `python -m engine.data.performer --data ../shared/data --out build/data`."""
 
 from __future__ import annotations
 

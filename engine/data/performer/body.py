@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trunk, head and arms: posture, breath, accents that run through the whole body, gestures, gaze with the head.
+"""Trunk, head and arms: posture, breath, accents through the whole body, gestures, gaze with the head.
 
-Head movements go with stressed syllables (Hadar et al. 1983; Munhall et al. 2004); the eyes lead a gaze shift and
-the head follows with part of it. Wrist, hand and fingers trail the arm by a frame or two (overlapping action,
-Thomas and Johnston 1981).
+Head movements go with stressed syllables (Hadar et al. 1983; Munhall et al. 2004); the eyes lead a gaze shift
+and the head follows with part of it. Wrist, hand and fingers trail the arm by a frame or two (overlapping
+action, Thomas and Johnston 1981).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def perform_upper(plan: Plan, rng: np.random.Generator) -> UpperMotion:
 
 
 def _breath(plan: Plan, times: Array, rng: np.random.Generator) -> Array:
-    """Filling of the chest, 0..1: quick in, slow out; speakers breathe in before a phrase after a long pause."""
+    """Filling of the chest, 0..1: quick in, slow out; breath is drawn before a phrase after a long pause."""
     starts = [-2.0]
     inhale_before = [float(s) - 0.05 for s, _ in plan.prosody.phrases]
     time = float(rng.uniform(-2.0, 0.0))
@@ -78,7 +79,7 @@ def _breath(plan: Plan, times: Array, rng: np.random.Generator) -> Array:
         time = near[0] - 0.55 if near else starts[-1] + plan.style.breath_s * float(rng.uniform(0.85, 1.2))
         starts.append(max(time, starts[-1] + 1.2))
     keys, values = [], []
-    for start, following in zip(starts[:-1], starts[1:], strict=True):
+    for start, following in pairwise(starts):
         keys += [start, start + min(0.42 * (following - start), 1.3)]
         values += [[0.0], [float(rng.uniform(0.8, 1.1))]]
     return keyed(np.array(keys), np.array(values), times)[:, 0]
@@ -88,8 +89,8 @@ def _spine(plan: Plan, times: Array, breath: Array, rng: np.random.Generator) ->
     """Local rotations of the three spine joints, and a signal of whole-body accents (F,)."""
     style = plan.style
     num_frames = times.shape[0]
-    still = drift(rng, num_frames, 3, 6.0) * np.array([0.014, 0.020, 0.012])
-    lively = wander(rng, plan.clock, 3, 2.2) * np.array([0.018, 0.030, 0.018])
+    still = drift(rng, num_frames, 3, 6.0) * np.array([0.010, 0.014, 0.009])
+    lively = wander(rng, plan.clock, 3, 1.8) * np.array([0.022, 0.036, 0.022])
     moved = (still + lively) * style.sway
     speech = smooth(plan.prosody.active, 10.0)
     accent = pulses(plan.accents, plan.strengths, times, 0.24, 0.42)
@@ -128,7 +129,16 @@ def _head(plan: Plan, times: Array, rng: np.random.Generator) -> tuple[Array, Ar
     follow = _followed(plan.gaze_times + 0.05, plan.gaze * share, times, 0.32)
     counter = -0.6 * style.turn
     yaw = counter + moved[:, 1] + phrase[:, 0] + follow[:, 0] + side
-    pitch = style.chin - 0.7 * style.slump - 0.6 * style.lean + moved[:, 0] + phrase[:, 1] + follow[:, 1] + nod - lift
+    pitch = (
+        style.chin
+        - 0.7 * style.slump
+        - 0.6 * style.lean
+        + moved[:, 0]
+        + phrase[:, 1]
+        + follow[:, 1]
+        + nod
+        - lift
+    )
     roll = style.tilt + moved[:, 2] + phrase[:, 2] + 0.4 * side
     neck = euler_yxz(0.45 * yaw, 0.35 * pitch, 0.4 * roll)
     head = euler_yxz(0.55 * yaw, 0.65 * pitch, 0.6 * roll)
@@ -154,14 +164,20 @@ def _arm(
         chest, upright = mirror_rotation(chest), mirror_rotation(upright)
     length = float(np.linalg.norm(upper) + np.linalg.norm(fore))
     key_times, poses, _ = arm_arrays(plan.arms[side])
-    # the three directions arrive one after another, so that a stroke bends into its end instead of stopping dead
+    # the three directions arrive one after another, so that a stroke bends into its end
     delays = np.array([0.05, 0.0, -0.03])
-    path = np.stack([keyed(key_times + delays[i], poses[:, i : i + 1], times)[:, 0] for i in range(3)], axis=1)
+    path = np.stack(
+        [keyed(key_times + delays[i], poses[:, i : i + 1], times)[:, 0] for i in range(3)], axis=1
+    )
     angles = keyed(key_times + WRIST_LAG_S, poses[:, 3:], times)
     noise = drift(rng, times.shape[0], 7, 2.5)
-    alive = wander(rng, plan.clock, 7, 1.4)
+    alive = wander(rng, plan.clock, 7, 1.2)
     lifted = np.clip((path[:, 1] + 0.95) / 0.4, 0.0, 1.0)  # 0 for a hanging arm
-    path = path + noise[:, :3] * (0.006 + 0.008 * lifted)[:, None] + alive[:, :3] * (0.008 + 0.034 * lifted)[:, None]
+    path = (
+        path
+        + noise[:, :3] * (0.006 + 0.008 * lifted)[:, None]
+        + alive[:, :3] * (0.008 + 0.045 * lifted)[:, None]
+    )
     path[:, 1] += (0.004 * breath - 0.02 * accent * lifted) * 1.0
     angles = angles + (noise[:, 3:] + alive[:, 3:]) * np.array([0.03, 0.06, 0.05, 0.03])
     raised = np.clip((path[:, 1] + 0.30) / 0.5, 0.0, 1.0)

@@ -6,10 +6,11 @@
 writes into `build/data/performances/`:
 
 * `shard-000.npz` ... (about 50 clips each) and `held-000.npz` (held-out audio, never trained on), with keys
-  `face` (N, 52), `hands` (N, 180), `upper` (N, 78), `lower` (N, 62), `speech` (2N, 44), all float16, N frames of all
-  clips in a row, and `offsets` (clips + 1,) int64: clip k has frames `offsets[k] : offsets[k + 1]` and speech
-  frames `2 * offsets[k] : 2 * offsets[k + 1]`;
-* `index.json`: `{"fps", "hours", "clips": [{"shard", "row", "name", "kind", "emotion", "seed", "split", "frames",
+  `face` (N, 52), `hands` (N, 180), `upper` (N, 78), `lower` (N, 62), `speech` (2N, 44), all float16, N frames
+  of all clips in a row, and `offsets` (clips + 1,) int64: clip k has frames `offsets[k] : offsets[k + 1]` and
+  speech frames `2 * offsets[k] : 2 * offsets[k + 1]`;
+* `index.json`: `{"fps", "hours", "clips": [{"shard", "row", "name", "kind", "emotion", "seed", "split",
+"frames",
   "speed", "phonemes"}]}`, kind one of speech, synthesised, idle; split train or held.
 
 Real speech is used several times, at other speeds (speed perturbation, Ko et al. 2015: a cheap way to more
@@ -19,6 +20,7 @@ voices), with room noise and with silence before and after it; each time another
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ from ...motion.arrays import FloatArray
 from ...specs import AUDIO_HZ, EMOTIONS, MOTION_FPS
 from ..audio_splits import is_held_out
 from ..synthesis import SyntheticSpeech, synthetic_speech
+from .lip_reader import LipReader
 from .mouth import Phonemes
 from .teacher import Performance, perform_features
 
@@ -40,6 +43,7 @@ SPEED_RATES = (14400, 15200, 16000, 16000, 16800, 17600)
 
 SYNTHETIC_SHARE = 0.22
 IDLE_SHARE = 0.06
+READER_SENTENCES = 120
 ARRAYS = ("face", "hands", "upper", "lower", "speech")
 
 
@@ -74,7 +78,7 @@ def build_corpus(data: Path, out: Path, hours: float, seed: int = 0) -> list[Cli
 
     Args:
         data: Folder with `speech/`.
-        out: Build folder; `performances/` below it is overwritten.
+        out: Build folder; `performances/` below it is replaced.
         hours: Wanted length of the performances for training.
         seed: Of every choice.
 
@@ -82,23 +86,29 @@ def build_corpus(data: Path, out: Path, hours: float, seed: int = 0) -> list[Cli
         The entries of the index.
     """
     folder = out / "performances"
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [*folder.glob("shard-*.npz"), *folder.glob("held-*.npz")]:
-        old.unlink()
+    fresh = out / "performances.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     rng = np.random.default_rng(seed)
+    spoken = list(synthetic_speech(hours * 3600.0 * SYNTHETIC_SHARE, rng))
+    reader = LipReader.train(spoken[:READER_SENTENCES], seed) if spoken else None
     entries: list[ClipEntry] = []
-    for prefix, takes in (("held", _held_takes(data, rng)), ("shard", _training_takes(data, hours, rng))):
-        writer = _ShardWriter(folder, prefix)
+    for prefix, takes in (("held", _held_takes(data)), ("shard", _training_takes(data, hours, spoken, rng))):
+        writer = _ShardWriter(fresh, prefix)
         for take in takes:
             emotion = EMOTIONS[int(rng.integers(len(EMOTIONS)))] if rng.random() < 0.8 else "neutral"
             performer = int(rng.integers(2**31))
             features = speech_features(take.wave)
-            done = perform_features(features, emotion=emotion, seed=performer, phonemes=take.phonemes)
+            done = perform_features(
+                features, emotion=emotion, seed=performer, phonemes=take.phonemes, reader=reader
+            )
             entries.append(writer.add(take, emotion, performer, features, done))
         writer.flush()
     total = sum(entry.frames for entry in entries if entry.split == "train") / MOTION_FPS / 3600.0
     index = {"fps": MOTION_FPS, "hours": round(total, 3), "clips": [asdict(entry) for entry in entries]}
-    (folder / "index.json").write_text(json.dumps(index, indent=0))
+    (fresh / "index.json").write_text(json.dumps(index, indent=0))
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
     return entries
 
 
@@ -109,18 +119,22 @@ class _ShardWriter:
         self.folder, self.prefix, self.number = folder, prefix, 0
         self.clips: list[dict[str, FloatArray]] = []
 
-    def add(
-        self, take: _Take, emotion: str, seed: int, features: FloatArray, done: Performance
-    ) -> ClipEntry:
+    def add(self, take: _Take, emotion: str, seed: int, features: FloatArray, done: Performance) -> ClipEntry:
         """Keep one clip; returns where it will lie."""
         if len(self.clips) == CLIPS_PER_SHARD:
             self.flush()
         entry = ClipEntry(
-            f"{self.prefix}-{self.number:03d}.npz", len(self.clips), take.name, take.kind, emotion, seed, take.split,
-            done.face.shape[0], take.speed, take.phonemes is not None,
+            f"{self.prefix}-{self.number:03d}.npz", len(self.clips), take.name, take.kind, emotion, seed,
+            take.split, done.face.shape[0], take.speed, take.phonemes is not None,
         )  # fmt: skip
         self.clips.append(
-            {"face": done.face, "hands": done.hands, "upper": done.upper, "lower": done.lower, "speech": features}
+            {
+                "face": done.face,
+                "hands": done.hands,
+                "upper": done.upper,
+                "lower": done.lower,
+                "speech": features,
+            }
         )
         return entry
 
@@ -138,22 +152,24 @@ class _ShardWriter:
 def _speech_files(data: Path) -> list[Path]:
     files = sorted((data / "speech").glob("*/*.flac"))
     if not files:
-        raise FileNotFoundError(f"No speech below {data / 'speech'}; pass --data the folder that holds speech/.")
+        raise FileNotFoundError(
+            f"No speech below {data / 'speech'}; pass --data the folder that holds speech/."
+        )
     return files
 
 
-def _held_takes(data: Path, rng: np.random.Generator) -> Iterator[_Take]:
-    del rng
+def _held_takes(data: Path) -> Iterator[_Take]:
     for path in _speech_files(data):
         if is_held_out(path.name):
             yield _Take(path.name, "speech", "held", check_waveform(*load_audio(path)))
 
 
-def _training_takes(data: Path, hours: float, rng: np.random.Generator) -> Iterator[_Take]:
+def _training_takes(
+    data: Path, hours: float, spoken: list[SyntheticSpeech], rng: np.random.Generator
+) -> Iterator[_Take]:
     """Idle, synthesised and real takes until `hours` are full, in a mixed order over the shards."""
     wanted = hours * 3600.0
     waves = [(p.name, check_waveform(*load_audio(p))) for p in _speech_files(data) if not is_held_out(p.name)]
-    spoken = list(synthetic_speech(wanted * SYNTHETIC_SHARE, rng))
     queue: list[tuple[str, int]] = [("synthesised", i) for i in range(len(spoken))]
     seconds = sum(s.wave.shape[0] for s in spoken) / AUDIO_HZ * 1.12
     num_idle = round(wanted * IDLE_SHARE / 8.0)
@@ -191,7 +207,7 @@ def _synthetic_take(speech: SyntheticSpeech, rng: np.random.Generator) -> _Take:
 
 
 def _surrounded(wave: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float]:
-    """Speech with silence around it now and then, in room noise, at another level; and the silence before, seconds."""
+    """Speech, now and then with silence around it, in room noise; and the silence before it in seconds."""
     before = float(rng.uniform(0.5, 4.0)) if rng.random() < 0.3 else 0.0
     after = float(rng.uniform(0.5, 4.0)) if rng.random() < 0.3 else 0.0
     padded = np.pad(wave, (round(before * AUDIO_HZ), round(after * AUDIO_HZ)))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Curves that an animator would draw: eased keys, slow drift, short pulses.
 
-Point-to-point movements of the hand follow a minimum-jerk course (Flash and Hogan 1985), so keys are joined by
-that quintic: smooth in speed, at rest on every key.
+Point-to-point movements of the hand follow a minimum-jerk course (Flash and Hogan 1985), so keys are joined
+by that quintic: smooth in speed, at rest on every key.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The 52 ARKit channels: lips, blinks, brows, gaze and the set of the face.
 
-Blinks last 4 to 6 frames and cluster at phrase ends and gaze shifts (Cummins 2012; Evinger et al. 1994); brows rise on pitch
-accents (Cavé et al. 1996; Swerts and Krahmer 2008). Values run from 0 to 1 as Apple's `ARFaceAnchor` defines them.
+Blinks last 4 to 6 frames and cluster at phrase ends and gaze shifts (Cummins 2012; Evinger et al. 1994);
+brows rise on pitch accents (Cavé et al. 1996; Swerts and Krahmer 2008). Values run from 0 to 1 as Apple's
+`ARFaceAnchor` defines them.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def _lips(face: _Face, plan: Plan, mouth: MouthShape) -> None:
     press = np.clip(mouth.press, 0.0, 1.0)
     free = 1.0 - press
     jaw = np.clip(mouth.jaw * size, 0.0, 0.95)
-    spread, pucker, funnel = (np.clip(v * size, 0.0, 1.0) * free for v in (mouth.spread, mouth.pucker, mouth.funnel))
+    spread, pucker, funnel = (
+        np.clip(v * size, 0.0, 1.0) * free for v in (mouth.spread, mouth.pucker, mouth.funnel)
+    )
     tuck, teeth = mouth.tuck * free, mouth.teeth * free
     face.add("jawOpen", jaw)
     face.add("mouthClose", jaw * press)
@@ -111,7 +114,9 @@ def _expression(face: _Face, plan: Plan, mouth: MouthShape, rng: np.random.Gener
 
 def _brows(face: _Face, plan: Plan, times: Array, rng: np.random.Generator) -> None:
     style = plan.style
-    raised = np.where(rng.random(len(plan.accents)) < 0.45, plan.strengths, 0.0) * rng.uniform(0.5, 1.3, len(plan.accents))
+    raised = np.where(rng.random(len(plan.accents)) < 0.45, plan.strengths, 0.0) * rng.uniform(
+        0.5, 1.3, len(plan.accents)
+    )
     lift = pulses(plan.accents - 0.03, raised, times, 0.16, 0.45)
     pitch = smooth(np.clip(plan.prosody.pitch, -0.4, 0.6), 3.0)
     level = style.brows * (0.34 * lift + 0.22 * np.clip(pitch, 0.0, 0.6))
@@ -123,7 +128,8 @@ def _brows(face: _Face, plan: Plan, times: Array, rng: np.random.Generator) -> N
         kind = rng.random()
         if kind > 0.45:
             continue
-        span = keyed(np.array([start - 0.1, start + 0.3, max(end - 0.2, start + 0.5), max(end + 0.3, start + 1.0)]),
+        span = keyed(
+            np.array([start - 0.1, start + 0.3, max(end - 0.2, start + 0.5), max(end + 0.3, start + 1.0)]),
                      np.array([[0.0], [1.0], [1.0], [0.0]]), times)[:, 0]  # fmt: skip
         phrase += span * (0.22 if kind < 0.2 else -0.18) * rng.uniform(0.5, 1.2)
     face.add("browInnerUp", np.clip(phrase, 0.0, 1.0) * style.brows)
@@ -159,14 +165,20 @@ def _gaze(face: _Face, plan: Plan, upper: UpperMotion, times: Array, rng: np.ran
 def _blinks(face: _Face, plan: Plan, look_down: Array, times: Array, rng: np.random.Generator) -> None:
     """Quick lid closures; the lids also follow the gaze down."""
     style = plan.style
-    wished = [float(end) + float(rng.uniform(-0.05, 0.15)) for _, end in plan.prosody.phrases if rng.random() < 0.6]
+    wished = [
+        float(end) + float(rng.uniform(-0.05, 0.15)) for _, end in plan.prosody.phrases if rng.random() < 0.6
+    ]
     large = np.linalg.norm(np.diff(plan.gaze, axis=0), axis=1) > 0.2
     wished += [float(t) for t in plan.gaze_times[1:][large] if rng.random() < 0.4]
     moments: list[float] = []
     clock = -float(rng.uniform(0.0, 2.0))
     while clock < times[-1] + 1.0:
         ahead = [t for t in wished if clock + 0.7 < t < clock + 2.0 * style.blink_s]
-        clock = min(ahead) if ahead and rng.random() < 0.8 else clock + max(0.8, style.blink_s * float(rng.gamma(4.0, 0.25)))
+        clock = (
+            min(ahead)
+            if ahead and rng.random() < 0.8
+            else clock + max(0.8, style.blink_s * float(rng.gamma(4.0, 0.25)))
+        )
         moments.append(clock)
         if rng.random() < 0.08:
             moments.append(clock + 0.28)

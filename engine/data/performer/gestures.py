@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small library of conversational gestures: where the hand is before and after the stroke, and its shape.
 
-Kinds follow McNeill (1992): beats, and metaphoric gestures that offer, hold, sweep away or bound an idea; forms such
-as the open palm, the precision grip and the ring follow Kendon (2004). Positions lie in McNeill's central gesture
-space between waist and shoulders.
+Kinds follow McNeill (1992): beats, and metaphoric gestures that offer, hold, sweep away or bound an idea;
+forms such as the open palm, the precision grip and the ring follow Kendon (2004). Positions lie in McNeill's
+central gesture space between waist and shoulders.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from .curves import Array
 
 POSE_SIZE = 7
-"""Out, up, forward from the shoulder in arm lengths; elbow swivel, pronation, wrist flexion, radial deviation."""
+"""Out, up, forward from the shoulder in arm lengths; elbow swivel, pronation, wrist flexion, deviation."""
 
 SHAPE_SIZE = 12
-"""Knuckle and middle joint curl of index, middle, ring, pinky (8), spread, thumb opposition and two flexions."""
+"""Curl of knuckle and middle joint of four fingers (8), spread, thumb opposition and two flexions."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ GESTURES: dict[str, Gesture] = {
         moods=(("sadness", 2.0), ("fear", 1.6), ("contempt", 0.5)),
     ),
     "shrug": Gesture(
-        (0.20, -0.64, 0.44, 0.0, 0.0, 0.0, 0.0), (0.40, -0.56, 0.46, -0.15, -1.2, -0.25, 0.0), "open", 4.0, 1.0,
+        (0.20, -0.64, 0.44, 0.0, 0.0, 0.0, 0.0), (0.40, -0.56, 0.46, -0.15, -1.2, -0.25, 0.0), "open",
+        4.0, 1.0,
         moods=(("sadness", 1.6), ("contempt", 1.5), ("surprise", 1.5)),
     ),
     "precision": Gesture(
@@ -72,7 +73,8 @@ GESTURES: dict[str, Gesture] = {
         moods=(("neutral", 1.5), ("anger", 1.2), ("contempt", 1.3)),
     ),
     "frame": Gesture(
-        (-0.06, -0.46, 0.50, 0.0, 0.1, 0.0, 0.0), (0.12, -0.48, 0.60, 0.1, 0.05, -0.05, 0.0), "container", 5.0,
+        (-0.06, -0.46, 0.50, 0.0, 0.1, 0.0, 0.0), (0.12, -0.48, 0.60, 0.1, 0.05, -0.05, 0.0), "container",
+        5.0,
         moods=(("surprise", 1.5), ("neutral", 1.3)),
     ),
     "point": Gesture(
@@ -117,16 +119,20 @@ SHAPES: dict[str, tuple[float, ...]] = {
 
 REST_POSES: dict[str, tuple[tuple[float, ...], tuple[float, ...], str, str]] = {
     "sides": (
-        (0.15, -0.985, 0.08, 0.0, 0.25, 0.10, 0.0), (0.15, -0.985, 0.08, 0.0, 0.25, 0.10, 0.0), "hanging", "hanging",
+        (0.15, -0.985, 0.08, 0.0, 0.25, 0.10, 0.0), (0.15, -0.985, 0.08, 0.0, 0.25, 0.10, 0.0),
+        "hanging", "hanging",
     ),
     "belly": (
-        (-0.16, -0.64, 0.42, 0.15, 0.45, 0.15, 0.0), (0.15, -0.985, 0.08, 0.0, 0.25, 0.10, 0.0), "resting", "hanging",
+        (-0.16, -0.64, 0.42, 0.15, 0.45, 0.15, 0.0), (0.15, -0.985, 0.08, 0.0, 0.25, 0.10, 0.0),
+        "resting", "hanging",
     ),
     "clasped": (
-        (-0.17, -0.80, 0.42, 0.05, 0.55, 0.10, 0.0), (-0.17, -0.82, 0.35, 0.05, 0.50, 0.10, 0.0), "resting", "resting",
+        (-0.17, -0.80, 0.42, 0.05, 0.55, 0.10, 0.0), (-0.17, -0.82, 0.35, 0.05, 0.50, 0.10, 0.0),
+        "resting", "resting",
     ),
     "ready": (
-        (-0.06, -0.62, 0.54, 0.05, 0.50, 0.05, 0.0), (-0.05, -0.64, 0.52, 0.05, 0.50, 0.05, 0.0), "relaxed", "relaxed",
+        (-0.06, -0.62, 0.54, 0.05, 0.50, 0.05, 0.0), (-0.05, -0.64, 0.52, 0.05, 0.50, 0.05, 0.0),
+        "relaxed", "relaxed",
     ),
 }  # fmt: skip
 """Pose of the one hand, of the other, and their shapes."""

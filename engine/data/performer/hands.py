@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fingers: hand shapes that change with the gesture's phases, no two fingers quite alike.
 
-In SMPL-X's T-pose the left palm faces down and the fingers point along +X: they curl about -Z; the thumb lies towards +Z.
-The end joint of a finger bends with about two thirds of the middle one's angle (Rijpkema and Girard 1991).
+In SMPL-X's T-pose the left palm faces down and the fingers point along +X: they curl about -Z; the thumb lies
+towards +Z. The end joint of a finger bends with about two thirds of the middle one's angle (Rijpkema and
+Girard 1991).
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def perform_hands(plan: Plan, rng: np.random.Generator) -> FloatArray:
         order = (3, 3, 2, 2, 1, 1, 0, 0, 0, 0, 0, 0)  # the little finger leads, the index trails
         for lag in range(4):
             columns = [c for c in range(SHAPE_SIZE) if order[c] == 3 - lag]
-            shape[:, columns] = keyed(key_times + FINGER_LAG_S - 0.02 + 0.015 * lag, shapes[:, columns], times)
+            shape[:, columns] = keyed(
+                key_times + FINGER_LAG_S - 0.02 + 0.015 * lag, shapes[:, columns], times
+            )
         shape = shape + drift(rng, times.shape[0], SHAPE_SIZE, 1.6) * 0.035
         sides.append(finger_axis_angles(shape, mirrored=bool(side)))
     angles = np.concatenate(sides, axis=1)  # (F, 30, 3)

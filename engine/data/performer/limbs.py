@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Arms and legs from wrist and ankle targets: analytic two-bone chains in SMPL-X joint rotations.
 
-At rest (T-pose) the left arm points along +X with the palm down, so elbow flexion turns about -Y; the legs point
-down, so knee flexion turns about +X. Right limbs are computed as left ones in a mirrored world.
+At rest (T-pose) the left arm points along +X with the palm down, so elbow flexion turns about -Y; the legs
+point down, so knee flexion turns about +X. Right limbs are computed as left ones in a mirrored world.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def two_bone(
         straight: Share of the full length beyond which reaching is compressed, so that no joint locks.
 
     Returns:
-        Unit directions of the first and second bone and unit hinge axis about which the second turned from the
-        first, each (F, 3).
+        Unit directions of the first and second bone and unit hinge axis about which the second turned from
+        the first, each (F, 3).
     """
     first, second = lengths
     reach = first + second
@@ -109,9 +109,7 @@ def solve_arm(
     # The forearm carries most of the twist, the wrist the rest, so that the skin of neither collapses.
     elbow = elbow @ about(axis, 0.6 * pronation)
     wrist = (
-        about(axis, 0.4 * pronation)
-        @ about((0.0, 0.0, -1.0), flexion)
-        @ about((0.0, -1.0, 0.0), deviation)
+        about(axis, 0.4 * pronation) @ about((0.0, 0.0, -1.0), flexion) @ about((0.0, -1.0, 0.0), deviation)
     )
     return shoulder, elbow, wrist
 

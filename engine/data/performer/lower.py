@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Standing legs: weight shifts on planted feet, soft knees, now and then a small step.
 
-People who stand and talk shift their weight every few seconds (Duarte and Zatsiorsky 1999, "Patterns of center of
-pressure migration during prolonged unconstrained standing": shifts, fidgets and drifts).
+People who stand and talk shift their weight every few seconds (Duarte and Zatsiorsky 1999, "Patterns of
+center of pressure migration during prolonged unconstrained standing": shifts, fidgets and drifts).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def perform_lower(plan: Plan, rng: np.random.Generator) -> FloatArray:
 
 
 def _standing_features(position: Array, joints: Array, contacts: Array) -> FloatArray:
-    """The starter layout, (F, 62), of pelvis positions (F, 3), lower joints (F, 9, 3, 3) and contacts (F, 4)."""
+    """Starter layout (F, 62) of pelvis positions (F, 3), lower joints (F, 9, 3, 3), contacts (F, 4)."""
     clip = Clip.rest(position.shape[0], float(MOTION_FPS))
     poses = clip.poses.copy()
     poses[:, list(PART_JOINTS[Part.LOWER])] = matrix_to_axis_angle(joints)
@@ -72,11 +72,18 @@ def _weight(plan: Plan, times: Array, rng: np.random.Generator) -> Array:
         near = plan.prosody.phrases[:, 0] if len(plan.prosody.phrases) else np.zeros(0)
         close = near[np.abs(near - time) < 1.0]
         begin = max(float(close[0]) if len(close) else time, keys[-1] + 0.2)
-        aside = -np.sign(values[-1] or 1.0) * rng.uniform(0.25, 1.0) if rng.random() < 0.7 else rng.uniform(-0.4, 0.4)
+        aside = (
+            -np.sign(values[-1] or 1.0) * rng.uniform(0.25, 1.0)
+            if rng.random() < 0.7
+            else rng.uniform(-0.4, 0.4)
+        )
         keys += [begin, begin + float(rng.uniform(0.9, 1.7)) / plan.style.tempo]
         values += [values[-1], float(aside)]
         time = keys[-1] + float(rng.exponential(plan.style.weight_s * 0.7)) + 1.5
-    return keyed(np.array(keys), np.array(values)[:, None], times)[:, 0] + 0.08 * drift(rng, len(times), 1, 3.0)[:, 0]
+    return (
+        keyed(np.array(keys), np.array(values)[:, None], times)[:, 0]
+        + 0.08 * drift(rng, len(times), 1, 3.0)[:, 0]
+    )
 
 
 def _feet(

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lips and jaw from sound alone, or from phonemes where they are known.
 
-The jaw follows loudness and the openness of the vowel (first formant), rounding and spreading the second formant,
-closures the short dark dips of loudness inside speech, fricatives the place of their noise (Fant 1960; Stevens 1998;
-viseme groups after Fisher 1968; jaw and lips as the separate dimensions of Edwards et al. 2016, "JALI"). Mouth movement
-leads and follows sound by less than a tenth of a second (Chandrasekaran et al. 2009).
+The jaw follows loudness and the openness of the vowel (first formant), rounding and spreading the second
+formant, closures the short dark dips of loudness inside speech, fricatives the place of their noise (Fant
+1960; Stevens 1998; viseme groups after Fisher 1968; jaw and lips as the separate dimensions of Edwards et al.
+2016, "JALI"). Mouth movement leads and follows sound by less than a tenth of a second (Chandrasekaran et al.
+2009).
 """
 
 from __future__ import annotations
@@ -111,7 +112,9 @@ def mouth_from_phonemes(phonemes: Phonemes, features: FloatArray) -> MouthShape:
     track = np.zeros((num, 7))
     for name, start, end in phonemes:
         shape = np.array(VISEMES[name])
-        lead = 0.03 if shape[4] > 0.5 or shape[1] > 0.5 or shape[5] > 0.5 else 0.0  # lips take their place early
+        lead = (
+            0.03 if shape[4] > 0.5 or shape[1] > 0.5 or shape[5] > 0.5 else 0.0
+        )  # lips take their place early
         first, last = round((start - lead) * FEATURE_HZ), round(end * FEATURE_HZ)
         track[max(first, 0) : max(last, first + 1)] = shape
     sound = np.clip((loud - 0.15) / 0.7, 0.0, 1.15)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides what the performer does and when: gesture units, accents, head turns, gaze, breath.
 
-A gesture unit leaves the rest position before the first accent of a phrase, strikes on accents and returns in the
-pause (preparation, stroke, hold, retraction: Kendon 2004; McNeill 1992). Strokes end on the beat of the
+A gesture unit leaves the rest position before the first accent of a phrase, strikes on accents and returns in
+the pause (preparation, stroke, hold, retraction: Kendon 2004; McNeill 1992). Strokes end on the beat of the
 accented syllable (Loehr 2012). Speakers look away as they begin a phrase and back at its end (Kendon 1967).
 """
 
@@ -126,7 +126,9 @@ class _Planner:
         names = list(GESTURES)
         weights = np.array(style.gestures) + 0.02
         for index, name in enumerate(names):
-            weights[index] *= 1.0 + (dict(GESTURES[name].moods).get(style.emotion, 1.0) - 1.0) * style.intensity
+            weights[index] *= (
+                1.0 + (dict(GESTURES[name].moods).get(style.emotion, 1.0) - 1.0) * style.intensity
+            )
         self.names, self.weights = names, weights / weights.sum()
         self.rest = "sides"
         self.rest_lead = 0
@@ -184,11 +186,17 @@ class _Planner:
         arm, rng, tempo = self.arms[side], self.rng, self.style.tempo
         base, shape = arm.poses[-1], arm.shapes[-1]
         home = base.copy()
-        home[:3] = 0.75 * base[:3] + 0.25 * self._placed(pose_of(GESTURES["beat"].struck), amount, np.zeros(3))[:3]
+        home[:3] = (
+            0.75 * base[:3] + 0.25 * self._placed(pose_of(GESTURES["beat"].struck), amount, np.zeros(3))[:3]
+        )
         down = home.copy()
-        down[:3] += amount * np.array([rng.normal(0.02, 0.03), rng.uniform(-0.09, -0.02), rng.normal(0.03, 0.02)])
+        down[:3] += amount * np.array(
+            [rng.normal(0.02, 0.03), rng.uniform(-0.09, -0.02), rng.normal(0.03, 0.02)]
+        )
         raised = home.copy()
-        raised[:3] += amount * np.array([rng.normal(-0.01, 0.03), rng.uniform(0.08, 0.17), rng.normal(-0.03, 0.03)])
+        raised[:3] += amount * np.array(
+            [rng.normal(-0.01, 0.03), rng.uniform(0.08, 0.17), rng.normal(-0.03, 0.03)]
+        )
         raised[5] -= 0.22 * amount
         down[5] += 0.10 * amount
         stroke_s = float(rng.uniform(0.15, 0.21)) / tempo
@@ -210,9 +218,15 @@ class _Planner:
             way = float(np.linalg.norm(pose[:3] - arm.poses[-1][:3]))
             if way < 0.04:
                 continue
-            begin = max(arm.times[-1] + float(self.rng.uniform(0.2, 0.5)), end + float(self.rng.uniform(-0.1, 0.25)))
+            begin = max(
+                arm.times[-1] + float(self.rng.uniform(0.2, 0.5)), end + float(self.rng.uniform(-0.1, 0.25))
+            )
             arm.hold(begin)
-            arm.key(arm.times[-1] + (0.45 + 0.5 * way) * float(self.rng.uniform(0.9, 1.3)) / self.style.tempo, pose, shape)
+            arm.key(
+                arm.times[-1] + (0.45 + 0.5 * way) * float(self.rng.uniform(0.9, 1.3)) / self.style.tempo,
+                pose,
+                shape,
+            )
 
     def _choose_rest(self) -> None:
         rest = self.style.rest
@@ -229,14 +243,16 @@ class _Planner:
     def _rest_pose(self, side: int) -> tuple[Array, Array]:
         first, second, shape, other = REST_POSES[self.rest]
         lead = side == self.rest_lead
-        pose = pose_of(first if lead else second) + np.concatenate([self.rng.normal(0.0, 0.012, 3), np.zeros(4)])
+        pose = pose_of(first if lead else second) + np.concatenate(
+            [self.rng.normal(0.0, 0.012, 3), np.zeros(4)]
+        )
         pose[3] += 0.5 * self.style.elbow
         if self.rest == "sides":
             pose[0] += max(0.25 * self.style.spread, -0.01)
         return pose, self._shape(shape if lead else other)
 
     def _placed(self, pose: Array, amount: float, jitter: Array) -> Array:
-        """Scale a library pose about the middle of the gesture space and shift it to the performer's own place."""
+        """Scale a library pose about the middle of the gesture space; shift it to the performer's own."""
         placed = pose.copy()
         offset = np.array([self.style.spread, self.style.height, self.style.reach])
         placed[:3] = CENTRE + (pose[:3] - CENTRE) * np.clip(amount, 0.4, 1.6) + offset + jitter

@@ -3,13 +3,14 @@
 
 Gesture strokes and brow and head movements fall on or slightly before pitch-accented syllables (Loehr 2012;
 Swerts and Krahmer 2008; review by Wagner, Malisz and Kopp 2014), and gesture units follow the phrases between
-pauses (Kendon 2004). A syllable is a peak of smoothed loudness; its beat is the steepest rise before the peak, near the
-onset of its vowel (the perceptual centre, Morton, Marcus and Frankish 1976).
+pauses (Kendon 2004). A syllable is a peak of smoothed loudness; its beat is the steepest rise before the
+peak, near the onset of its vowel (the perceptual centre, Morton, Marcus and Frankish 1976).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -124,8 +125,8 @@ def rhythm_clock(prosody: Prosody, beats: Array) -> Array:
     index = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(edges) - 2)
     gap = edges[index + 1] - edges[index]
     phase = (times - edges[index]) / np.maximum(gap, 1e-6)
-    depth = 0.62 * np.clip((1.4 - gap) / 0.4, 0.0, 1.0)
-    speed = (0.22 + 0.78 * smooth(prosody.active, 3.0)) * (1.0 - depth * np.cos(2.0 * np.pi * phase))
+    depth = 0.58 * np.clip((1.4 - gap) / 0.4, 0.0, 1.0)
+    speed = (0.10 + 0.90 * smooth(prosody.active, 3.0)) * (1.0 - depth * np.cos(2.0 * np.pi * phase))
     return np.cumsum(speed) / MOTION_FPS
 
 
@@ -148,7 +149,7 @@ def _spoken(loudness: Array, voiced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bo
     gap = round(0.25 * FEATURE_HZ)
     starts_ends = _runs(near)
     filled = near.copy()
-    for previous, following in zip(starts_ends[:-1], starts_ends[1:], strict=True):
+    for previous, following in pairwise(starts_ends):
         if following[0] - previous[1] < gap:
             filled[int(previous[1]) : int(following[0])] = True
     for start, end in _runs(filled):

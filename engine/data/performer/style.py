@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who performs, and in what mood: ten seeds look like ten people, eight emotions like eight moods.
 
-How emotion shows in the body follows Wallbott (1998), "Bodily expression of emotion": anger and happiness with
-large, fast movement, sadness with collapsed posture and little movement, fear and disgust drawn back, contempt with
-the head raised. In the face it follows the prototypes of the Facial Action Coding System (Ekman, Friesen and Hager
-2002), written with ARKit's channels. Blinks come every 2 to 6 s, oftener in conversation than at rest
-(Bentivoglio et al. 1997: 17 a minute at rest, 26 in conversation).
+How emotion shows in the body follows Wallbott (1998), "Bodily expression of emotion": anger and happiness
+with large, fast movement, sadness with collapsed posture and little movement, fear and disgust drawn back,
+contempt with the head raised. In the face it follows the prototypes of the Facial Action Coding System
+(Ekman, Friesen and Hager 2002), written with ARKit's channels. Blinks come every 2 to 6 s, oftener in
+conversation than at rest (Bentivoglio et al. 1997: 17 a minute at rest, 26 in conversation).
 """
 
 from __future__ import annotations
@@ -55,16 +55,18 @@ MOODS: dict[str, Mood] = {
     "neutral": Mood(),
     "happiness": Mood(
         1.2, 1.15, 1.1, 0.01, -0.05, -0.04, 0.03, -0.1, 0.1, 1.3,
-        (("mouthSmile", 0.48), ("cheekSquint", 0.32), ("eyeSquint", 0.14), ("browOuterUp", 0.08), ("mouthDimple", 0.1)),
+        (("mouthSmile", 0.48), ("cheekSquint", 0.32), ("eyeSquint", 0.14), ("browOuterUp", 0.08),
+         ("mouthDimple", 0.1)),
     ),
     "anger": Mood(
         1.2, 1.2, 1.35, 0.09, -0.03, 0.07, 0.0, 0.5, 0.05, 0.5,
-        (("browDown", 0.62), ("eyeSquint", 0.3), ("noseSneer", 0.24), ("mouthFrown", 0.14), ("jawForward", 0.14),
-         ("mouthPress", 0.14), ("mouthUpperUp", 0.08)),
+        (("browDown", 0.62), ("eyeSquint", 0.3), ("noseSneer", 0.24), ("mouthFrown", 0.14),
+         ("jawForward", 0.14), ("mouthPress", 0.14), ("mouthUpperUp", 0.08)),
     ),
     "sadness": Mood(
         0.6, 0.55, 0.7, 0.05, 0.16, 0.16, 0.05, 0.05, 0.6, 0.6,
-        (("browInnerUp", 0.52), ("mouthFrown", 0.4), ("mouthShrugLower", 0.2), ("eyeBlink", 0.14), ("eyeSquint", 0.08)),
+        (("browInnerUp", 0.52), ("mouthFrown", 0.4), ("mouthShrugLower", 0.2), ("eyeBlink", 0.14),
+         ("eyeSquint", 0.08)),
     ),
     "contempt": Mood(
         0.85, 0.8, 0.9, -0.04, -0.06, -0.13, 0.07, 0.1, 0.15, 0.7,
@@ -77,13 +79,13 @@ MOODS: dict[str, Mood] = {
     ),
     "fear": Mood(
         0.7, 0.8, 1.2, -0.07, 0.08, 0.03, 0.02, 0.35, 0.3, 1.0,
-        (("browInnerUp", 0.6), ("browOuterUp", 0.22), ("browDown", 0.12), ("eyeWide", 0.42), ("mouthStretch", 0.24),
-         ("mouthFrown", 0.1)),
+        (("browInnerUp", 0.6), ("browOuterUp", 0.22), ("browDown", 0.12), ("eyeWide", 0.42),
+         ("mouthStretch", 0.24), ("mouthFrown", 0.1)),
     ),
     "disgust": Mood(
         0.85, 0.8, 0.95, -0.07, 0.05, 0.03, 0.05, 0.2, 0.25, 0.7,
-        (("noseSneer", 0.52), ("mouthUpperUp", 0.26), ("browDown", 0.34), ("cheekSquint", 0.3), ("eyeSquint", 0.2),
-         ("mouthFrown", 0.2)),
+        (("noseSneer", 0.52), ("mouthUpperUp", 0.26), ("browDown", 0.34), ("cheekSquint", 0.3),
+         ("eyeSquint", 0.2), ("mouthFrown", 0.2)),
     ),
 }  # fmt: skip
 

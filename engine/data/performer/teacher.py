@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The procedural performer: speech in, a whole performance out. A teacher for training, never used at inference."""
+"""The procedural performer: speech in, a performance out. A teacher for training, not for inference."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .body import perform_upper
 from .face import perform_face
 from .gestures import GESTURES
 from .hands import perform_hands
+from .lip_reader import LipReader
 from .lower import perform_lower
 from .mouth import Phonemes, mouth_from_phonemes, mouth_from_sound
 from .plan import make_plan
@@ -40,7 +41,14 @@ class Performance:
     fps: int = MOTION_FPS
 
 
-def perform(wave: FloatArray, *, emotion: str, seed: int, phonemes: Phonemes | None = None) -> Performance:
+def perform(
+    wave: FloatArray,
+    *,
+    emotion: str,
+    seed: int,
+    phonemes: Phonemes | None = None,
+    reader: LipReader | None = None,
+) -> Performance:
     """Perform a speech.
 
     Args:
@@ -48,22 +56,33 @@ def perform(wave: FloatArray, *, emotion: str, seed: int, phonemes: Phonemes | N
         emotion: One of `EMOTIONS`.
         seed: The performer: style and every choice.
         phonemes: Visemes with their times where they are known; otherwise the lips follow the sound.
+        reader: Refines lips that follow the sound; without one they follow rules alone.
 
     Returns:
         Motion of all parts, `num_motion_frames(N)` frames.
     """
-    return perform_features(speech_features(wave), emotion=emotion, seed=seed, phonemes=phonemes)
+    return perform_features(
+        speech_features(wave), emotion=emotion, seed=seed, phonemes=phonemes, reader=reader
+    )
 
 
 def perform_features(
-    features: FloatArray, *, emotion: str, seed: int, phonemes: Phonemes | None = None
+    features: FloatArray,
+    *,
+    emotion: str,
+    seed: int,
+    phonemes: Phonemes | None = None,
+    reader: LipReader | None = None,
 ) -> Performance:
     """Perform a speech whose features (2F, 44) are known; see `perform`."""
     rng = np.random.default_rng((seed, EMOTIONS.index(emotion)))
     style = draw_style(rng, emotion, len(GESTURES))
     prosody = analyse(features)
     plan = make_plan(prosody, style, rng)
-    mouth = mouth_from_phonemes(phonemes, features) if phonemes else mouth_from_sound(features)
+    if phonemes:
+        mouth = mouth_from_phonemes(phonemes, features)
+    else:
+        mouth = reader.read(features) if reader else mouth_from_sound(features)
     upper = perform_upper(plan, rng)
     face = perform_face(plan, mouth, upper, rng)
     return Performance(face, perform_hands(plan, rng), upper.features, perform_lower(plan, rng))
@@ -88,4 +107,12 @@ def idle(num_frames: int, seed: int, emotion: str = "neutral") -> Performance:
     return perform_features(silent_features(num_frames), emotion=emotion, seed=seed)
 
 
-__all__ = ["FEATURE_HZ", "NUM_FEATURES", "Performance", "idle", "perform", "perform_features", "silent_features"]
+__all__ = [
+    "FEATURE_HZ",
+    "NUM_FEATURES",
+    "Performance",
+    "idle",
+    "perform",
+    "perform_features",
+    "silent_features",
+]
