@@ -42,10 +42,11 @@ class Session:
         """Prepare without starting anything."""
         self.plan = plan
         self.kept: Clip | None = None
-        self.state = JobState(0.0, "Reading the current motion", 0.0, None, False)
         self.cancel_requested = False
         self.job: Job[Clip] | None = None
         self._reading = _kept_reader(plan)
+        message = "Starting" if self._reading is None else "Reading the current motion"
+        self.state = JobState(0.0, message, 0.0, None, False)
 
     def tick(self) -> bool:
         """Go on for a moment.

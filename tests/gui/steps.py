@@ -109,7 +109,7 @@ def steps() -> Generator[float, None, None]:
         ),
     )
     with gui.override():
-        bpy.ops.view3d.view_all()
+        bpy.ops.view3d.view_selected()
     yield 1.0
     gui.shot("2-character.png")
 
@@ -130,7 +130,7 @@ def steps() -> Generator[float, None, None]:
     note(first_run=first, keys=num_keys(), actions=len(bpy.data.actions))
     scene.frame_set(40)
     with gui.override():
-        bpy.ops.view3d.view_all()
+        bpy.ops.view3d.view_selected()
     yield 1.5
     gui.shot("5-written.png")
 
