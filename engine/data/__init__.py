@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training data of the starter pack: captured clips, their edits and captions, and the procedural performer."""
+"""Training data of the starter pack: captured clips, their edits and captions, and the performer."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads motion capture files in the Biovision hierarchy format (BVH).
 
-Format: the HIERARCHY section nests joints with an OFFSET and a CHANNELS line each; the MOTION section has one row of
-numbers per frame, in the order in which the channels were declared. Rotations are applied in the declared order from
-left to right, so `CHANNELS 3 Zrotation Xrotation Yrotation` means R = Rz Rx Ry. Angles are degrees.
+Format: the HIERARCHY section nests joints with an OFFSET and a CHANNELS line each; the MOTION section has one
+row of numbers per frame, in the order in which the channels were declared. Rotations are applied in the
+declared order from left to right, so `CHANNELS 3 Zrotation Xrotation Yrotation` means R = Rz Rx Ry. Angles
+are degrees.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class BvhMotion:
             place = np.tile(np.asarray(joint.offset, dtype=np.float64), (self.num_frames, 1))
             for k, channel in enumerate(joint.channels):
                 if channel.endswith("position"):
-                    # A position channel replaces the offset's coordinate (all known writers do so for the root).
+                    # A position channel replaces the offset's coordinate (all known writers do so for the
+                    # root).
                     place[:, _AXES[channel[0]]] = self.values[:, joint.first_channel + k]
             if joint.parent < 0:
                 rotations[:, i], positions[:, i] = local[:, i], place
@@ -115,7 +117,9 @@ def parse_bvh(text: str) -> BvhMotion:
     """
     head, found, tail = text.partition("MOTION")
     if not found or "HIERARCHY" not in head:
-        raise ClipError("The motion file is not in BVH format; choose a file with HIERARCHY and MOTION sections.")
+        raise ClipError(
+            "The motion file is not in BVH format; choose a file with HIERARCHY and MOTION sections."
+        )
     joints, num_channels = _parse_hierarchy(head)
     lines = tail.strip().split("\n", 2)
     try:
@@ -124,7 +128,12 @@ def parse_bvh(text: str) -> BvhMotion:
         values = np.array(lines[2].split() if len(lines) > 2 else [], dtype=np.float64)
     except (IndexError, ValueError) as error:
         raise ClipError("The motion section of the BVH file is damaged; export the file again.") from error
-    if frame_s <= 0 or num_frames < 1 or values.size != num_frames * num_channels or not np.isfinite(values).all():
+    if (
+        frame_s <= 0
+        or num_frames < 1
+        or values.size != num_frames * num_channels
+        or not np.isfinite(values).all()
+    ):
         raise ClipError("The BVH file's rows do not fit its channels; export the file again.")
     return BvhMotion(joints, 1.0 / frame_s, values.reshape(num_frames, num_channels))
 

@@ -3,9 +3,10 @@
 
     python -m engine.data.captured --data ../shared/data --out build/data
 
-writes `captured.npz` (float16 `lower` (N, 62) and `upper` (N, 78), all items one after the other, int64 `offsets`
-(K + 1,)) and `captured.json` (K entries: name, source_trial, group, action, captions, split, edit, mean_speed, looped,
-weight). Weights of the training items add up to 1 and balance the groups, because walks dominate the captures.
+writes `captured.npz` (float16 `lower` (N, 62) and `upper` (N, 78), all items one after the other, int64
+`offsets` (K + 1,)) and `captured.json` (K entries: name, source_trial, group, action, captions, split, edit,
+mean_speed, looped, weight). Weights of the training items add up to 1 and balance the groups, because walks
+dominate the captures.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import numpy as np
 
 from ..specs import MOTION_FPS
 from .cleaning import Capture, load_captures
-from .recipes import Item, Workshop, captured_backwards, jumps, runs, stands, turning_round, walks, whole_clip
+from .recipes import captured_backwards, jumps, runs, stands, turning_round, walks, whole_clip
 from .splits import HELD_OUT_CLIPS
+from .workshop import Item, Workshop
 
 GROUP_SHARES: dict[str, float] = {
     "walk_forward": 0.14,
@@ -35,7 +37,8 @@ GROUP_SHARES: dict[str, float] = {
     "stand_still": 0.12,
     "rest": 0.20,
 }
-"""Share of each group in the training draw; inside "rest" actions share by the root of their number of items."""
+"""Share of each group in the training draw; inside "rest" actions share by the root of their number of
+items."""
 
 NUM_STANDS = {"train": 110, "held": 8}
 """Standing items per split."""
@@ -217,7 +220,9 @@ def summary(captured: CapturedSet) -> Iterable[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Build the captured training items.")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the captured clips")
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data"), help="folder with the captured clips"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/data"), help="folder to write to")
     options = parser.parse_args(arguments)
     started = time.monotonic()

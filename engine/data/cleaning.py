@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Loads the CMU captures, repairs rotation glitches and drops clips that cannot be used.
 
-The captures come as a zip of BVH files with an `index.csv` (file, trial, frames, fps, description). What goes wrong in
-them, measured once over all 234 clips: a T-pose in frame 0 of every file; joints that turn by more than 60 degrees
-within one frame (mostly wrists, heads and left feet of dances); four files with a broken root; and three "walks" that
-wander about.
+The captures come as a zip of BVH files with an `index.csv` (file, trial, frames, fps, description). What goes
+wrong in them, measured once over all 234 clips: a T-pose in frame 0 of every file; joints that turn by more
+than 60 degrees within one frame (mostly wrists, heads and left feet of dances); four files with a broken
+root; and three "walks" that wander about.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ClipError
-from ..motion.arrays import FloatArray
+from ..motion.arrays import FloatArray, IntArray
 from ..motion.clip import Clip
 from ..motion.rotations import (
     axis_angle_to_matrix,
@@ -117,7 +117,8 @@ def load_captures(data: Path, skeleton: Skeleton = DEFAULT_SKELETON) -> tuple[li
 
 
 def subject_of(trial: str) -> str:
-    """Who performed a trial: its first word; the salsa clips show one dancer up to 15 and the other from 16."""
+    """Who performed a trial: its first word; the salsa clips show one dancer up to 15 and the other from
+    16."""
     subject, number = trial.split("_")
     return f"{subject}_{'a' if int(number) <= 15 else 'b'}" if subject == "salsa" else subject
 
@@ -146,7 +147,11 @@ def _read_archive(path: Path) -> Iterator[tuple[str, str, str]]:
         index = next(name for name in archive.namelist() if name.endswith("index.csv"))
         folder = index.removesuffix("index.csv")
         for row in csv.DictReader(io.StringIO(archive.read(index).decode("utf-8"))):
-            yield row["trial"], row["description"], archive.read(folder + row["file"]).decode("utf-8", "replace")
+            yield (
+                row["trial"],
+                row["description"],
+                archive.read(folder + row["file"]).decode("utf-8", "replace"),
+            )
 
 
 def turn_per_frame(poses: FloatArray) -> FloatArray:
@@ -158,8 +163,8 @@ def turn_per_frame(poses: FloatArray) -> FloatArray:
 def repair_rotations(clip: Clip) -> tuple[Clip, int]:
     """Bridges rotation glitches by slerp.
 
-    Two jumps of one joint at most `MAX_GLITCH_FRAMES` apart enclose wrong frames: they are replaced by the turn from
-    the frame before to the frame after. A lone jump is spread over the frames around it. Fast turns
+    Two jumps of one joint at most `MAX_GLITCH_FRAMES` apart enclose wrong frames: they are replaced by the
+    turn from the frame before to the frame after. A lone jump is spread over the frames around it. Fast turns
     below the limit per frame stay as they are.
 
     Args:
@@ -184,11 +189,15 @@ def repair_rotations(clip: Clip) -> tuple[Clip, int]:
     return replace(clip, poses=poses), repaired
 
 
-def _jump_groups(jumps: np.ndarray) -> list[tuple[int, int]]:
+def _jump_groups(jumps: IntArray) -> list[tuple[int, int]]:
     """Groups jump frames that lie close together; (first, last) of each group."""
     groups: list[tuple[int, int]] = []
     for jump in (int(value) for value in jumps):
-        if groups and jump - groups[-1][1] <= MAX_GLITCH_FRAMES and jump - groups[-1][0] <= 2 * MAX_GLITCH_FRAMES:
+        if (
+            groups
+            and jump - groups[-1][1] <= MAX_GLITCH_FRAMES
+            and jump - groups[-1][0] <= 2 * MAX_GLITCH_FRAMES
+        ):
             groups[-1] = (groups[-1][0], jump)
         else:
             groups.append((jump, jump))

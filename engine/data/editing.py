@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Motion editing in the starter's local-root layout.
 
-The root is kept as velocity, height and turn rate in its own heading frame, so most edits are a line each: bending a
-path adds to the turn rate (path editing, Gleicher 2001, "Motion path editing"), repeating a cycle appends frames, and
-going backwards reverses time. Frames are blended by slerp. Edits that move planted feet are followed by
-`finish`, which plants them again.
+The root is kept as velocity, height and turn rate in its own heading frame, so most edits are a line each:
+bending a path adds to the turn rate (path editing, Gleicher 2001, "Motion path editing"), repeating a cycle
+appends frames, and going backwards reverses time. Frames are blended by slerp. Edits that move planted feet
+are followed by `finish`, which plants them again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ class LocalMotion:
         """Frames `start` to `stop` (not included)."""
         part = slice(start, stop)
         return LocalMotion(
-            self.velocity[part], self.height[part], self.turn[part], self.quaternions[part], self.contacts[part]
+            self.velocity[part],
+            self.height[part],
+            self.turn[part],
+            self.quaternions[part],
+            self.contacts[part],
         )
 
     def then(self, other: LocalMotion) -> LocalMotion:
@@ -89,8 +93,8 @@ class LocalMotion:
 def standing_contacts(clip: Clip, near_floor: bool = True) -> FloatArray:
     """Contacts of the four foot joints, (F, 4), by speed and, on a flat floor, by height.
 
-    Speed alone calls the top of a jump or a raised foot a contact; a joint more than 7 cm above its resting height
-    does not stand on a flat floor.
+    Speed alone calls the top of a jump or a raised foot a contact; a joint more than 7 cm above its resting
+    height does not stand on a flat floor.
     """
     positions = clip_joint_positions(clip)
     contacts = foot_contacts(positions, clip.fps)
@@ -123,7 +127,10 @@ def to_features(motion: LocalMotion) -> dict[Part, FloatArray]:
     lower[:, LOWER_TURN] = motion.turn
     lower[:, LOWER_CONTACTS] = motion.contacts
     lower[:, LOWER_ROTATIONS] = sixes[:, : 6 * _NUM_LOWER]
-    return {Part.LOWER: lower, Part.UPPER: sixes[:, 6 * _NUM_LOWER : 6 * (_NUM_LOWER + _NUM_UPPER)].astype(np.float32)}
+    return {
+        Part.LOWER: lower,
+        Part.UPPER: sixes[:, 6 * _NUM_LOWER : 6 * (_NUM_LOWER + _NUM_UPPER)].astype(np.float32),
+    }
 
 
 def to_clip(motion: LocalMotion) -> Clip:
@@ -152,14 +159,16 @@ def finish(motion: LocalMotion, replant: bool, near_floor: bool = True) -> dict[
 def reversed_in_time(motion: LocalMotion) -> LocalMotion:
     """Plays a motion backwards.
 
-    The step from frame t to t + 1 becomes the step from t + 1 to t: its velocity is negated, belongs to the other
-    frame, and is expressed in that frame's heading, which differs by the turn between the two.
+    The step from frame t to t + 1 becomes the step from t + 1 to t: its velocity is negated, belongs to the
+    other frame, and is expressed in that frame's heading, which differs by the turn between the two.
     """
     velocity, turn = np.zeros_like(motion.velocity), np.zeros_like(motion.turn)
     angle = motion.turn[:-1] / MOTION_FPS
     left, forward = motion.velocity[:-1, 0], motion.velocity[:-1, 1]
     # Into the heading frame of t + 1: a turn by -angle.
-    turned = np.stack([np.cos(angle) * left - np.sin(angle) * forward, np.sin(angle) * left + np.cos(angle) * forward], 1)
+    turned = np.stack(
+        [np.cos(angle) * left - np.sin(angle) * forward, np.sin(angle) * left + np.cos(angle) * forward], 1
+    )
     velocity[:-1], turn[:-1] = -turned[::-1], -motion.turn[:-1][::-1]
     if motion.num_frames > 1:
         velocity[-1], turn[-1] = velocity[-2], turn[-2]
@@ -167,7 +176,8 @@ def reversed_in_time(motion: LocalMotion) -> LocalMotion:
 
 
 def oscillate(clip: Clip, num_frames: int, draw: random.Random) -> Clip:
-    """Moves back and forth over a quiet stretch: eased swings between random frames of it, 1.2 to 3 s each."""
+    """Moves back and forth over a quiet stretch: eased swings between random frames of it, 1.2 to 3 s
+    each."""
     places: list[DoubleArray] = []
     last = clip.num_frames - 1.0
     here, total = draw.uniform(0, last), 0
@@ -229,7 +239,8 @@ def smooth(values: DoubleArray, width: int) -> DoubleArray:
 def pose_distance(motion: LocalMotion) -> DoubleArray:
     """How different the frames of a motion are from each other, (F, F).
 
-    Mean joint angle in radians (hips, knees and spine count double), with speed, height and the pose's rate of change.
+    Mean joint angle in radians (hips, knees and spine count double), with speed, height and the pose's rate
+    of change.
     """
     weights = np.ones(_NUM_LOWER + _NUM_UPPER)
     weights[:5] = 2.0
@@ -275,7 +286,8 @@ def best_cycle(
 def repeat_cycle(motion: LocalMotion, start: int, end: int, num_frames: int, blend: int = 4) -> LocalMotion:
     """Repeats frames start..end - 1 until the motion lasts `num_frames`.
 
-    The last `blend` frames of the cycle turn gradually into those before `start`, so that the joint is smooth.
+    The last `blend` frames of the cycle turn gradually into those before `start`, so that the joint is
+    smooth.
 
     Args:
         motion: The motion.

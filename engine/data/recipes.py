@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Recipes: which training items are made of a capture, action by action.
 
-Every recipe returns items that were measured with the evaluation's own probes and pass a stricter bound than it sets,
-so that each caption says what the motion does.
+Every item is measured with the evaluation's own probes and must pass a stricter bound than the evaluation
+sets, so that each caption says what the motion does.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..evaluation.probes import Bound, Measures, measure_clip
-from ..motion.arrays import DoubleArray, FloatArray
+from ..motion.arrays import DoubleArray
 from ..motion.clip import Clip
-from ..motion.features import starter_clip
 from ..motion.kinematics import clip_joint_positions
-from ..specs import MOTION_FPS, Part
-from .captions import captions_for, swap_sides
+from ..specs import MOTION_FPS
 from .cleaning import Capture
 from .editing import (
     LocalMotion,
@@ -27,7 +24,6 @@ from .editing import (
     best_cycle,
     circle_turn_rate,
     crossfade,
-    finish,
     from_clip,
     oscillate,
     raised,
@@ -38,143 +34,14 @@ from .editing import (
     to_clip,
     warp,
 )
-
-MIN_FRAMES = 66
-"""Shortest item: 2.2 s."""
+from .workshop import MIN_FRAMES, Workshop, both_sides, draw_for
 
 MAX_TURN_RATE = 24.0
-"""Where the pelvis heading turns faster than this, rad/s, it has none (upside down): clips are cut there. Salsa spins
-reach 20 rad/s."""
+"""Where the pelvis heading turns faster than this, rad/s, it has none (upside down): clips are cut there.
+Salsa spins reach 20 rad/s."""
 
 WALK_CYCLE_COST, RUN_CYCLE_COST = 0.75, 1.2
 """Largest mismatch of a cycle's ends, radians, summed over two frames (see `editing.pose_distance`)."""
-
-UPRIGHT = Bound("root_height", 0.75, 1.15)
-
-BOUNDS: dict[str, tuple[Bound, ...]] = {
-    "walk_forward": (Bound("forward_speed", 0.62, 1.9), Bound("turned", high=60.0), Bound("step_hz", 1.0, 3.2), UPRIGHT),
-    "walk_circle": (Bound("forward_speed", 0.55, 1.9), Bound("turned", 250.0), Bound("turn_steadiness", 0.9), UPRIGHT),
-    "walk_backwards": (Bound("forward_speed", -1.7, -0.5), Bound("turned", high=60.0), Bound("step_hz", 0.8, 3.2), UPRIGHT),
-    "run_forward": (Bound("forward_speed", 2.3, 4.4), Bound("turned", high=60.0), Bound("step_hz", 1.8, 4.5), UPRIGHT),
-    "run_backwards": (Bound("forward_speed", -4.2, -2.0), Bound("turned", high=60.0), Bound("step_hz", 1.6, 4.5), UPRIGHT),
-    "run_circle": (Bound("forward_speed", 2.0, 4.4), Bound("turned", 180.0), UPRIGHT),
-    "jump": (Bound("rise_m", 0.2, 0.62), Bound("airborne_s", 0.13)),
-    "stand_still": (Bound("drift_m", high=0.15), Bound("joint_speed", high=0.2), Bound("rise_m", high=0.06), UPRIGHT),
-}  # fmt: skip
-"""What an item of a class must measure; tighter than the evaluation's probes."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One training item.
-
-    Attributes:
-        name: Unique name.
-        trial: CMU trial it was made of (the lower body's, where two were combined).
-        group: Class by which items are balanced; a key of `BOUNDS` or "rest".
-        action: Key of `captions.PHRASES`.
-        edit: The edits, in words.
-        captions: Instructions it obeys.
-        lower: Starter lower body features, (F, 62).
-        upper: Starter upper body features, (F, 78).
-        mean_speed: Signed forward speed, m/s.
-        looped: Whether a cycle was repeated.
-        other_trials: Further trials it was made of.
-    """
-
-    name: str
-    trial: str
-    group: str
-    action: str
-    edit: str
-    captions: list[str]
-    lower: FloatArray
-    upper: FloatArray
-    mean_speed: float
-    looped: bool
-    other_trials: tuple[str, ...] = ()
-
-
-@dataclass
-class Workshop:
-    """Collects items and the reasons why others were dropped."""
-
-    items: list[Item] = field(default_factory=lambda: [])
-    dropped: dict[str, int] = field(default_factory=lambda: {})
-
-    def drop(self, reason: str) -> None:
-        """Counts a dropped item."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-
-    def add(
-        self,
-        capture: Capture,
-        motion: LocalMotion,
-        group: str,
-        action: str,
-        edit: str,
-        *,
-        side: str = "",
-        replant: bool = True,
-        near_floor: bool = True,
-        looped: bool = False,
-        extra: Iterable[str] = (),
-        other_trials: tuple[str, ...] = (),
-    ) -> None:
-        """Finishes a motion, measures it, writes its captions and keeps it if it does what they say."""
-        if motion.num_frames < MIN_FRAMES:
-            self.drop(f"{group}: shorter than {MIN_FRAMES} frames")
-            return
-        features = finish(motion, replant, near_floor)
-        measures = measure_clip(starter_clip(features, fps=MOTION_FPS))
-        failed = [bound.text() for bound in BOUNDS.get(group, ()) if not bound.holds(measures)]
-        if action in BOUNDS and action != group:
-            failed += [bound.text() for bound in BOUNDS[action] if not bound.holds(measures)]
-        if failed:
-            self.drop(f"{group}: not {failed[0]}")
-            return
-        self._keep(capture, features, measures, group, action, edit, side, looped, list(extra), other_trials)
-
-    def _keep(
-        self,
-        capture: Capture,
-        features: dict[Part, FloatArray],
-        measures: Measures,
-        group: str,
-        action: str,
-        edit: str,
-        side: str,
-        looped: bool,
-        extra: list[str],
-        other_trials: tuple[str, ...],
-    ) -> None:
-        number = len(self.items)
-        self.items.append(
-            Item(
-                name=f"{number:04d}_{capture.trial}_{action}",
-                trial=capture.trial,
-                group=group,
-                action=action,
-                edit=edit,
-                captions=captions_for(action, number, speed=abs(measures.forward_speed), side=side, extra=extra),
-                lower=features[Part.LOWER],
-                upper=features[Part.UPPER],
-                mean_speed=round(measures.forward_speed, 3),
-                looped=looped,
-                other_trials=other_trials,
-            )
-        )
-
-
-def both_sides(capture: Capture) -> Iterator[tuple[Capture, str]]:
-    """The capture and its mirror image, with the word for the edit."""
-    yield capture, "none"
-    yield replace(capture, clip=capture.clip.mirrored(), description=swap_sides(capture.description)), "mirrored"
-
-
-def draw_for(capture: Capture, purpose: str) -> random.Random:
-    """Random numbers that depend on the trial and purpose alone, so that one recipe never shifts another."""
-    return random.Random(f"{capture.trial} {purpose}")
 
 
 def looped_gait(clip: Clip, is_run: bool, num_frames: int, factor: float = 1.0) -> LocalMotion | None:
@@ -220,7 +87,14 @@ def _walk_backwards(shop: Workshop, source: Capture, words: str, draw: random.Ra
     # People walk backwards more slowly than forwards.
     gait = looped_gait(source.clip, False, draw.randint(240, 300), factor * draw.uniform(0.78, 0.95))
     if gait is not None:
-        shop.add(source, reversed_in_time(gait), "walk_backwards", "walk_backwards", words + ", time reversed", looped=True)
+        shop.add(
+            source,
+            reversed_in_time(gait),
+            "walk_backwards",
+            "walk_backwards",
+            words + ", time reversed",
+            looped=True,
+        )
 
 
 def _circles(shop: Workshop, source: Capture, words: str, draw: random.Random, factor: float) -> None:
@@ -285,7 +159,8 @@ class JumpEvent:
 
 
 def find_jumps(clip: Clip, lowest: float = 0.2) -> list[JumpEvent]:
-    """Stretches in which both feet are off the floor for 5 to 18 frames and the root rises at least `lowest` metres."""
+    """Stretches in which both feet are off the floor for 5 to 18 frames and the root rises at least `lowest`
+    metres."""
     positions = clip_joint_positions(clip)
     feet = positions[:, [7, 8, 10, 11], 1] - np.percentile(positions[:, [7, 8, 10, 11], 1], 5, axis=0)
     events: list[JumpEvent] = []
@@ -301,7 +176,8 @@ def find_jumps(clip: Clip, lowest: float = 0.2) -> list[JumpEvent]:
 
 
 def jumps(shop: Workshop, capture: Capture, reaching: bool = False) -> None:
-    """Jumps cut to begin at most 20 frames before take-off: single ones with a landing, and several in a row."""
+    """Jumps cut to begin at most 20 frames before take-off: single ones with a landing, and several in a
+    row."""
     draw = draw_for(capture, "jump")
     for source, mirror in both_sides(capture):
         events = find_jumps(source.clip)
@@ -317,7 +193,9 @@ def jumps(shop: Workshop, capture: Capture, reaching: bool = False) -> None:
                 while row.num_frames < 240:
                     row = crossfade(row, _one_jump(source.clip, draw.choice(events), draw, factor), 10)
                 again = "jump_repeat" if event.distance_m <= 0.45 else "jump_forward"
-                shop.add(source, row.cut(0, 300), "jump", again, words + ", repeated", looped=True, extra=extra)
+                shop.add(
+                    source, row.cut(0, 300), "jump", again, words + ", repeated", looped=True, extra=extra
+                )
 
 
 def _one_jump(clip: Clip, event: JumpEvent, draw: random.Random, factor: float) -> LocalMotion:
@@ -353,7 +231,8 @@ def _held(motion: LocalMotion, num_frames: int) -> LocalMotion:
 
 
 def standing_windows(capture: Capture) -> list[Clip]:
-    """Stretches in which someone stands quietly: slow joints, straight legs and body, feet down, hands low."""
+    """Stretches in which someone stands quietly: slow joints, straight legs and body, feet down, hands
+    low."""
     if capture.trial.startswith(("05_", "49_18", "49_19", "49_20")):
         return []  # ballet positions and one-legged balance are no plain standing
     positions = clip_joint_positions(capture.clip)[:, :22]
@@ -383,7 +262,9 @@ def stands(shop: Workshop, captures: list[Capture], num_items: int, seed: str) -
         joints[:, 9:] = upper.quaternions[:, 9:]
         motion = replace(lower, quaternions=joints, contacts=np.ones_like(lower.contacts))
         edit = f"swaying over a quiet stretch, upper body of {other.trial}"
-        shop.add(capture, motion, "stand_still", "stand_still", edit, looped=True, other_trials=(other.trial,))
+        shop.add(
+            capture, motion, "stand_still", "stand_still", edit, looped=True, other_trials=(other.trial,)
+        )
 
 
 def turning_round(shop: Workshop, capture: Capture) -> None:
@@ -401,7 +282,14 @@ def whole_clip(action: str) -> Callable[[Workshop, Capture], None]:
     """Recipe of a clip that is used as it is, and mirrored."""
 
     def make(shop: Workshop, capture: Capture) -> None:
-        near_floor = action not in ("climb_ladder", "climb_steps", "playground", "sit", "acrobatics", "uneven")
+        near_floor = action not in (
+            "climb_ladder",
+            "climb_steps",
+            "playground",
+            "sit",
+            "acrobatics",
+            "uneven",
+        )
         for source, mirror in both_sides(capture):
             motion = from_clip(source.clip, near_floor)
             extra = [source.description.replace(" - ", ", ")]
@@ -422,11 +310,19 @@ def signed_speed(motion: LocalMotion) -> DoubleArray:
 
 
 def captured_backwards(shop: Workshop, capture: Capture) -> None:
-    """The stretches of a clip in which someone really walks backwards, and those in which they walk forwards."""
+    """The stretches of a clip in which someone really walks backwards, and those in which they walk
+    forwards."""
     for source, mirror in both_sides(capture):
         motion = from_clip(source.clip)
         speed = signed_speed(motion)
         for start, stop in runs_of(speed < -0.6, MIN_FRAMES):
-            shop.add(source, motion.cut(start, stop), "walk_backwards", "walk_backwards", mirror + ", cut", replant=False)
+            shop.add(
+                source,
+                motion.cut(start, stop),
+                "walk_backwards",
+                "walk_backwards",
+                mirror + ", cut",
+                replant=False,
+            )
         for start, stop in runs_of(speed > 0.7, MIN_FRAMES):
             shop.add(source, motion.cut(start, stop), "rest", "walk_around", mirror + ", cut", replant=False)

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Moves CMU captures from their two BVH skeletons to the engine's SMPL-X joints.
 
-Rotations are carried over as global rotations relative to the file's first frame, which is a T-pose facing +Z in every
-clip: G_j(t) G_j(0)^-1. Neither skeleton's rest pose matters then. What remains is that the first frame's limbs are not
-quite parallel to ours (arms 0-8 degrees down); a constant minimal rotation per limb removes it, so that every limb bone
-of the result points where the captured bone points.
+Rotations are carried over as global rotations relative to the file's first frame, which is a T-pose facing +Z
+in every clip: G_j(t) G_j(0)^-1. Neither skeleton's rest pose matters then. What remains is that the first
+frame's limbs are not quite parallel to ours (arms 0-8 degrees down); a constant minimal rotation per limb
+removes it, so that every limb bone of the result points where the captured bone points.
 
-The pelvis is placed from the captured hip joints, because the root joints of the two skeletons lie 2.6 cm below and
-10 cm above them, and lengths are scaled by the ratio of leg lengths.
+The pelvis is placed from the captured hip joints, because the root joints of the two skeletons lie 2.6 cm
+below and 10 cm above them, and lengths are scaled by the ratio of leg lengths.
 
-The CMU skeletons' legs are longer than most subjects' own: their knees never get straight, not even when standing. Where
-a subject's legs reach only a share of their length, the way from hip to ankle is stretched by that share and the knee
-re-solved (law of cosines in the knee's own plane), with the root scaled alike, so that planted feet stay planted.
+The CMU skeletons' legs are longer than most subjects' own: their knees never get straight, not even when
+standing. Where a subject's legs reach only a share of their length, the way from hip to ankle is stretched by
+that share and the knee re-solved (law of cosines in the knee's own plane), with the root scaled alike, so
+that planted feet stay planted.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ LIMB_BONES: tuple[tuple[str, str], ...] = tuple(
 """Bones whose direction in the result equals the captured direction, as (joint, its child)."""
 
 _FOLLOWS = {"left_wrist": "left_elbow", "right_wrist": "right_elbow"}
-"""Joints that take the constant correction of their parent, so that their own local rotation stays as captured."""
+"""Joints that take the constant correction of their parent, so that their own local rotation stays as
+captured."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,10 @@ def leg_extensions(motion: BvhMotion) -> FloatArray:
     """Distance of hip and ankle over leg length, left and right, (F - 1, 2); 1 is a straight leg."""
     joints = joint_map(motion)
     _, positions = motion.global_pose()
-    ways = [positions[1:, joints[f"{side}_ankle"]] - positions[1:, joints[f"{side}_hip"]] for side in ("left", "right")]
+    ways = [
+        positions[1:, joints[f"{side}_ankle"]] - positions[1:, joints[f"{side}_hip"]]
+        for side in ("left", "right")
+    ]
     return np.stack([np.linalg.norm(way, axis=-1) for way in ways], 1) / source_leg_length(positions, joints)
 
 
@@ -157,7 +162,9 @@ def retarget(motion: BvhMotion, skeleton: Skeleton = DEFAULT_SKELETON, reach: fl
             parent = PARENTS[index]
             above = world[JOINT_NAMES[parent]] if parent >= 0 else np.eye(3, dtype=np.float32)
             local[:, index] = np.swapaxes(above, -1, -2) @ world[name]
-    rest_mid_hip = skeleton.rest_joints[[_JOINTS["left_hip"], _JOINTS["right_hip"]]].mean(0) - skeleton.rest_joints[0]
+    rest_mid_hip = (
+        skeleton.rest_joints[[_JOINTS["left_hip"], _JOINTS["right_hip"]]].mean(0) - skeleton.rest_joints[0]
+    )
     mid_hip = source_positions[:, [joints["left_hip"], joints["right_hip"]]].mean(1) * scale
     trans = mid_hip - np.einsum("fij,j->fi", world["pelvis"], rest_mid_hip)
     poses = np.asarray(matrix_to_axis_angle(local[1:]), dtype=np.float32)
@@ -191,7 +198,8 @@ def _world_rotations(
 
 
 def _stretch_leg(world: dict[str, FloatArray], side: str, reach: float, skeleton: Skeleton) -> None:
-    """Opens the knee so that the hip-ankle distance grows by 1 / reach, keeping its direction and the knee's plane."""
+    """Opens the knee so that the hip-ankle distance grows by 1 / reach, keeping its direction and the knee's
+    plane."""
     hip, knee, ankle = (_JOINTS[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
     thigh = world[f"{side}_hip"] @ (skeleton.rest_joints[knee] - skeleton.rest_joints[hip])
     shin = world[f"{side}_knee"] @ (skeleton.rest_joints[ankle] - skeleton.rest_joints[knee])
@@ -217,9 +225,9 @@ def _stretch_leg(world: dict[str, FloatArray], side: str, reach: float, skeleton
 def floor_height(clip: Clip, skeleton: Skeleton = DEFAULT_SKELETON) -> float:
     """Height of the ground a clip stands on, metres.
 
-    That of the planted toes (slower than 0.15 m/s and within 12 cm of the lowest), less the toe's rest height; where
-    no toe rests, the 5th percentile of the lower toe. The lowest toe alone would not do: in some clips it dips 7 cm
-    below the planted one when it pushes off.
+    That of the planted toes (slower than 0.15 m/s and within 12 cm of the lowest), less the toe's rest
+    height; where no toe rests, the 5th percentile of the lower toe. The lowest toe alone would not do: in
+    some clips it dips 7 cm below the planted one when it pushes off.
     """
     toes = clip_joint_positions(clip, skeleton)[:, [10, 11]]
     lowest = float(np.percentile(toes[..., 1].min(1), 5))

@@ -9,7 +9,8 @@ HELD_OUT_CLIPS: tuple[str, ...] = (
     "13_19", "13_41",  # jump
     "05_10", "05_14", "49_13",  # dance
     "salsa_07", "salsa_22",  # salsa: the two dancers of one take
-    "indian_13", "martial_04", "10_03", "13_36", "14_34", "14_31", "14_18", "49_07", "06_05", "14_05", "49_19",
+    "indian_13", "martial_04", "10_03", "13_36", "14_34", "14_31", "14_18", "49_07", "06_05", "14_05",
+    "49_19",
 )  # fmt: skip
 """CMU trials kept for evaluation, over all kinds of motion."""
 
@@ -24,4 +25,5 @@ HELD_OUT_AUDIO: tuple[str, ...] = (
     )),
     *(f"ljspeech/LJ001-{number:04d}" for number in range(25, 33)),
 )  # fmt: skip
-"""Speech files kept for evaluation, as folder/name without the ending. Every 8th LibriSpeech speaker by name."""
+"""Speech files kept for evaluation, as folder/name without the ending. Every 8th LibriSpeech speaker by
+name."""
