@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,14 +141,14 @@ def make_clip(
 def at_scene_rate(clip: Clip, fps: float, duration_s: float) -> Clip:
     """Resample so that frame i is exactly at i / fps, one for every scene frame of the duration.
 
-    Where the last scene frames lie beyond the clip's last one, that one is held.
+    After the clip's last frame, that one is held.
     """
     num_frames = max(1, round(duration_s * fps))
-    moved = clip.resample(fps) if abs(clip.fps - fps) > 1e-6 else clip
-    if moved.num_frames < num_frames:
-        short = num_frames - moved.num_frames
-        moved = moved.joined(moved.slice(moved.num_frames - 1, moved.num_frames).resample(fps, short))
-    return moved.slice(0, num_frames)
+    num_held = math.ceil((num_frames - 1) / fps * clip.fps - 1e-6) - (clip.num_frames - 1)
+    if num_held > 0:
+        last = clip.slice(clip.num_frames - 1, clip.num_frames)
+        clip = clip.joined(last.resample(clip.fps, num_held))
+    return (clip if abs(clip.fps - fps) < 1e-6 else clip.resample(fps)).slice(0, num_frames)
 
 
 def _fitted(kept: Clip | None, duration_s: float | None) -> Clip | None:
