@@ -50,7 +50,9 @@ venv: $(STAMP)
 
 venvs-matrix: $(MATRIX:%=.venv-%/.installed)
 
-$(ASSET): $(STAMP) tools/build_character.py
+CHARACTER := tools/build_character.py tools/makehuman.py $(wildcard tools/character_*.py) engine/motion/rest_pose.py
+
+$(ASSET): $(STAMP) $(CHARACTER)
 	$(PY) tools/build_character.py
 
 # --- use --------------------------------------------------------------------------------------------
