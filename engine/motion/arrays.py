@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,3 +19,6 @@ IntArray = npt.NDArray[np.int64]
 
 BoolArray = npt.NDArray[np.bool_]
 """Masks."""
+
+AnyFloatArray = npt.NDArray[np.floating[Any]]
+"""Floating point numbers of any precision, as an argument."""

@@ -6,9 +6,6 @@ Files are not trusted: nothing is unpickled, and every array's type and size is 
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,9 @@ from ..errors import ClipError
 from .arkit import ARKIT_NAMES
 from .arrays import FloatArray
 from .clip import Clip, smplx_expression_names
+from .npz_reader import NpzReader, open_npz
 from .rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from .skeleton import NUM_JOINTS
-
-MAX_ARRAY_BYTES = 1 << 30
-"""Largest array accepted from a file: about two hours of motion at 100 frames per second."""
 
 MAX_ANGLE, MAX_DISTANCE = 1000.0, 100000.0
 """Largest axis-angle component (radians) and root coordinate (metres) taken for motion rather than damage."""
@@ -39,73 +34,6 @@ NUM_SAVED_BETAS = 300
 """Shape coefficients written when a clip has none, as in BEAT2 and the published demo."""
 
 _FRAME_RATE_KEYS = ("mocap_frame_rate", "mocap_framerate", "fps")
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-    tokenize.TokenError,
-    SyntaxError,
-)
-
-
-class _NpzReader:
-    """Reads single arrays out of an npz after looking at their headers."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.name = path.name
-        self.archive = archive
-        self.keys = {info.filename.removesuffix(".npy") for info in archive.infolist()}
-
-    def numbers(self, key: str) -> npt.NDArray[np.float64]:
-        """Read an array of finite numbers."""
-        array = self._read(key, "fiu").astype(np.float64)
-        if not np.isfinite(array).all():
-            raise ClipError(
-                f"The {key} in {self.name} hold values that are not finite; repair or export it again."
-            )
-        return array
-
-    def words(self, key: str) -> tuple[str, ...]:
-        """Read an array of strings, or nothing if it is absent."""
-        if key not in self.keys:
-            return ()
-        array = self._read(key, "US")
-        if array.dtype.kind == "S":
-            array = np.char.decode(array, "utf-8", "replace")
-        return tuple(str(word) for word in array.reshape(-1))
-
-    def _read(self, key: str, kinds: str) -> npt.NDArray[Any]:
-        if key not in self.keys:
-            raise ClipError(f"{self.name} has no {key}; choose a motion file in the BEAT2 or AMASS layout.")
-        info = self.archive.getinfo(f"{key}.npy")
-        with self.archive.open(info) as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }
-            if version not in read_header:
-                raise ValueError("unknown npy version")
-            shape, _, dtype = read_header[version](stream)
-        size = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
-        if dtype.hasobject or dtype.kind not in kinds:
-            raise ClipError(f"The {key} in {self.name} are not plain values; export the motion again.")
-        if max(size, info.file_size) > MAX_ARRAY_BYTES:
-            raise ClipError(
-                f"The {key} in {self.name} are too large; cut the motion into pieces below an hour."
-            )
-        if size > info.file_size:
-            raise ValueError("array longer than its file")
-        with self.archive.open(info) as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def load_npz(path: str | Path) -> Clip:
@@ -116,19 +44,11 @@ def load_npz(path: str | Path) -> Clip:
     Raises:
         ClipError: If the file is missing, damaged, or not such motion.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ClipError(f"There is no motion file {path.name}; choose one that exists.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read_clip(_NpzReader(path, archive))
-    except _READ_ERRORS as error:
-        raise ClipError(
-            f"{path.name} is damaged or not a motion file; choose an npz in the BEAT2 or AMASS layout."
-        ) from error
+    with open_npz(Path(path), "an npz in the BEAT2 or AMASS layout") as reader:
+        return _read_clip(reader)
 
 
-def _read_clip(reader: _NpzReader) -> Clip:
+def _read_clip(reader: NpzReader) -> Clip:
     poses, likely_model = _read_poses(reader)
     num_frames = len(poses)
     trans = reader.numbers("trans")
@@ -156,7 +76,7 @@ def _read_clip(reader: _NpzReader) -> Clip:
     return _to_y_up(clip) if "expressions" not in reader.keys and _is_z_up(clip) else clip
 
 
-def _read_poses(reader: _NpzReader) -> tuple[npt.NDArray[np.float64], str]:
+def _read_poses(reader: NpzReader) -> tuple[npt.NDArray[np.float64], str]:
     """Joint rotations, (F, 55, 3), and the kind of model; SMPL+H files lack jaw and eyes, which rest."""
     poses = reader.numbers("poses")
     num_frames = poses.shape[0] if poses.ndim else 0
@@ -172,7 +92,7 @@ def _read_poses(reader: _NpzReader) -> tuple[npt.NDArray[np.float64], str]:
     return poses, "smplh" if width == 156 else "smplx"
 
 
-def _read_face(reader: _NpzReader, num_frames: int) -> tuple[FloatArray, tuple[str, ...], str]:
+def _read_face(reader: NpzReader, num_frames: int) -> tuple[FloatArray, tuple[str, ...], str]:
     if "expressions" not in reader.keys:
         return np.zeros((num_frames, 0), dtype=np.float32), (), "none"
     expressions = reader.numbers("expressions").astype(np.float32)
@@ -193,7 +113,7 @@ def _read_face(reader: _NpzReader, num_frames: int) -> tuple[FloatArray, tuple[s
     return expressions, names, "arkit" if set(names) <= set(ARKIT_NAMES) else "smplx"
 
 
-def _read_rate(reader: _NpzReader) -> float:
+def _read_rate(reader: NpzReader) -> float:
     key = next((key for key in _FRAME_RATE_KEYS if key in reader.keys), None)
     if key is None:
         raise ClipError(f"{reader.name} does not say its frame rate; add mocap_frame_rate to it.")
@@ -203,14 +123,14 @@ def _read_rate(reader: _NpzReader) -> float:
     return float(rate.reshape(-1)[0])
 
 
-def _read_betas(reader: _NpzReader) -> FloatArray:
+def _read_betas(reader: NpzReader) -> FloatArray:
     if "betas" not in reader.keys:
         return np.zeros(0, dtype=np.float32)
     betas = reader.numbers("betas").astype(np.float32)
     return betas.reshape(-1) if betas.size <= 1000 else betas[0].reshape(-1)
 
 
-def _pelvis_rest(reader: _NpzReader, model: str) -> FloatArray:
+def _pelvis_rest(reader: NpzReader, model: str) -> FloatArray:
     if "pelvis_rest" in reader.keys:
         return reader.numbers("pelvis_rest").astype(np.float32)
     rest = (0.0, 0.0, 0.0)

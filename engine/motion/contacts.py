@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from .arrays import FloatArray
+from .arrays import AnyFloatArray, FloatArray
 from .skeleton import FOOT_JOINTS
 
 CONTACT_SPEED = 0.3
 """A foot joint slower than this stands, m/s: the 0.01 m per frame at 30 fps of EMAGE and BEAT2."""
 
 
-def contacts_from_feet(feet: npt.NDArray[np.floating], fps: float) -> FloatArray:
+def contacts_from_feet(feet: AnyFloatArray, fps: float) -> FloatArray:
     """Contacts of foot joints given by their positions.
 
     Args:
@@ -29,7 +28,7 @@ def contacts_from_feet(feet: npt.NDArray[np.floating], fps: float) -> FloatArray
     return (speed < CONTACT_SPEED).astype(np.float32)
 
 
-def foot_contacts(positions: npt.NDArray[np.floating], fps: float) -> FloatArray:
+def foot_contacts(positions: AnyFloatArray, fps: float) -> FloatArray:
     """Contacts of both ankles and both feet (joints 7, 8, 10, 11).
 
     Args:

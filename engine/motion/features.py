@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import ClipError
 from ..specs import MOTION_FPS, Part
 from .arkit import ARKIT_NAMES
-from .arrays import DoubleArray, FloatArray
+from .arrays import AnyFloatArray, DoubleArray, FloatArray
 from .clip import Clip
 from .contacts import foot_contacts
 from .kinematics import clip_joint_positions
@@ -115,7 +114,7 @@ def lower_features(clip: Clip, contacts: FloatArray) -> FloatArray:
 
 
 def integrate_root(
-    lower: npt.NDArray[np.floating],
+    lower: AnyFloatArray,
     start_position: tuple[float, float] = (0.0, 0.0),
     start_heading: float = 0.0,
     fps: float = MOTION_FPS,
@@ -143,7 +142,7 @@ def integrate_root(
 
 
 def starter_clip(
-    features: Mapping[Part, npt.NDArray[np.floating]],
+    features: Mapping[Part, AnyFloatArray],
     start_position: tuple[float, float] = (0.0, 0.0),
     start_heading: float = 0.0,
     fps: float = MOTION_FPS,

@@ -231,7 +231,7 @@ class _Legs:
         bent = np.arccos(np.clip(cosine, -1.0, np.cos(MIN_KNEE_ANGLE)))
         bent = _smooth_knees(bent, angle, a * b / np.maximum(reach, 0.1), clip.fps, options)
         knee_turn = axis_angle_to_matrix(axis * (bent - angle)[..., None])
-        shin = (knee_turn @ (self.ankle - self.knee)[..., None])[..., 0]
+        shin: DoubleArray = np.einsum("...ij,...j->...i", knee_turn, self.ankle - self.knee)
         leg_turn = _shortest_turn(self.knee - self.hip + shin, target)
         pelvis = self.world[:, :1]
         hips = leg_turn @ self.world[:, list(_HIPS)]

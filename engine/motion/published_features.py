@@ -13,11 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import ClipError
 from ..specs import Part
-from .arrays import FloatArray
+from .arrays import AnyFloatArray, FloatArray
 from .clip import Clip, smplx_expression_names
 from .features import joint_rotations_6d
 from .rotations import (
@@ -66,9 +65,7 @@ def layout_width(layout: Layout) -> int:
     return 6 * len(LAYOUT_JOINTS[layout]) + _EXTRAS.get(layout, 0)
 
 
-def published_features(
-    clip: Clip, layout: Layout, contacts: npt.NDArray[np.floating] | None = None
-) -> FloatArray:
+def published_features(clip: Clip, layout: Layout, contacts: AnyFloatArray | None = None) -> FloatArray:
     """Describe a clip in a published layout.
 
     Args:
@@ -101,7 +98,7 @@ def published_features(
     return rotations
 
 
-def apply_published_features(clip: Clip, layout: Layout, features: npt.NDArray[np.floating]) -> Clip:
+def apply_published_features(clip: Clip, layout: Layout, features: AnyFloatArray) -> Clip:
     """Write features of a published layout into a clip; the inverse of `published_features`.
 
     As in the published code the head rotation of `FACE_112` is left alone: the head belongs to the upper
