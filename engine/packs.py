@@ -97,24 +97,32 @@ class Pack:
             raise PackError(f"The pack has no file {name}; {_DOWNLOAD}.")
         return self.root / name
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """Every tensor of one safetensors file, on the CPU.
+    def tensors(self, name: str, prefix: str = "") -> dict[str, Tensor]:
+        """Tensors of one safetensors file, on the CPU.
+
+        Args:
+            name: File.
+            prefix: Only tensors whose names begin so are read; it is taken off.
+
+        Returns:
+            Tensors by name.
 
         Raises:
             PackError: If the file is absent, damaged or holds values that are not finite numbers.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
 
         path = self.file(name)
         _check_header(path)
         try:
-            tensors = load_file(path)
+            with safe_open(path, framework="pt") as held:
+                wanted = [key for key in held.keys() if key.startswith(prefix)]  # noqa: SIM118  (not a dict)
+                tensors: dict[str, Tensor] = {key[len(prefix) :]: held.get_tensor(key) for key in wanted}
         except (SafetensorError, OSError, ValueError) as problem:
             raise _damaged(name, "it cannot be read") from problem
         for key, tensor in tensors.items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise _damaged(name, f"{key} holds values that are not numbers")
+                raise _damaged(name, f"{prefix}{key} holds values that are not numbers")
         return tensors
 
     def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
@@ -125,7 +133,7 @@ class Pack:
         Raises:
             PackError: If the file does not hold exactly this network.
         """
-        held = {k[len(prefix) :]: v for k, v in self.tensors(name).items() if k.startswith(prefix)}
+        held = self.tensors(name, prefix)
         wanted = module.state_dict()
         if odd := sorted(set(held) ^ set(wanted)):
             where = "lacks" if odd[0] in wanted else "has an unknown"

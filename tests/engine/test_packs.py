@@ -65,6 +65,7 @@ def test_round_trip(root: Path) -> None:
     assert tensors.keys() == WEIGHTS.keys()
     for name, tensor in WEIGHTS.items():
         assert torch.equal(tensors[name], tensor) and tensors[name].dtype == tensor.dtype
+    assert pack.tensors("model.safetensors", "net.").keys() == {"weight", "bias"}
     assert pack.file("README.md").read_text("utf-8") == "# Card\n"
 
 
