@@ -35,7 +35,7 @@ SMALLEST_OFFSET = 2e-5
 ROUGHNESS = {
     "Skin": 0.55, "Lips": 0.40, "Mouth": 0.60, "Eyes": 0.15, "Iris": 0.10, "Iris rim": 0.10, "Pupil": 0.05,
     "Teeth": 0.30, "Tongue": 0.40, "Lashes": 0.80, "Lower lashes": 0.80, "Hair": 0.60,
-    "Jumper": 0.95, "Jumper ribs": 0.95, "Trousers": 0.90, "Shoes": 0.65, "Soles": 0.80,
+    "Jumper": 0.95, "Trousers": 0.90, "Shoes": 0.65, "Soles": 0.80,
 }  # fmt: skip
 
 

@@ -45,7 +45,6 @@ IRIS = (0.105, 0.060, 0.028)
 IRIS_RIM = (0.030, 0.018, 0.010)
 PUPIL = (0.004, 0.004, 0.004)
 JUMPER = (0.045, 0.205, 0.225)
-JUMPER_RIB = (0.032, 0.155, 0.175)
 TROUSERS = (0.040, 0.050, 0.080)
 SHOES = (0.62, 0.60, 0.56)
 SOLES = (0.83, 0.82, 0.79)
@@ -58,7 +57,7 @@ REGIONS: dict[str, dict[str, tuple[float, float, float]]] = {
     "Lashes": {"Lashes": LASHES},
     "Lower lashes": {"Lower lashes": LOWER_LASHES},
     "Hair": {"Hair": HAIR},
-    "Jumper": {"Jumper": JUMPER, "Jumper ribs": JUMPER_RIB},
+    "Jumper": {"Jumper": JUMPER},
     "Trousers": {"Trousers": TROUSERS},
     "Shoes": {"Shoes": SHOES, "Soles": SOLES},
 }
@@ -315,8 +314,7 @@ def clothes(figure: Figure, sole_level: float) -> list[Surface]:
     low = 1 - smoothstep(jumper.points[:, 1], HEM, 1.10)
     body = (arm < -0.5).astype(float)
     jumper = inflate(jumper, 0.0065 + 0.009 * low * body + 0.003 * chest)
-    rib = (jumper.points[:, 1] < HEM + 0.045) * body + (arm > 0.86)
-    jumper = paint(paint(jumper, JUMPER), JUMPER_RIB, rib)
+    jumper = paint(jumper, JUMPER)
 
     trousers = refine(cut(vertices, suit, legs, "Trousers", slide=True))
     trousers = smooth(trousers, 0.25, 6)
