@@ -204,6 +204,10 @@ class Bound:
         """Whether the measured value lies inside."""
         return self.low <= self.value(measures) <= self.high
 
+    def label(self) -> str:
+        """What is looked at, without its unit."""
+        return LABELS[self.what].split(" (")[0]
+
     def text(self) -> str:
         """The condition in words."""
         label = LABELS[self.what]
@@ -318,8 +322,9 @@ PROBES: tuple[Probe, ...] = (
         "jump",
         ("jump", "jump_forward", "jump_repeat"),
         5.0,
-        (Bound("rise_m", 0.15, 0.7), Bound("airborne_s", 0.1)),
-        "captured jumps lift the root by 0.23 to 0.51 m; both ankles and toes 5 cm off for 0.1 s",
+        (Bound("rise_m", 0.15, 0.7), Bound("airborne_s", 0.1, 0.8), Bound("joint_speed", high=2.0), UPRIGHT),
+        "captured jumps lift the root by 0.23 to 0.51 m; both ankles and toes 5 cm off for at least 0.1 s "
+        "and at most what a rise of 0.7 m takes in free fall; shaking is no jump",
     ),
     Probe(
         "stand_still",

@@ -346,7 +346,7 @@ def seam_ratio(acceleration: Array, seams: Sequence[int], reach: int = 2) -> flo
         near[max(0, seam - reach) : seam + reach] = True
     if not near.any() or near.all():
         return float("nan")
-    return float(acceleration[near].mean() / acceleration[~near].mean())
+    return float(acceleration[near].mean() / max(float(acceleration[~near].mean()), 1e-9))
 
 
 def seam_chance(acceleration: Array, num_seams: int, *, seed: int = 0, trials: int = 1000) -> float:

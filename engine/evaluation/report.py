@@ -68,7 +68,7 @@ def tally(rows: Sequence[Row]) -> str:
     return f"{sum(bool(row.passed) for row in judged)} of {len(judged)} goals reached"
 
 
-def terminal_table(rows: Sequence[Row], width: int = 120) -> str:
+def terminal_table(rows: Sequence[Row], width: int = 150) -> str:
     """The one table for a terminal.
 
     Args:

@@ -48,9 +48,8 @@ def summary(probe: Probe, clips: Sequence[Measures]) -> str:
     parts: list[str] = []
     for bound in probe.bounds[:3]:
         values = [bound.value(m) for m in clips]
-        label = bound.text().split(" (")[0].split(" <")[0].split(" >")[0]
         low, middle, high = np.percentile(values, [5, 50, 95])
-        parts.append(f"{label} {middle:.2f} ({low:.2f}..{high:.2f})")
+        parts.append(f"{bound.label()} {middle:.2f} ({low:.2f} to {high:.2f})")
     return ", ".join(parts)
 
 

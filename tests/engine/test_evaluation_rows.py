@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Groups of rows on a stand-in engine that obeys, and on ones that each break one promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.evaluation import both_rows, engine_rows, speech_rows, text_rows
+from engine.evaluation.held_out import CapturedItem, Speech, long_speech
+from engine.evaluation.probes import PROBES
+from engine.evaluation.report import Row
+from engine.evaluation.studio import Studio, request_seconds, same_part, speech_request, text_request
+from engine.motion.arkit import ARKIT_NAMES
+from engine.motion.arrays import FloatArray
+from engine.motion.clip import Clip
+from engine.motion.features import LOWER_ROTATIONS, rest_features, starter_clip
+from engine.motion.rotations import axis_angle_to_rotation_6d
+from engine.specs import PARTS, GenerateRequest, GenerateResult, Part, Source
+
+FPS = 30
+
+
+def legs(words: str, num: int, offset: float = 0.0) -> FloatArray:
+    """Starter lower features that do what the words say, (F, 62)."""
+    t = np.arange(num) / FPS + offset
+    features = rest_features(Part.LOWER, num)
+    walking, running = any(w in words for w in ("walk", "stroll")), "run" in words
+    if walking or running:
+        speed = 3.0 if running else 1.1
+        features[:, 1] = -0.8 * speed if "back" in words else speed
+        features[:, 3] = np.radians(300.0 / 8.0) * ("circle" in words)
+        swing = 0.5 * np.sin(np.pi * (2.6 if running else 1.8) * t)
+        joints = np.zeros((num, 9, 3))
+        joints[:, 1, 0], joints[:, 2, 0] = -swing, swing
+        features[:, LOWER_ROTATIONS] = axis_angle_to_rotation_6d(joints).reshape(num, -1)
+    if "jump" in words:
+        phase = (t - offset - 1.0) / 0.5
+        features[:, 2] += np.where((phase > 0) & (phase < 1), 4 * phase * (1 - phase) * 0.35, 0.0)
+    return features.astype(np.float32)
+
+
+@dataclass
+class StandIn:
+    """An engine of formulas: legs by words, jaw and arms by the sound.
+
+    Attributes:
+        fault: The promise it breaks: "deaf", "stubborn", "forgetful", "restless" or none.
+    """
+
+    fault: str = ""
+    calls: int = 0
+
+    def generate(self, request: GenerateRequest) -> GenerateResult:
+        self.calls += 1
+        num = round(request_seconds(request) * FPS)
+        rng = np.random.default_rng(request.sampling.seed + (self.calls if self.fault == "restless" else 0))
+        words = request.directions[Part.LOWER].text or "stand"
+        words = "stand" if self.fault == "stubborn" else words
+        upper = rest_features(Part.UPPER, num) + 0.01 * rng.normal(size=(1, 78)).astype(np.float32)
+        face = np.zeros((num, 52), np.float32)
+        face[:, ARKIT_NAMES.index("mouthFunnel")] = rng.uniform(size=num)
+        face[:, ARKIT_NAMES.index("mouthStretchLeft")] = rng.uniform(size=num)
+        face[:, ARKIT_NAMES.index("mouthPressLeft")] = rng.uniform(size=num)
+        if request.waveform is not None and self.fault != "deaf":
+            sound = Speech("", request.waveform).envelope()
+            face[:, ARKIT_NAMES.index("jawOpen")] = sound[:num] / sound.max()
+        clip = starter_clip(
+            {
+                Part.LOWER: legs(words, num, rng.uniform(0, 0.2)),
+                Part.UPPER: upper,
+                Part.FACE: face,
+                Part.HANDS: rest_features(Part.HANDS, num) + 0.01 * rng.normal(size=(1, 180)),
+            }
+        )
+        for part, direction in request.directions.items():
+            if direction.source is Source.KEEP and request.kept is not None:
+                clip = clip.with_part(part, request.kept)
+        if self.fault == "forgetful":
+            clip = replace(clip, poses=clip.poses + np.float32(1e-6))
+        return GenerateResult(clip, num / FPS, 0.1, {})
+
+    def generate_many(self, requests: Sequence[GenerateRequest]) -> list[GenerateResult]:
+        return [self.generate(request) for request in requests]
+
+    def window_joints(self, num_frames: int) -> list[int]:
+        return list(range(120, num_frames, 120))
+
+
+def voice(seconds: float, seed: int) -> Speech:
+    """Syllables of noise with pauses."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * 16000)) / 16000
+    loud = np.clip(np.sin(2 * np.pi * 2.3 * t + rng.uniform(0, 6)), 0, 1) * (np.sin(t + seed) > -0.5)
+    return Speech(f"voice {seed}", (0.3 * loud * rng.normal(size=len(t))).clip(-1, 1).astype(np.float32))
+
+
+def item(action: str, split: str, num: int = 150) -> CapturedItem:
+    words = action.replace("_", " ")
+    upper = rest_features(Part.UPPER, num)
+    return CapturedItem(f"{action} {split}", "00_01", action, split, "none", legs(words, num), upper)
+
+
+def studio(fault: str = "") -> Studio:
+    captured = [item(action, split) for action in ("walk_forward", "jump") for split in ("train", "held")]
+    return Studio(
+        engine=StandIn(fault),
+        speech=[voice(10.5, seed) for seed in range(4)],
+        captured=captured,
+        num_seeds=2,
+        num_files=4,
+        num_long=1,
+    )
+
+
+def row(rows: Sequence[Row], start: str) -> Row:
+    return next(r for r in rows if r.what.startswith(start))
+
+
+def test_an_obedient_engine_passes_every_probe() -> None:
+    rows, walks = text_rows.probe_rows(studio())
+    for probe in PROBES:
+        assert row(rows, f'"{probe.prompt}"').passed, row(rows, f'"{probe.prompt}"').measured
+        assert row(rows, f'wrong instruction: passes "{probe.prompt}"').value < 0.2
+    assert row(rows, "mean run speed").passed
+    assert len(walks) == 2
+
+
+def test_an_engine_that_ignores_words_fails_all_but_standing() -> None:
+    rows, _ = text_rows.probe_rows(studio("stubborn"))
+    passed = [probe.prompt for probe in PROBES if row(rows, f'"{probe.prompt}"').passed]
+    assert passed == ["stand still"]
+    assert row(rows, "mean run speed").passed is False
+
+
+def test_captured_clips_are_probed_by_label() -> None:
+    checks = {c.probe.action: c for c in text_rows.check_captured(studio().captured, "train")}
+    assert checks["walk_forward"].passed == 1
+    assert checks["jump"].passed == 1
+    assert checks["run_forward"].measures == []
+    mislabelled = replace(item("walk_forward", "train"), action="run_forward")
+    (failed,) = [c for c in text_rows.check_captured([mislabelled], "train") if c.measures]
+    assert failed.passed == 0
+    assert "forward speed" in failed.failures[0][1][0]
+    assert "1.10 to 1.10, 2 clips" in text_rows.bounds_note(studio())
+
+
+def test_edits_keep_the_other_parts_and_this_is_checked_to_the_bit() -> None:
+    rows = both_rows.edit_rows(studio())
+    kept = row(rows, "face, hands and upper")
+    assert kept.passed
+    assert kept.measured == "10 of 10 edits"
+    assert row(rows, 'edit: "jump"').passed
+    assert row(both_rows.edit_rows(studio("forgetful")), "face, hands and upper").passed is False
+
+
+def test_control_sees_an_engine_that_draws_anew_each_time() -> None:
+    good, bad = both_rows.control_rows(studio()), both_rows.control_rows(studio("restless"))
+    assert all(r.passed for r in good)
+    assert row(bad, "same request").passed is False
+    assert row(both_rows.control_rows(studio("forgetful")), "each part locked").passed is False
+
+
+def test_lips_follow_the_right_voice_only() -> None:
+    scene = studio()
+    sounds = scene.voices()
+    clips = scene.clips([speech_request(s, i) for i, s in enumerate(sounds)], "")
+    rows = speech_rows.lip_rows(clips, sounds, clips)
+    assert row(rows, "jaw opening with").passed
+    assert row(rows, "jaw opening in silence").passed
+    assert row(rows, "- generated against").value < 0.5
+    deaf = studio("deaf").clips([speech_request(s, i) for i, s in enumerate(sounds)], "")
+    assert row(speech_rows.lip_rows(deaf, sounds, clips), "jaw opening with").passed is False
+
+
+def test_together_and_seams_have_their_goals() -> None:
+    rows = both_rows.together_rows(studio())
+    assert row(rows, 'legs: "walk forward"').passed
+    assert row(rows, "lips").passed
+    assert row(rows, "beat consistency").passed is False
+    assert row(speech_rows.seam_rows(studio()), "acceleration at 14 window joints").passed is not None
+
+
+class Shifted:
+    """A tokenizer that is off by the same amount in every value; only what the rows call."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return codes + self.shift
+
+
+@pytest.mark.parametrize(("shift", "passes"), [(0.0, True), (0.01, True), (0.4, False)])
+def test_tokenizer_rows_judge_by_the_error(shift: float, passes: bool) -> None:
+    codec = Shifted(shift)
+    rows = engine_rows.tokenizer_rows(studio(), {Part.LOWER: codec, Part.UPPER: codec})  # type: ignore[dict-item]
+    assert row(rows, "MPJPE").passed is passes
+    assert row(rows, "mean joint angle").passed is passes
+    if shift == 0.0:
+        assert row(rows, "MPJPE").value == pytest.approx(0.0, abs=1e-2)
+        assert row(rows, "mean joint angle").value == pytest.approx(0.0, abs=1e-2)
+
+
+def test_a_constant_turn_error_counts_as_drift_and_not_as_pose() -> None:
+    true = {Part.LOWER: legs("walk", 64), Part.UPPER: rest_features(Part.UPPER, 64)}
+    turned = {part: np.array(values) for part, values in true.items()}
+    turned[Part.LOWER][:, 3] += 0.5
+    error = engine_rows.codec_error(true, turned)
+    assert error.mpjpe == pytest.approx(0.0, abs=1e-3)
+    assert error.angle == pytest.approx(0.0, abs=1e-3)
+    assert error.mpjpe_drifting > 50.0
+
+
+def test_same_part_is_about_bits() -> None:
+    a = Clip.rest(10, 30.0)
+    assert all(same_part(a, Clip.rest(10, 30.0), part) for part in PARTS)
+    moved = replace(a, trans=a.trans + np.float32(1e-6))
+    assert not same_part(a, moved, Part.LOWER)
+    assert same_part(a, moved, Part.UPPER)
+    smiling = replace(a, expressions=a.expressions + np.float32(1e-7))
+    assert not same_part(a, smiling, Part.FACE)
+
+
+def test_requests_are_what_the_goals_ask_for() -> None:
+    request = text_request("jump", 5.0, 3)
+    assert {p: d.source for p, d in request.directions.items()} == {
+        Part.LOWER: Source.TEXT,
+        Part.UPPER: Source.TEXT,
+    }
+    edit = speech_request(voice(8.0, 0), 3, lower="jump", kept=Clip.rest(240, 30.0))
+    assert edit.directions[Part.FACE].source is Source.KEEP
+    assert edit.directions[Part.LOWER].text == "jump"
+    assert request_seconds(edit) == pytest.approx(8.0)
+    assert long_speech([voice(3.0, 0)], 60.0).seconds == 60.0
+
+
+def test_results_come_back_in_the_order_asked() -> None:
+    lengths = [5.0, 2.0, 8.0, 2.0]
+    clips = studio().clips([text_request("walk", seconds, i) for i, seconds in enumerate(lengths)], "")
+    assert [clip.num_frames for clip in clips] == [150, 60, 240, 60]
