@@ -107,8 +107,12 @@ def build_corpus(data: Path, out: Path, hours: float, seed: int = 0) -> list[Cli
     total = sum(entry.frames for entry in entries if entry.split == "train") / MOTION_FPS / 3600.0
     index = {"fps": MOTION_FPS, "hours": round(total, 3), "clips": [asdict(entry) for entry in entries]}
     (fresh / "index.json").write_text(json.dumps(index, indent=0))
-    shutil.rmtree(folder, ignore_errors=True)
+    previous = out / "performances.old"
+    shutil.rmtree(previous, ignore_errors=True)
+    if folder.exists():
+        folder.rename(previous)
     fresh.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
     return entries
 
 

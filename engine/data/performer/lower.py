@@ -118,7 +118,7 @@ def _feet(
                 top[1] += float(rng.uniform(0.02, 0.04))
                 keys += [begin, begin + 0.5 * duration, begin + duration]
                 values += [values[-1], top, moved]
-                airborne = (times > begin + 0.03) & (times < begin + duration - 0.03)
+                airborne = (times > begin - 0.02) & (times < begin + duration + 0.02)
                 contacts[airborne, side] = contacts[airborne, 2 + side] = 0.0
                 stepping = np.maximum(stepping, np.exp(-(((times - begin - duration / 2) / 0.2) ** 2)))
                 time = begin + float(rng.uniform(4.0, 12.0))

@@ -10,7 +10,7 @@ formant, closures the short dark dips of loudness inside speech, fricatives the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
@@ -45,6 +45,12 @@ class MouthShape:
     press: Array
     tuck: Array
     teeth: Array
+
+
+def gated(mouth: MouthShape, speech: Array) -> MouthShape:
+    """The same mouth, closed where there is no speech, however loud the room; `speech` is 0..1, (F,)."""
+    open_share = np.clip(maximum_filter1d(speech, 5) * 1.6, 0.0, 1.0)
+    return MouthShape(*(getattr(mouth, field.name) * open_share for field in fields(mouth)))
 
 
 VISEMES: dict[str, tuple[float, ...]] = {
@@ -100,9 +106,9 @@ def mouth_from_sound(features: FloatArray) -> MouthShape:
     spread = np.maximum(vowel * np.clip(front * (0.85 - 0.55 * open01), 0.0, 0.85), 0.42 * hiss)
     tuck = np.clip(noise - hiss - hush, 0.0, 1.0)
     teeth = np.clip(0.6 * hiss + 0.3 * hush + 0.25 * vowel * open01, 0.0, 1.0)
-    fields = (jaw, pucker, funnel, spread, closure, tuck, teeth)
+    shapes = (jaw, pucker, funnel, spread, closure, tuck, teeth)
     widths = (1.7, 2.4, 2.4, 2.2, 1.3, 1.6, 1.6)
-    return MouthShape(*(at_motion_rate(smooth(f, w)) for f, w in zip(fields, widths, strict=True)))
+    return MouthShape(*(at_motion_rate(smooth(f, w)) for f, w in zip(shapes, widths, strict=True)))
 
 
 def mouth_from_phonemes(phonemes: Phonemes, features: FloatArray) -> MouthShape:

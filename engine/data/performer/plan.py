@@ -29,11 +29,13 @@ class ArmTrack:
         times: Seconds, rising.
         poses: `POSE_SIZE` numbers each.
         shapes: `SHAPE_SIZE` numbers each.
+        struck: Time of the last stroke.
     """
 
     times: list[float] = field(default_factory=lambda: [])
     poses: list[Array] = field(default_factory=lambda: [])
     shapes: list[Array] = field(default_factory=lambda: [])
+    struck: float = -1.0
 
     def key(self, time: float, pose: Array, shape: Array, *, firm: bool = True) -> None:
         """Add a key; a firm one drops earlier keys in its way, another gives way itself."""
@@ -44,6 +46,11 @@ class ArmTrack:
         self.times.append(max(time, self.times[-1] + _LEAST_GAP_S) if self.times else time)
         self.poses.append(pose)
         self.shapes.append(shape)
+
+    def clear(self, after: float) -> None:
+        """Drop keys that still lie ahead of a time, as far back as the last stroke."""
+        while len(self.times) > 1 and self.times[-1] > max(after, self.struck):
+            self.times.pop(), self.poses.pop(), self.shapes.pop()
 
     def hold(self, until: float) -> None:
         """Stay in the last pose until a time, if that is still ahead."""
@@ -176,10 +183,15 @@ class _Planner:
         stroke_s = max(float(rng.uniform(0.17, 0.25)) / tempo, 0.30 * way)
         travel = float(np.linalg.norm(prepared[:3] - arm.poses[-1][:3]))
         prepare_s = (0.26 + 0.42 * travel) * float(rng.uniform(0.9, 1.25)) / tempo
+        arm.clear(time - stroke_s - prepare_s)
+        free_s = time - arm.times[-1]
+        if free_s < 0.2 + 0.45 * float(np.linalg.norm(struck[:3] - arm.poses[-1][:3])):
+            return  # no time to get there without haste
         arm.hold(time - stroke_s - prepare_s)
-        half = 0.5 * (arm.shapes[-1] + shape)
-        arm.key(time - stroke_s, prepared, half, firm=False)
+        if time - stroke_s - arm.times[-1] > 0.7 * prepare_s:
+            arm.key(time - stroke_s, prepared, 0.5 * (arm.shapes[-1] + shape), firm=False)
         arm.key(time, struck, shape)
+        arm.struck = time
 
     def _beat(self, side: int, time: float, amount: float) -> None:
         """A small stroke on top of the pose that is held."""
@@ -200,9 +212,15 @@ class _Planner:
         raised[5] -= 0.22 * amount
         down[5] += 0.10 * amount
         stroke_s = float(rng.uniform(0.15, 0.21)) / tempo
+        arm.clear(time - stroke_s - 0.24 / tempo)
+        way = float(np.linalg.norm(down[:3] - arm.poses[-1][:3]))
+        if time - arm.times[-1] < 0.16 + 0.45 * way:
+            return
         arm.hold(time - stroke_s - 0.24 / tempo)
-        arm.key(time - stroke_s, raised, shape, firm=False)
+        if time - stroke_s - arm.times[-1] > 0.14:
+            arm.key(time - stroke_s, raised, shape, firm=False)
         arm.key(time, down, shape)
+        arm.struck = time
 
     def _after_phrase(self, end: float, following: float) -> None:
         """Hold into the next phrase, or go back to rest."""

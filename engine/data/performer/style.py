@@ -197,7 +197,7 @@ def draw_style(rng: np.random.Generator, emotion: str, num_gestures: int) -> Sty
         spread=normal(0.0, 0.08),
         height=normal(0.0, 0.07),
         reach=normal(0.0, 0.05),
-        elbow=normal(0.0, 0.18),
+        elbow=float(np.clip(normal(0.08, 0.16), -0.05, 0.4)),
         gestures=tuple(float(x) for x in rng.dirichlet(np.full(num_gestures, 1.2))),
         lean=normal(0.0, 0.035) + mood.lean * amount,
         slump=normal(0.02, 0.04) + mood.slump * amount,

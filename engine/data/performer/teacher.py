@@ -16,7 +16,7 @@ from .gestures import GESTURES
 from .hands import perform_hands
 from .lip_reader import LipReader
 from .lower import perform_lower
-from .mouth import Phonemes, mouth_from_phonemes, mouth_from_sound
+from .mouth import Phonemes, gated, mouth_from_phonemes, mouth_from_sound
 from .plan import make_plan
 from .prosody import analyse
 from .style import draw_style
@@ -82,7 +82,7 @@ def perform_features(
     if phonemes:
         mouth = mouth_from_phonemes(phonemes, features)
     else:
-        mouth = reader.read(features) if reader else mouth_from_sound(features)
+        mouth = gated(reader.read(features) if reader else mouth_from_sound(features), prosody.active)
     upper = perform_upper(plan, rng)
     face = perform_face(plan, mouth, upper, rng)
     return Performance(face, perform_hands(plan, rng), upper.features, perform_lower(plan, rng))
