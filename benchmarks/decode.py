@@ -58,10 +58,10 @@ class Case:
 def starter_case(folder: Path) -> Case:
     """The starter pack's weights; random ones of its recipe's size where it is absent."""
     if (folder / "pack.toml").exists():
-        from engine.pipeline import load_engine
+        from engine.pipeline import WINDOW_STEPS, load_engine
 
         engine = load_engine(folder, "cpu")
-        return Case("starter pack", engine.model, engine.vocabulary, engine.window_steps)
+        return Case("starter pack", engine.model, engine.vocabulary, WINDOW_STEPS)
     from engine.training.recipe import load_recipe
 
     recipe = load_recipe("starter")
