@@ -99,7 +99,7 @@ def steps() -> Generator[float, None, None]:
     note(tab=True, torch_at_start="torch" in sys.modules)
 
     with gui.override():
-        bpy.ops.kinesics.add_character("INVOKE_DEFAULT")
+        bpy.ops.kinesics.add_character("INVOKE_DEFAULT", True)  # True: with an undo step, as a click has
     yield 1.0
     note(
         armatures=len(armatures()),
