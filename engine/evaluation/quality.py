@@ -265,7 +265,10 @@ def paired_test(right: Array, shuffled: Array) -> PairedTest:
         shuffled: (N,), of the same clips.
     """
     gaps = np.asarray(right) - np.asarray(shuffled)
-    p_value = 1.0 if np.allclose(gaps, 0) else float(stats.wilcoxon(gaps, alternative="greater").pvalue)
+    p_value = 1.0
+    if not np.allclose(gaps, 0):
+        result: Any = stats.wilcoxon(gaps, alternative="greater")
+        p_value = float(result.pvalue)
     return PairedTest(
         right=float(np.mean(right)),
         shuffled=float(np.mean(shuffled)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.captions import HELD_OUT_WORDINGS
+from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..specs import MOTION_FPS
 from .held_out import CapturedItem
@@ -240,7 +241,7 @@ def foot_rows(studio: Studio, walks: Sequence[Clip]) -> list[Row]:
         walks: Clips of "walk forward", feet planted.
     """
     probe = probe_for("walk_forward")
-    captured: list[np.ndarray] = []
+    captured: list[FloatArray] = []
     for item in studio.captured:
         if item.action in probe.captured:
             (positions,) = positions_of([item.clip()])
@@ -284,6 +285,6 @@ def foot_rows(studio: Studio, walks: Sequence[Clip]) -> list[Row]:
     return rows
 
 
-def _slide(clips: Sequence[np.ndarray]) -> float:
+def _slide(clips: Sequence[FloatArray]) -> float:
     """Median over clips of `foot_slide`."""
     return float(np.median([foot_slide(positions, MOTION_FPS) for positions in clips]))
