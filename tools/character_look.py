@@ -161,7 +161,9 @@ def helpers(figure: Figure) -> list[Surface]:
         faces = np.concatenate([quads[name] for name in names])
         piece = cut(figure.vertices, faces, whole, material)
         if material == "Teeth":  # the helper's arches are wider than the mouth; pull them in behind the lips
-            points = piece.points * (0.88, 1.0, 1.0) - (0.0, 0.0, 0.001)
+            points = piece.points * (0.84, 1.0, 1.0) - (0.0, 0.0015, 0.001)
+            lower = points[:, 1] < points[:, 1].mean()
+            points[:, 1] -= 0.18 * lower * (points[:, 2].max() - points[:, 2])
             piece = replace(piece, points=points)
         pieces.append(paint(piece, colour))
     return pieces

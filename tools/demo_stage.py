@@ -35,13 +35,13 @@ def build(character: Any, size: tuple[int, int]) -> None:
     scene.render.resolution_percentage = 100
     scene.view_settings.view_transform = "Standard"
     scene.display.render_aa = "8"
-    scene.display.light_direction = Vector((-0.45, -0.55, 0.70)).normalized()
-    scene.display.shadow_focus = 0.6
+    scene.display.light_direction = Vector((0.35, 0.45, 0.80)).normalized()
+    scene.display.shadow_focus = 0.0
     shading = scene.display.shading
     shading.light, shading.color_type = "STUDIO", "MATERIAL"
     shading.studio_light = "paint.sl"
     scene.view_settings.exposure = 0.25
-    shading.show_shadows, shading.shadow_intensity = True, 0.35
+    shading.show_shadows, shading.shadow_intensity = True, 0.45
     shading.show_cavity, shading.show_specular_highlight = False, True
     scene.world = scene.world or bpy.data.worlds.new("World")
     scene.world.color = BACKGROUND
@@ -146,7 +146,7 @@ def contact_sheet(character: Any, path: Path) -> None:
             front = _facing(head, character)
             centre = head.translation + Vector((0.0, 0.0, 0.055)) + 0.06 * front
             side = Vector((-front.y, front.x, 0.0))
-            aim(portrait, centre, 1.15 * front + 0.25 * side)
+            aim(portrait, centre, 1.40 * front + 0.30 * side)
             faces.append(_still(portrait, frame, SHEET_FACE, Path(folder)))
     scene.camera = camera
     bpy.data.objects.remove(portrait)

@@ -29,7 +29,7 @@ MAX_ARRAY_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class SmplxMesh:
-    """The mean body of a SMPL-X file in its T-pose.
+    """The mean body of a SMPL-X file in its T-pose; its pose-dependent corrections are not read.
 
     Attributes:
         vertices: (V, 3), metres, Y up, pelvis joint at the origin.
