@@ -13,7 +13,6 @@ import importlib
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     """Measure, print a table, and fail above the limit."""
-    os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp()
-    sys.path[:0] = [str(ROOT), str(ROOT.parent)]
-    import bpy
-
-    from tests.blender.support import add_face, disable, enable, make_clip
+    sys.path.insert(0, str(ROOT))
+    from tests.blender.support import add_face, bpy, disable, enable, make_clip
 
     enable()
     delivery = importlib.import_module("bl_ext.user_default.kinesics.operators.delivery")
@@ -48,11 +44,12 @@ def main() -> int:
 
     first: list[float] = []
     again: list[float] = []
+    beside: list[float] = []
     for _ in range(REPEATS):
         armature = fresh()
-        for times in (first, again):
+        for times, frame in ((first, 1), (again, 1), (beside, NUM_FRAMES + 1)):
             start = time.perf_counter()
-            delivery.deliver(clip, armature, parts, 1, "Take")
+            delivery.deliver(clip, armature, parts, frame, "Take")
             times.append(time.perf_counter() - start)
     armature = fresh()
     keys = bpy.data.objects["Face"].data.shape_keys
@@ -66,11 +63,11 @@ def main() -> int:
     insert_s = (time.perf_counter() - start) * NUM_FRAMES / INSERT_FRAMES
     written, rewritten = statistics.median(first), statistics.median(again)
     print(f"Blender {bpy.app.version_string}, {NUM_FRAMES} frames, 223 bone channels, 52 shape keys")
+    print(f"writing a second minute after it, median of {REPEATS} {statistics.median(beside):7.3f} s")
+    factor = f"{insert_s / written:.1f} times"
     print(f"writing, median of {REPEATS}                       {written:7.3f} s   (limit {LIMIT_S} s)")
     print(f"writing over it again, median of {REPEATS}         {rewritten:7.3f} s")
-    print(
-        f"keyframe_insert, {INSERT_FRAMES} frames scaled up         {insert_s:7.3f} s   ({insert_s / written:.1f} times)"
-    )
+    print(f"keyframe_insert, {INSERT_FRAMES} frames scaled up         {insert_s:7.3f} s   ({factor})")
     disable()
     sys.stdout.flush()
     return 0 if max(written, rewritten) <= LIMIT_S else 1

@@ -21,6 +21,11 @@ AUDIO_SOURCES = (
     ("NONE", "None", "No speech: text alone", "PANEL_CLOSE", 2),
 )
 
+RELATIVE_PATHS = (
+    {"ANIMATABLE"} if bpy.app.version < (4, 5, 0) else {"ANIMATABLE", "PATH_SUPPORTS_BLEND_RELATIVE"}
+)
+"""Options of a path that may be relative to the .blend, which Blender wants to be told since 4.5."""
+
 _EMOTION_ITEMS = (
     ("ANY", "From Speech", "Leave the emotion open"),
     *((name.upper(), name.capitalize(), f"Move with {name}") for name in EMOTIONS),
@@ -52,7 +57,10 @@ class KinesicsSettings(bpy.types.PropertyGroup):
     )
     audio_source: EnumProperty(name="Speech", items=AUDIO_SOURCES, default="STRIP")
     audio_path: StringProperty(
-        name="Sound File", description="Speech as wav, flac, ogg, mp3 or mp4", subtype="FILE_PATH"
+        name="Sound File",
+        description="Speech as wav, flac, ogg, mp3 or mp4",
+        subtype="FILE_PATH",
+        options=RELATIVE_PATHS,
     )
     frame_start: IntProperty(name="Start Frame", description="Frame where the motion begins", default=1)
     duration_s: FloatProperty(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,10 @@ LINEAR = 1
 """Blender's number for linear interpolation of a key."""
 
 _KEY_FLOATS = {"co": 2, "handle_left": 2, "handle_right": 2, "back": 1, "amplitude": 1, "period": 1}
-_KEY_INTEGERS = ("interpolation", "handle_left_type", "handle_right_type", "easing", "type")
 _KEY_FLAGS = ("select_control_point", "select_left_handle", "select_right_handle")
+_FRESH = ("co", "handle_left", "handle_right", "interpolation")
+"""All that differs from Blender's defaults in a new key."""
+
 _FRAME_TOLERANCE = 1e-3
 
 
@@ -191,25 +194,24 @@ def _others_follow(animation: bpy.types.AnimData, datablock: bpy.types.ID) -> bo
 def _write_keys(fcurve: bpy.types.FCurve, frames: Float32Array, values: Float32Array) -> None:
     """Replace the keys from the first to the last frame by linear ones; frames and values are (F,)."""
     points = fcurve.keyframe_points
-    num_old = len(points)
     fresh = _linear_keys(frames, values)
-    if num_old:
-        old = _read_keys(points)
-        at = old["co"][:, 0]
-        before = at < frames[0] - _FRAME_TOLERANCE
-        after = at > frames[-1] + _FRAME_TOLERANCE
-        if before.any() or after.any():
-            fresh = {
-                name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in fresh
-            }
-    num_new = len(fresh["co"])
-    if num_new != num_old:
+    at = _read_keys(points, ("co",))["co"][:, 0]
+    before = at < frames[0] - _FRAME_TOLERANCE
+    after = at > frames[-1] + _FRAME_TOLERANCE
+    num_more = len(frames) - int((~before & ~after).sum())
+    # Reading and writing every property of every key is slow; it is needed where keys move to other places.
+    in_place = num_more == 0 or (num_more > 0 and not after.any())
+    names = _FRESH if in_place else tuple(fresh)
+    if before.any() or after.any():
+        old = _read_keys(points, names)
+        fresh = {name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in names}
+    if in_place:
+        points.add(num_more)
+    else:
         points.clear()
-        points.add(num_new)
-    brief = num_old == 0
-    for name, column in fresh.items():
-        if not brief or name in ("co", "handle_left", "handle_right", "interpolation"):
-            points.foreach_set(name, column.ravel())
+        points.add(len(fresh["co"]))
+    for name in names:
+        points.foreach_set(name, fresh[name].ravel())
 
 
 def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.NDArray[Any]]:
@@ -237,14 +239,13 @@ def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.ND
     return keys
 
 
-def _read_keys(points: Any) -> dict[str, npt.NDArray[Any]]:
-    """Every property of every key, each (N, width)."""
-    count = len(points)
-    kinds: list[tuple[str, int, Any]] = [(name, width, np.float32) for name, width in _KEY_FLOATS.items()]
-    kinds += [(name, 1, np.int32) for name in _KEY_INTEGERS] + [(name, 1, np.bool_) for name in _KEY_FLAGS]
+def _read_keys(points: Any, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+    """Some properties of every key, each (N, width)."""
     keys: dict[str, npt.NDArray[Any]] = {}
-    for name, width, kind in kinds:
-        column = np.empty(count * width, dtype=kind)
+    for name in names:
+        width = _KEY_FLOATS.get(name, 1)
+        kind = np.float32 if name in _KEY_FLOATS else np.bool_ if name in _KEY_FLAGS else np.int32
+        column = np.empty(len(points) * width, dtype=kind)
         points.foreach_get(name, column)
-        keys[name] = column.reshape(count, width)
+        keys[name] = column.reshape(-1, width)
     return keys

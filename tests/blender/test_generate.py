@@ -335,7 +335,7 @@ def test_unexpected_errors_are_raised_and_the_session_ends(
 
 
 def test_main_thread_is_never_held_for_long(from_file: Any, generate: Any, engine: Any) -> None:
-    """Reading kept parts and watching the job take moments; only the last look, which writes, takes longer."""
+    """Reading kept parts and watching the job take moments; only the last look, which writes, takes long."""
     from_file.frame_start = 1
     bpy.ops.kinesics.generate()
     from_file.upper.source = "KEEP"

@@ -34,13 +34,9 @@ print("RESULT", seconds, heavy)
 
 
 def classes() -> set[str]:
-    bases = (bpy.types.Operator, bpy.types.Panel, bpy.types.PropertyGroup, bpy.types.AddonPreferences)
-    return {cls.__name__ for base in bases for cls in base.__subclasses__() if _is_registered(base, cls)}
-
-
-def _is_registered(base: Any, cls: Any) -> bool:
-    name = getattr(cls, "bl_rna", None) and cls.bl_rna.identifier
-    return cls.__module__.startswith(KEY) and base.bl_rna_get_subclass_py(name or cls.__name__) is not None
+    groups = {"KinesicsSettings", "KinesicsPart"}
+    known = {name for name in groups if bpy.types.PropertyGroup.bl_rna_get_subclass_py(name) is not None}
+    return known | {name for name in dir(bpy.types) if "KINESICS" in name.upper()}
 
 
 def test_enabling_is_quick_and_imports_nothing_heavy() -> None:
