@@ -97,9 +97,6 @@ class _AddCharacter:
         if context.collection is None or context.collection.library is not None:
             cls.poll_message_set("The active collection is linked from another file: choose a local one")
             return False
-        if context.view_layer.active_layer_collection.exclude:
-            cls.poll_message_set("The active collection is excluded from the view layer: choose another one")
-            return False
         return True
 
 
