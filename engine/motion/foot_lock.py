@@ -40,6 +40,9 @@ NEAR_FLOOR = 0.06
 PELVIS_HEIGHT_WEIGHT = 2.0
 """Pull of the pelvis towards its original height, per m^2."""
 
+START_WEIGHT = 100.0
+"""Pull of the pelvis to its place over the floor at the first frame, per m^2."""
+
 INEQUALITY_WEIGHT = 500.0
 """Cost of a sole below the floor or a leg too long, per m^2."""
 
@@ -68,11 +71,11 @@ class FootLockOptions:
         knee_acceleration: Angular acceleration that costs a knee as much as `knee_slack`, rad/s^2.
     """
 
-    switch_on: float = 0.6
-    switch_off: float = 0.4
+    switch_on: float = 0.5
+    switch_off: float = 0.3
     min_span_s: float = 0.1
     leg_weight: float = 0.5
-    leg_jerk_weight: float = 3e-4
+    leg_jerk_weight: float = 1e-4
     root_speed_weight: float = 0.5
     root_acceleration_weight: float = 0.02
     doubtful_speed: float = 2.5
@@ -124,7 +127,7 @@ class _BandedLeastSquares:
 
 
 def contact_spans(
-    contacts: DoubleArray, min_frames: int, switch_on: float = 0.6, switch_off: float = 0.4
+    contacts: DoubleArray, min_frames: int, switch_on: float = 0.5, switch_off: float = 0.3
 ) -> BoolArray:
     """Turn contact probabilities into clean spans.
 
@@ -324,8 +327,12 @@ def _solve_moves(legs: _Legs, weights: DoubleArray, fps: float, options: FootLoc
     speed = np.linalg.norm(velocity, axis=-1)
     pairs = np.minimum(standing[:-1], standing[1:]) / (1.0 + (speed / options.doubtful_speed) ** 2) ** 2
     moves = np.zeros((num_frames, 3, 3))
+    start = np.zeros(num_frames)
+    start[0] = START_WEIGHT
     for direction in (0, 2):
-        moves[:, :, direction] = _steady_problem(velocity[..., direction], pairs, fps, options).solve()
+        squares = _steady_problem(velocity[..., direction], pairs, fps, options)
+        squares.add(((0, 2, 1.0),), start)
+        moves[:, :, direction] = squares.solve()
     heights = _steady_problem(velocity[..., 1], 0.2 * pairs, fps, options)
     moves[:, :, 1] = _solve_heights(heights, legs, standing, moves, options)
     return moves

@@ -28,7 +28,7 @@ def random_clip(num_frames: int = 40, fps: float = 30.0, seed: int = 0) -> Clip:
     return Clip(
         fps=fps,
         poses=np.cumsum(generator.normal(size=(num_frames, 55, 3)) * 0.03, axis=0),
-        trans=np.cumsum(generator.normal(size=(num_frames, 3)) * 0.02, axis=0) + [0.4, 0.95, -1.0],
+        trans=np.cumsum(generator.normal(size=(num_frames, 3)) * 0.02, axis=0) + np.array([0.4, 0.95, -1.0]),
         expressions=generator.random((num_frames, 52)),
         expression_names=ARKIT_NAMES,
         basis="arkit",
@@ -230,10 +230,10 @@ def test_forward_kinematics_golden_and_torch_alike() -> None:
     root = np.array([[1.0, 2.0, 3.0]], dtype=np.float32)
     positions, world = forward_kinematics(axis_angle_to_matrix(poses), root, rest)
     upper_arm, lower_arm = rest[18] - rest[16], rest[20] - rest[18]
-    elbow = rest[16] + [upper_arm[1], -upper_arm[0], upper_arm[2]] + root[0]
+    elbow = rest[16] + np.array([upper_arm[1], -upper_arm[0], upper_arm[2]]) + root[0]
     np.testing.assert_allclose(positions[0, 18], elbow, atol=1e-6)
     turned = np.array([lower_arm[0], lower_arm[2], -lower_arm[1]])
-    wrist = elbow + [turned[1], -turned[0], turned[2]]
+    wrist = elbow + np.array([turned[1], -turned[0], turned[2]])
     np.testing.assert_allclose(positions[0, 20], wrist, atol=1e-6)
     matrices = torch.from_numpy(axis_angle_to_matrix(poses))
     there, _ = forward_kinematics(matrices, torch.from_numpy(root), torch.from_numpy(rest))

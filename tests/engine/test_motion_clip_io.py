@@ -56,7 +56,8 @@ def test_our_own_file_goes_there_and_back(tmp_path: Path) -> None:
     save_npz(clip, tmp_path / "clip.npz")
     with np.load(tmp_path / "clip.npz", allow_pickle=False) as raw:
         assert set(raw.files) == {
-            "poses", "trans", "expressions", "expression_names", "betas", "gender", "mocap_frame_rate", "model",
+            "poses", "trans", "expressions", "expression_names",
+            "betas", "gender", "mocap_frame_rate", "model",
         }  # fmt: skip
         assert raw["poses"].shape == (7, 165) and raw["trans"].shape == (7, 3)
     again = load_npz(tmp_path / "clip.npz")
@@ -75,8 +76,9 @@ def test_amass_smplh_gets_jaw_and_eyes_and_stands_upright(tmp_path: Path) -> Non
     poses[:, 66:69] = 0.3  # first finger joint of the left hand
     trans = np.tile([1.0, 2.0, 1.2], (5, 1))
     path = write(
-        tmp_path / "amass.npz", poses=poses, trans=trans, expressions=None, model=None, gender=np.array(b"male"),
-        mocap_frame_rate=None, mocap_framerate=np.array(120.0), markers=np.array([{}], dtype=object),
+        tmp_path / "amass.npz", poses=poses, trans=trans, expressions=None, model=None,
+        gender=np.array(b"male"), mocap_frame_rate=None, mocap_framerate=np.array(120.0),
+        markers=np.array([{}], dtype=object),
     )  # fmt: skip
     clip = load_npz(path)
     assert (clip.fps, clip.basis, clip.gender, clip.model) == (120, "none", "male", "smplh")

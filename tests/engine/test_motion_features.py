@@ -76,7 +76,7 @@ def made_up_clip(num_frames: int = 60, seed: int = 2) -> Clip:
     clip = Clip(
         fps=30,
         poses=poses,
-        trans=np.cumsum(generator.normal(size=(num_frames, 3)) * 0.02, axis=0) + [2.0, 0.9, -1.0],
+        trans=np.cumsum(generator.normal(size=(num_frames, 3)) * 0.02, axis=0) + np.array([2.0, 0.9, -1.0]),
         expressions=generator.random((num_frames, 52)),
         expression_names=ARKIT_NAMES,
         basis="arkit",
