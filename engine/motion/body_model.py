@@ -204,7 +204,10 @@ class SmplxBody:
 def _read_smplx(path: Path) -> dict[str, Any]:
     """Read the arrays of a SMPL-X npz and check their shapes."""
     with open_npz(path, "the npz version of a SMPL-X model") as reader:
-        arrays: dict[str, Any] = {key: reader.numbers(key) for key in SMPLX_ARRAYS}
+        arrays: dict[str, Any] = {}
+        for key in SMPLX_ARRAYS:
+            whole = key in ("f", "kintree_table", "lmk_faces_idx")
+            arrays[key] = reader.numbers(key).astype(np.int64 if whole else np.float32)
     count = len(arrays["v_template"])
     expected: dict[str, tuple[int | None, ...]] = {
         "v_template": (count, 3),
@@ -228,12 +231,7 @@ def _read_smplx(path: Path) -> dict[str, Any]:
             raise ClipError(f"The {key} in {path.name} have shape {found}, unlike SMPL-X; download it again.")
     if arrays["shapedirs"].shape[2] < 20 or count < 10000 or arrays["f"].max() >= count:
         raise ClipError(f"{path.name} is not a whole SMPL-X model; download it again.")
-    for key in ("f", "lmk_faces_idx"):
-        arrays[key] = arrays[key].astype(np.int64)
-    # The root's parent is stored as -1 or 2**32 - 1.
-    parents = arrays["kintree_table"].astype(np.int64)
-    parents[0, 0] = -1
-    arrays["kintree_table"] = parents
+    arrays["kintree_table"][0, 0] = -1  # the root's parent is stored as -1 or 2**32 - 1
     return arrays
 
 
