@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,9 +46,28 @@ def check_packages() -> None:
 
 def load_engine(pack_dir: Path, device: str) -> Engine:
     """Load a pack from disk; the first call imports torch."""
+    _open_torch_library()
     from ..engine.pipeline import load_engine as load
 
     return load(pack_dir, device)
+
+
+def _open_torch_library() -> None:
+    """Have the system open torch's large library before Python does.
+
+    Python holds its global lock while it opens a library, which stops the main thread, and with it Blender's
+    window, for as long as the disk needs; a call through ctypes does not. Where this finds nothing to open,
+    the import that follows does the work or says what is wrong.
+    """
+    if "torch" in sys.modules or os.name != "posix":
+        return
+    found = importlib.util.find_spec("torch")
+    folders = (found.submodule_search_locations if found is not None else None) or []
+    for folder in folders:
+        for library in sorted(Path(folder, "lib").glob("libtorch_python.*")):
+            system = ctypes.CDLL(None)
+            system.dlopen.argtypes, system.dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+            system.dlopen(str(library).encode(), os.RTLD_LAZY)
 
 
 @contextmanager
