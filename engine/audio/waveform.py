@@ -141,9 +141,8 @@ def _to_mono_float(samples: npt.NDArray[np.generic]) -> FloatArray:
     if samples.ndim > 2 or not (whole or np.issubdtype(samples.dtype, np.floating)):
         raise AudioError("The sound is not a list of samples; choose a sound file or strip.")
     if whole:
-        info = np.iinfo(samples.dtype)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
-        half = (float(info.max) - float(info.min) + 1.0) / 2.0
-        middle = 0.0 if info.min < 0 else half
+        half = 2.0 ** (8 * samples.dtype.itemsize - 1)
+        middle = 0.0 if np.issubdtype(samples.dtype, np.signedinteger) else half
         samples = (samples.astype(np.float64) - middle) / half
     if samples.ndim == 2:
         samples = samples.astype(np.float32).mean(axis=1)

@@ -194,7 +194,8 @@ def _training_takes(
         elif kind == "synthesised":
             yield _synthetic_take(spoken[index], rng)
         else:
-            yield _real_take(*waves[index], rng)
+            name, wave = waves[index]
+            yield _real_take(name, wave, rng)
 
 
 def _real_take(name: str, wave: FloatArray, rng: np.random.Generator) -> _Take:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...motion.arrays import FloatArray
 from .curves import Array
 from .gestures import CENTRE, GESTURES, POSE_SIZE, REST_POSES, SHAPE_SIZE, SHAPES, Gesture, pose_of, shape_of
 from .prosody import Prosody, rhythm_clock, select_accents
@@ -42,15 +41,19 @@ class ArmTrack:
         if not firm and self.times and time < self.times[-1] + _LEAST_GAP_S:
             return
         while len(self.times) > 1 and time < self.times[-1] + _LEAST_GAP_S:
-            self.times.pop(), self.poses.pop(), self.shapes.pop()
+            self._drop_last()
         self.times.append(max(time, self.times[-1] + _LEAST_GAP_S) if self.times else time)
         self.poses.append(pose)
         self.shapes.append(shape)
 
+    def _drop_last(self) -> None:
+        for keys in (self.times, self.poses, self.shapes):
+            keys.pop()
+
     def clear(self, after: float) -> None:
         """Drop keys that still lie ahead of a time, as far back as the last stroke."""
         while len(self.times) > 1 and self.times[-1] > max(after, self.struck):
-            self.times.pop(), self.poses.pop(), self.shapes.pop()
+            self._drop_last()
 
     def hold(self, until: float) -> None:
         """Stay in the last pose until a time, if that is still ahead."""
@@ -316,7 +319,7 @@ def _plan_gaze(prosody: Prosody, style: Style, rng: np.random.Generator) -> tupl
     return np.array(times), np.stack(looks)
 
 
-def arm_arrays(track: ArmTrack) -> tuple[Array, FloatArray, FloatArray]:
+def arm_arrays(track: ArmTrack) -> tuple[Array, Array, Array]:
     """Keys as arrays: times (K,), poses (K, `POSE_SIZE`), shapes (K, `SHAPE_SIZE`)."""
     poses = np.stack(track.poses).reshape(-1, POSE_SIZE)
     return np.array(track.times), poses, np.stack(track.shapes).reshape(-1, SHAPE_SIZE)

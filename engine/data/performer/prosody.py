@@ -144,8 +144,10 @@ def _relative_pitch(features: FloatArray) -> Array:
 
 def _spoken(loudness: Array, voiced: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Frames of speech: loud voiced sound, with the consonants around it, pauses under 0.25 s filled."""
-    core = binary_opening(voiced & (loudness > 0.4), iterations=2)
-    near = binary_dilation(core, iterations=6) | (binary_dilation(core, iterations=14) & (loudness > 0.4))
+    core = np.asarray(binary_opening(voiced & (loudness > 0.4), iterations=2), np.bool_)
+    near = np.asarray(binary_dilation(core, iterations=6), np.bool_)
+    wide = np.asarray(binary_dilation(core, iterations=14), np.bool_)
+    near = near | (wide & (loudness > 0.4))
     gap = round(0.25 * FEATURE_HZ)
     starts_ends = _runs(near)
     filled = near.copy()
