@@ -113,6 +113,7 @@ def add_shape_keys(body: bpy.types.Object, shapes: list[ShapeKey]) -> None:
         moved[shape.rows] += shape.offsets @ turn.T
         block.data.foreach_set("co", moved.ravel())
         block.slider_min, block.slider_max = shape.slider_min, shape.slider_max
+        block.value = 0.0  # Blender 5.0 makes new keys with the value 1
 
 
 def paint(
@@ -141,7 +142,8 @@ def _material(source: Material) -> bpy.types.Material:
     made = bpy.data.materials.new(name)
     made.diffuse_color = (*source.colour, 1.0)
     made.roughness = source.roughness
-    made.use_nodes = True
+    if bpy.app.version < (5, 0, 0):
+        made.use_nodes = True
     shader = next(node for node in made.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Base Color"].default_value = (*source.colour, 1.0)
     shader.inputs["Roughness"].default_value = source.roughness

@@ -192,9 +192,9 @@ def test_added_at_the_cursor_in_one_undo_step() -> None:
 
 def test_is_fast() -> None:
     add()
-    start = time.perf_counter()
+    start = time.process_time()
     add()
-    assert time.perf_counter() - start < 1.5
+    assert time.process_time() - start < 1.0
 
 
 def test_missing_asset_names_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
