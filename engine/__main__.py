@@ -17,7 +17,9 @@ DEFAULT_PACK = Path(__file__).parent.parent / "packs" / "starter"
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; scripts rely on these names."""
-    parser = argparse.ArgumentParser(prog="python -m engine", description="Speech and words to full-body motion.")
+    parser = argparse.ArgumentParser(
+        prog="python -m engine", description="Speech and words to full-body motion."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     generate = commands.add_parser("generate", help="write one motion file")
     generate.add_argument("--audio", type=Path, help="sound file; parts without text follow it")
@@ -56,7 +58,9 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
         if text is not None:
             directions[part] = PartDirection(Source.TEXT, text)
     if wave is None and not directions:
-        raise RequestError("There is nothing to follow; give a sound with --audio or an instruction with --text.")
+        raise RequestError(
+            "There is nothing to follow; give a sound with --audio or an instruction with --text."
+        )
     if arguments.seed < 0:
         raise RequestError("The seed must not be negative; choose 0 or more.")
     return GenerateRequest(

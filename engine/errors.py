@@ -34,5 +34,5 @@ class DeviceError(EngineError):
     """The wanted device is absent or out of memory."""
 
 
-class Cancelled(EngineError):  # noqa: N818  (a wish, not a fault)
+class Cancelled(EngineError):
     """The user asked to stop."""

@@ -22,10 +22,8 @@ from .audio.features import speech_features
 from .audio.waveform import check_waveform
 from .errors import DeviceError, RequestError
 from .language.decoding import DecoderWeights, WindowRequest, generate_window
-from .language.instruction import check_instruction
 from .language.layout import (
     AUDIO_MARGIN,
-    BLOCK_ORDER,
     MOTION_TIME,
     Condition,
     audio_steps,
@@ -39,6 +37,7 @@ from .motion.clip import Clip
 from .motion.features import starter_clip, starter_features
 from .motion.foot_lock import plant_feet
 from .packs import Pack, load_pack
+from .requests import WINDOW_STEPS, block_order, resolve_sources, windows
 from .specs import (
     AUDIO_HZ,
     EMOTIONS,
@@ -57,8 +56,6 @@ from .tokenizers.motion_vqvae import MotionVQVAE, MotionVQVAEConfig
 from .tokenizers.vocabulary import Vocabulary
 
 FRAMES_PER_STEP = 4
-WINDOW_STEPS = 32
-OVERLAP_STEPS = 8
 TEXT_ONLY_S = 5.0
 MAX_DURATION_S = 7200.0
 SILENCE_S = 0.25
@@ -93,7 +90,13 @@ class _Row:
     def layout(self) -> tuple[object, ...]:
         """Rows of the same layout can share a batch."""
         options = self.request.sampling
-        sampling = (options.temperature, options.top_k, options.top_p, options.text_guidance, options.speech_guidance)
+        sampling = (
+            options.temperature,
+            options.top_k,
+            options.top_p,
+            options.text_guidance,
+            options.speech_guidance,
+        )
         return (self.num_frames, tuple(self.sources[p] for p in PARTS), self.audio is None, sampling)
 
 
@@ -110,7 +113,9 @@ class Engine:
             tokenizer = MotionVQVAE(config, part)
             pack.load_module("tokenizers.safetensors", tokenizer, f"{part.value}.")
             self.tokenizers[part] = tokenizer.eval()
-        self.audio_tokenizer = StarterAudioTokenizer(MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio")))
+        self.audio_tokenizer = StarterAudioTokenizer(
+            MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio"))
+        )
         pack.load_module("tokenizers.safetensors", self.audio_tokenizer, "audio.")
         self.audio_tokenizer.eval()
         self.text_encoder = TextEncoder.load(
@@ -124,7 +129,10 @@ class Engine:
         self.weights = DecoderWeights(self.model)
 
     def generate(
-        self, request: GenerateRequest, progress: ProgressCallback | None = None, cancel: CancelCheck | None = None
+        self,
+        request: GenerateRequest,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
     ) -> GenerateResult:
         """Turn one request into motion.
 
@@ -161,7 +169,9 @@ class Engine:
             def share(fraction: float, text: str, number: int = number) -> None:
                 report((number + fraction) / len(groups), text)
 
-            for index, made in zip(members, self._run([rows[i] for i in members], share, cancel), strict=True):
+            for index, made in zip(
+                members, self._run([rows[i] for i in members], share, cancel), strict=True
+            ):
                 clips[index] = made
         report(1.0, "Done")
         seconds = time.perf_counter() - began
@@ -174,14 +184,17 @@ class Engine:
 
     def window_joints(self, num_frames: int) -> list[int]:
         """Frames at which a later window takes over, for measuring seams."""
-        return [(start + known) * FRAMES_PER_STEP for start, known in windows(math.ceil(num_frames / FRAMES_PER_STEP))][
-            1:
-        ]
+        return [
+            (start + known) * FRAMES_PER_STEP
+            for start, known in windows(math.ceil(num_frames / FRAMES_PER_STEP))
+        ][1:]
 
     def _prepare(self, request: GenerateRequest) -> _Row:
         """Check a request and encode what it brings."""
         if request.emotion is not None and request.emotion not in EMOTIONS:
-            raise RequestError(f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}.")
+            raise RequestError(
+                f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}."
+            )
         wave = None
         if request.waveform is not None:
             wave = check_waveform(request.waveform, request.sample_rate)
@@ -191,7 +204,7 @@ class Engine:
             duration = len(wave) / AUDIO_HZ if wave is not None else TEXT_ONLY_S
         if not math.isfinite(duration) or not 1.0 / MOTION_FPS <= duration <= MAX_DURATION_S:
             raise RequestError(
-                f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change its length."
+                f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change it."
             )
         num_frames = max(1, round(duration * MOTION_FPS))
         steps = math.ceil(num_frames / FRAMES_PER_STEP)
@@ -200,7 +213,9 @@ class Engine:
         parts = [part for part in PARTS if sources[part] is Source.KEEP]
         if parts:
             if request.kept is None:
-                raise RequestError("Parts to keep need a motion to keep them from; select a character with motion.")
+                raise RequestError(
+                    "Parts to keep need a motion to keep them from; select a character with motion."
+                )
             kept = request.kept
             if kept.fps != MOTION_FPS or kept.num_frames != num_frames:
                 kept = kept.resample(MOTION_FPS, num_frames)
@@ -321,76 +336,6 @@ def _start_of(kept: Clip | None) -> tuple[tuple[float, float], float]:
 
     x, _, z = kept.pelvis_positions[0]
     return (float(x), float(z)), float(heading_angle(axis_angle_to_matrix(kept.poses[0, 0])))
-
-
-def windows(num_steps: int) -> list[tuple[int, int]]:
-    """Cut a request into windows.
-
-    Args:
-        num_steps: Motion steps in all.
-
-    Returns:
-        (first step, steps already decided) per window; the last window ends with the request.
-    """
-    result = [(0, 0)]
-    decided = min(WINDOW_STEPS, num_steps)
-    while decided < num_steps:
-        start = min(decided - OVERLAP_STEPS, num_steps - WINDOW_STEPS)
-        result.append((start, decided - start))
-        decided = start + WINDOW_STEPS
-    return result
-
-
-def block_order(sources: dict[Part, Source]) -> tuple[Part, ...]:
-    """Kept parts first, then parts with words, then parts from speech alone; lower before upper within each."""
-    rank = {Source.KEEP: 0, Source.TEXT: 1, Source.BOTH: 1, Source.SPEECH: 2}
-    return tuple(sorted(BLOCK_ORDER, key=lambda part: (rank[sources[part]], BLOCK_ORDER.index(part))))
-
-
-def resolve_sources(request: GenerateRequest) -> tuple[dict[Part, Source], dict[Part, str]]:
-    """Say for every part what drives it.
-
-    Parts left out follow the speech; without speech they follow the first instruction given to another part.
-
-    Args:
-        request: The request.
-
-    Returns:
-        Source per part, and the checked instruction per part driven by text.
-
-    Raises:
-        RequestError: If a part has nothing to follow.
-        InstructionError: If an instruction cannot be used.
-    """
-    sources: dict[Part, Source] = {}
-    texts: dict[Part, str] = {}
-    for part, direction in request.directions.items():
-        sources[part] = direction.source
-        if direction.source in (Source.TEXT, Source.BOTH):
-            texts[part] = check_instruction(direction.text)
-    speech = request.waveform is not None
-    spare = next((texts[part] for part in BLOCK_ORDER if part in texts), None)
-    for part in PARTS:
-        wanted = sources.get(part)
-        if wanted in (None, Source.SPEECH) and not speech:
-            if wanted is None and spare is not None:
-                sources[part], texts[part] = Source.TEXT, spare
-            else:
-                raise RequestError(
-                    f"The {_word(part)} should follow the speech but there is no sound; "
-                    "choose a sound strip or write an instruction."
-                )
-        elif wanted is None:
-            sources[part] = Source.SPEECH
-        elif wanted is Source.BOTH and not speech:
-            raise RequestError(
-                f"The {_word(part)} should follow speech and text but there is no sound; choose a sound strip."
-            )
-    return sources, texts
-
-
-def _word(part: Part) -> str:
-    return {Part.UPPER: "upper body", Part.LOWER: "lower body"}.get(part, part.value)
 
 
 def _guidance(source: Source, options: SamplingOptions) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ MIN_AUDIO_S = 0.25
 """Shortest sound that carries any speech, in seconds."""
 
 
-class Part(str, Enum):
+class Part(StrEnum):
     """The four body parts, in the order of their blocks in the published model."""
 
     FACE = "face"
@@ -42,7 +42,7 @@ class Part(str, Enum):
 PARTS: tuple[Part, ...] = (Part.FACE, Part.HANDS, Part.UPPER, Part.LOWER)
 
 
-class Source(str, Enum):
+class Source(StrEnum):
     """What drives one part."""
 
     SPEECH = "speech"
@@ -51,7 +51,7 @@ class Source(str, Enum):
     KEEP = "keep"
 
 
-class Task(str, Enum):
+class Task(StrEnum):
     """What a request asks for, derived from its sources."""
 
     AUDIO_TO_MOTION = "audio_to_motion"

@@ -152,7 +152,9 @@ def draw(logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
     """
     if options.temperature <= 0.0:
         return logits.argmax(dim=-1)
-    probabilities, order = (logits.float() / options.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+    probabilities, order = (
+        (logits.float() / options.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+    )
     if options.top_k > 0:
         probabilities[:, options.top_k :] = 0.0
     cumulative = probabilities.cumsum(dim=-1)
@@ -219,7 +221,9 @@ def generate_window(
     cross_bias = model.decoder.cross_bias(query_times, encoder.times)
     uniform = request.uniform.to(device)
     decoder = CachedDecoder(weights, encoded, encoder.mask, self_bias, cross_bias)
-    rows_of = {part: encoded.shape[0] if request.guidance.get(part, 1.0) != 1.0 else batch for part in plan.order}
+    rows_of = {
+        part: encoded.shape[0] if request.guidance.get(part, 1.0) != 1.0 else batch for part in plan.order
+    }
     result: dict[Part, Tensor] = {}
     pending = torch.empty((batch, 0), dtype=torch.int64, device=device)
     for index, part in enumerate(plan.order):

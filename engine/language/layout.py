@@ -93,7 +93,8 @@ def instruction_states(encoder: TextEncoder, texts: Sequence[str]) -> list[Tenso
     encoded = encoder.encode(texts)
     pooled = encoded.pooled * POOLED_SCALE
     return [
-        torch.cat([pooled[row : row + 1], encoded.states[row][encoded.mask[row]]]) for row in range(len(texts))
+        torch.cat([pooled[row : row + 1], encoded.states[row][encoded.mask[row]]])
+        for row in range(len(texts))
     ]
 
 

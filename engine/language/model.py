@@ -68,7 +68,9 @@ class LanguageModelConfig:
         return asdict(self)
 
 
-def relative_position_bucket(distance: Tensor, bidirectional: bool, num_buckets: int, max_distance: int) -> Tensor:
+def relative_position_bucket(
+    distance: Tensor, bidirectional: bool, num_buckets: int, max_distance: int
+) -> Tensor:
     """Map key-minus-query distances to T5's logarithmic buckets.
 
     Args:
@@ -284,7 +286,9 @@ class Stack(nn.Module):
         config, length = self.config, query_times.shape[0]
         positions = torch.arange(length, device=query_times.device)
         distance = positions[None, :] - positions[:, None]
-        bucket = relative_position_bucket(distance, not self.is_decoder, config.num_buckets, config.max_distance)
+        bucket = relative_position_bucket(
+            distance, not self.is_decoder, config.num_buckets, config.max_distance
+        )
         bias = self.block[0].layer[0].SelfAttention.relative_attention_bias(bucket)
         if config.time_reach:
             bias = bias + self.time_bias(time_bucket(query_times, key_times, config.time_reach))

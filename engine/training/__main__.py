@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("command", choices=("starter", "tokenizer", "language", "export"))
     parser.add_argument("--recipe", default="starter", help="name in engine/training/recipes or a TOML file")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the raw data")
-    parser.add_argument("--work", type=Path, default=Path("build"), help="prepared data, checkpoints and logs")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build"), help="prepared data, checkpoints and logs"
+    )
     parser.add_argument("--out", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
     parser.add_argument("--part", choices=TOKENIZER_NAMES, help="which tokenizer")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")

@@ -60,7 +60,9 @@ def load_captured(folder: Path, split: str) -> list[MotionSequence]:
     """
     array_file, table_file = folder / "captured.npz", folder / "captured.json"
     if not array_file.exists():
-        raise EngineError(f"There is no prepared motion in {folder}; run python -m engine.data.captured first.")
+        raise EngineError(
+            f"There is no prepared motion in {folder}; run python -m engine.data.captured first."
+        )
     arrays = np.load(array_file, allow_pickle=False)
     items = json.loads(table_file.read_text(encoding="utf-8"))
     lower, upper, offsets = (arrays[k] for k in ("lower", "upper", "offsets"))
@@ -123,7 +125,9 @@ def load_performances(folder: Path, split: str) -> list[MotionSequence]:
     return sequences
 
 
-def stack_features(sequences: Sequence[MotionSequence], part: Part) -> tuple[FloatArray, list[tuple[int, int]]]:
+def stack_features(
+    sequences: Sequence[MotionSequence], part: Part
+) -> tuple[FloatArray, list[tuple[int, int]]]:
     """Join one part's features end to end.
 
     Args:

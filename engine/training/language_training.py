@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.layout import instruction_states
+from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.text_encoder import TextEncoder
 from ..specs import Part
 from ..tokenizers.audio_tokenizer import StarterAudioTokenizer, starter_audio_config
 from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
-from .corpora import load_captured, load_performances
+from .corpora import MotionSequence, load_captured, load_performances
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
 from .recipe import Recipe
-from .windows import Batch, WindowMixer, encode_sequence
+from .windows import FRAMES_PER_STEP, Batch, CodedSequence, WindowMixer, encode_sequence
 
 
 def load_tokenizers(recipe: Recipe, out: Path) -> tuple[dict[Part, MotionVQVAE], StarterAudioTokenizer]:
@@ -31,9 +31,12 @@ def load_tokenizers(recipe: Recipe, out: Path) -> tuple[dict[Part, MotionVQVAE],
     motion: dict[Part, MotionVQVAE] = {}
     for part, own in shared.parts.items():
         config = starter_config(
-            part, width=own.width, num_quantizers=own.num_quantizers, code_dim=shared.code_dim,
+            part,
+            width=own.width,
+            num_quantizers=own.num_quantizers,
+            code_dim=shared.code_dim,
             codebook_size=shared.codebook_size,
-        )  # fmt: skip
+        )
         motion[part] = MotionVQVAE(config, part)
         motion[part].load_state_dict(_weights(out / f"tokenizer-{part.value}.pt"))
         motion[part].eval()
@@ -84,19 +87,39 @@ def prepare_mixer(
     for begin in range(0, len(captions), 64):
         states += instruction_states(encoder, captions[begin : begin + 64])
 
-    def phases(sequences: Iterable, every: int) -> list:  # noqa: ANN001
-        return [[encode_sequence(s, p, motion, audio, table) for p in range(0, every)] for s in sequences]
-
-    coded = phases(captured, recipe.phases)
+    coded = _encode_all(captured, recipe.phases, motion, audio, table)
     print(f"{split}: {len(captured)} captured sequences as codes, {len(captions)} captions", flush=True)
-    spoken = phases(performed, max(1, recipe.phases // 2))
+    spoken = _encode_all(performed, recipe.performance_phases, motion, audio, table)
     print(f"{split}: {len(performed)} performances as codes", flush=True)
     weighted = [(c, s.weight) for c, s in zip(coded, captured, strict=True)]
     vocabulary = trained_vocabulary(motion, audio)
     return WindowMixer(weighted, spoken, states, vocabulary, recipe.language, seed)
 
 
-def batch_loss(model: LanguageModel, batch: Batch, vocabulary: Vocabulary, smoothing: float) -> dict[Part, Tensor]:
+def _encode_all(
+    sequences: Sequence[MotionSequence],
+    phases: int,
+    motion: dict[Part, MotionVQVAE],
+    audio: StarterAudioTokenizer,
+    captions: dict[str, int],
+) -> list[list[CodedSequence]]:
+    """Each sequence as codes at `phases` frame offsets, one sequence per core at a time."""
+    offsets = range(0, FRAMES_PER_STEP, FRAMES_PER_STEP // phases)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def encode(sequence: MotionSequence) -> list[CodedSequence]:
+        return [encode_sequence(sequence, offset, motion, audio, captions) for offset in offsets]
+
+    with ThreadPoolExecutor(threads) as pool:
+        coded = list(pool.map(encode, sequences))
+    torch.set_num_threads(threads)
+    return coded
+
+
+def batch_loss(
+    model: LanguageModel, batch: Batch, vocabulary: Vocabulary, smoothing: float
+) -> dict[Part, Tensor]:
     """Cross-entropy per learned part, each () in nats per code.
 
     The head is read only at the codes a position may hold, as in generation.
@@ -117,7 +140,8 @@ def batch_loss(model: LanguageModel, batch: Batch, vocabulary: Vocabulary, smoot
         total = states.new_zeros((), dtype=torch.float32)
         for level in range(levels):
             logits = model.logits(
-                states[:, begin + level : begin + plan.num_codes(part) : levels], *vocabulary.part_range(part, level)
+                states[:, begin + level : begin + plan.num_codes(part) : levels],
+                *vocabulary.part_range(part, level),
             )
             target = batch.targets[part][:, level::levels].to(device)
             total = total + F.cross_entropy(
@@ -142,7 +166,7 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
     vocabulary = mixer.vocabulary
     torch.manual_seed(seed)
     device = device_for_training()
-    model = LanguageModel(model_config(recipe, vocabulary, encoder.width)).to(device)
+    model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width)).to(device)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and "bias" not in n]
     plain = [p for n, p in model.named_parameters() if p.ndim <= 1 or "bias" in n]
@@ -184,7 +208,9 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
             _refresh(working, model)
             _average(averaged, model, min(own.average_decay, (1 + step) / (10 + step)))
             for part, value in losses.items():
-                running[part.value] = 0.95 * running.get(part.value, float(value.detach())) + 0.05 * float(value.detach())
+                running[part.value] = 0.95 * running.get(part.value, float(value.detach())) + 0.05 * float(
+                    value.detach()
+                )
             if step % 25 == 0:
                 log.write(step, minutes=schedule.spent_s / 60, **running)
             if schedule.spent_s - last_saved > own.checkpoint_minutes * 60:

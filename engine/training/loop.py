@@ -63,8 +63,11 @@ class Checkpoint:
         """Write the state."""
         state: dict[str, Any] = {name: module.state_dict() for name, module in self.modules.items()}
         state |= {
-            "step": step, "done": done, "spent_s": self.schedule.spent_s, "random": torch.get_rng_state(),
-        }  # fmt: skip
+            "step": step,
+            "done": done,
+            "spent_s": self.schedule.spent_s,
+            "random": torch.get_rng_state(),
+        }
         temporary = self.path.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.path)

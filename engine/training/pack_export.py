@@ -55,15 +55,21 @@ def export_pack(recipe: Recipe, out: Path, text_encoder: Path, pack: Path) -> No
             "language_model_steps": int(weights["step"]),
             "minutes": round(float(weights["spent_s"]) / 60, 1),
         },
-        "rates": {"motion_fps": MOTION_FPS, "audio_hz": AUDIO_HZ, "code_steps_per_s": 7.5, "audio_steps_per_s": 15},
+        "rates": {
+            "motion_fps": MOTION_FPS,
+            "audio_hz": AUDIO_HZ,
+            "code_steps_per_s": 7.5,
+            "audio_steps_per_s": 15,
+        },
         "layouts": {"face": "arkit52", "hands": "hands180", "upper": "upper78", "lower": "starter62"},
         "vocabulary": vocabulary.to_dict(),
         "tokenizers": {
-            **{part.value: t.config.to_dict() for part, t in motion.items()}, "audio": audio.config.to_dict(),
+            **{part.value: t.config.to_dict() for part, t in motion.items()},
+            "audio": audio.config.to_dict(),
         },
         "text_encoder": TextEncoderConfig().to_dict(),
         "language_model": config.to_dict(),
-    }  # fmt: skip
+    }
     write_pack(
         pack,
         info,
@@ -77,10 +83,12 @@ def export_pack(recipe: Recipe, out: Path, text_encoder: Path, pack: Path) -> No
 
 
 def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Floating weights as float16; codebook averages, which only training needs, stay exact in their dtype."""
+    """Floating weights as float16."""
     return {k: v.half().contiguous() if v.is_floating_point() else v.contiguous() for k, v in tensors.items()}
 
 
 def _commit() -> str:
-    result = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     return result.stdout.strip() or "unknown"

@@ -85,6 +85,7 @@ class Recipe:
 
     performance_hours: float
     phases: int
+    performance_phases: int
     tokenizers: TokenizersRecipe
     language: LanguageRecipe
 
@@ -93,8 +94,10 @@ class Recipe:
         """Training minutes of the critical path: tokenizers run two at a time."""
         parts = self.tokenizers.parts
         longest = max(parts[Part.LOWER].minutes, parts[Part.UPPER].minutes)
-        return longest + max(parts[Part.FACE].minutes, parts[Part.HANDS].minutes + self.tokenizers.audio.minutes) + (
-            self.language.minutes
+        return (
+            longest
+            + max(parts[Part.FACE].minutes, parts[Part.HANDS].minutes + self.tokenizers.audio.minutes)
+            + (self.language.minutes)
         )
 
 
@@ -115,15 +118,14 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         tokenizers = dict(values["tokenizers"])
-        parts = {
-            part: TokenizerRecipe(**_scaled(tokenizers.pop(part.value), scale)) for part in Part
-        }
+        parts = {part: TokenizerRecipe(**_scaled(tokenizers.pop(part.value), scale)) for part in Part}
         audio = AudioRecipe(**_scaled(tokenizers.pop("audio"), scale))
         language = dict(values["language"])
         hidden = language.pop("hidden")
         return Recipe(
             performance_hours=values["data"]["performance_hours"],
             phases=values["data"]["phases"],
+            performance_phases=values["data"]["performance_phases"],
             tokenizers=TokenizersRecipe(parts=parts, audio=audio, **tokenizers),
             language=LanguageRecipe(hidden=hidden, **_scaled(language, scale)),
         )

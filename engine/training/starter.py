@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole starter run: prepare data, train tokenizers two at a time, train the language model, write the pack."""
+"""The whole starter run: data, tokenizers two at a time, the language model, the pack."""
 
 from __future__ import annotations
 
@@ -64,14 +64,25 @@ def load_text_encoder(work: Path) -> TextEncoder:
     return TextEncoder.load(TextEncoderConfig(), tensors, folder / text_encoder_export.TOKENIZER_FILE)
 
 
-def _train_lane(names: tuple[str, ...], recipe_name: str, work: Path, scale: float) -> subprocess.CompletedProcess[str]:
+def _train_lane(
+    names: tuple[str, ...], recipe_name: str, work: Path, scale: float
+) -> subprocess.CompletedProcess[str]:
     last: subprocess.CompletedProcess[str] | None = None
     threads = "1" if not torch.cuda.is_available() else str(os.cpu_count() or 1)
     for name in names:
         last = _python(
-            "engine.training", "tokenizer", "--part", name, "--recipe", recipe_name,
-            "--work", str(work), "--scale", str(scale), threads=threads,
-        )  # fmt: skip
+            "engine.training",
+            "tokenizer",
+            "--part",
+            name,
+            "--recipe",
+            recipe_name,
+            "--work",
+            str(work),
+            "--scale",
+            str(scale),
+            threads=threads,
+        )
         last.check_returncode()
     assert last is not None
     return last

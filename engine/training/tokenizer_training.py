@@ -151,9 +151,12 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
     sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed)
     torch.manual_seed(seed)
     config = starter_config(
-        part, width=own.width, num_quantizers=own.num_quantizers, code_dim=shared.code_dim,
+        part,
+        width=own.width,
+        num_quantizers=own.num_quantizers,
+        code_dim=shared.code_dim,
         codebook_size=shared.codebook_size,
-    )  # fmt: skip
+    )
     device = device_for_training()
     model = MotionVQVAE(config, part).to(device)
     model.set_statistics(*feature_statistics(part, sampler.frames()))
@@ -174,7 +177,9 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
         }
         return total, report
 
-    _train(model, loss, lambda: sampler.batch(shared.batch).to(device), recipe, own.minutes, own.max_steps, path)
+    _train(
+        model, loss, lambda: sampler.batch(shared.batch).to(device), recipe, own.minutes, own.max_steps, path
+    )
     return path
 
 
@@ -226,7 +231,7 @@ def _groups(own: TokenizerRecipe, data: Path) -> list[tuple[list[MotionSequence]
     return groups
 
 
-def _train(model, loss, batch, recipe: Recipe, minutes: float, max_steps: int, path: Path) -> None:  # noqa: ANN001
+def _train(model, loss, batch, recipe: Recipe, minutes: float, max_steps: int, path: Path) -> None:
     shared = recipe.tokenizers
     optimiser = torch.optim.AdamW(model.parameters(), shared.learning_rate, weight_decay=1e-4)
     schedule = Schedule(shared.learning_rate, shared.warm_up, max_steps, minutes)

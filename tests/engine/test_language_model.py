@@ -21,16 +21,27 @@ from engine.specs import PARTS, Part, SamplingOptions, Source
 from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
 
 LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
-VOCABULARY = starter_vocabulary({p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50)
+VOCABULARY = starter_vocabulary(
+    {p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50
+)
 STEPS = 6
 
 
 def tiny_model() -> LanguageModel:
     torch.manual_seed(0)
     config = LanguageModelConfig(
-        vocab_size=VOCABULARY.size, embedding_offset=50, d_model=32, d_kv=8, d_ff=64, num_heads=4, num_layers=2,
-        num_decoder_layers=2, text_width=12, time_reach=8, dropout=0.0,
-    )  # fmt: skip
+        vocab_size=VOCABULARY.size,
+        embedding_offset=50,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_heads=4,
+        num_layers=2,
+        num_decoder_layers=2,
+        text_width=12,
+        time_reach=8,
+        dropout=0.0,
+    )
     model = LanguageModel(config).eval()
     for name, parameter in model.named_parameters():
         if "bias" in name:
@@ -41,7 +52,9 @@ def tiny_model() -> LanguageModel:
 def tiny_request(order: tuple[Part, ...], guidance: float, forced: dict[Part, torch.Tensor]) -> WindowRequest:
     torch.manual_seed(1)
     rows = 2
-    speech = Condition({part: Source.SPEECH for part in PARTS}, {}, "anger", torch.randint(0, 16, (audio_steps(STEPS), 2)))
+    speech = Condition(
+        {part: Source.SPEECH for part in PARTS}, {}, "anger", torch.randint(0, 16, (audio_steps(STEPS), 2))
+    )
     words = Condition({part: Source.TEXT for part in PARTS}, {part: 0 for part in PARTS})
     conditions = [speech, words]
     if guidance != 1.0:
@@ -60,9 +73,12 @@ def test_matches_transformers_t5() -> None:
     torch.manual_seed(0)
     sizes = {"vocab_size": 300, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_heads": 4, "num_layers": 2}
     config = transformers.T5Config(
-        **sizes, num_decoder_layers=3, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+        **sizes,
+        num_decoder_layers=3,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
         decoder_start_token_id=0,
-    )  # fmt: skip
+    )
     theirs = transformers.T5ForConditionalGeneration(config).eval()
     # transformers 5 ties the head again whatever was asked; the published head is its own matrix.
     theirs.lm_head.weight = torch.nn.Parameter(torch.randn(300, 64) * 0.1)
@@ -126,9 +142,12 @@ def test_cancel_between_steps() -> None:
     asked = iter([False] * 5 + [True])
     with pytest.raises(Cancelled):
         generate_window(
-            DecoderWeights(tiny_model()), VOCABULARY, tiny_request(BLOCK_ORDER, 1.0, {}), SamplingOptions(),
+            DecoderWeights(tiny_model()),
+            VOCABULARY,
+            tiny_request(BLOCK_ORDER, 1.0, {}),
+            SamplingOptions(),
             cancel=lambda: next(asked),
-        )  # fmt: skip
+        )
 
 
 def test_draw_follows_the_distribution_and_its_limits() -> None:

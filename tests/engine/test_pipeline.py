@@ -14,7 +14,8 @@ from engine.__main__ import main
 from engine.errors import AudioError, Cancelled, DeviceError, EngineError, InstructionError, RequestError
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
-from engine.pipeline import Engine, block_order, load_engine, resolve_sources, windows
+from engine.pipeline import Engine, load_engine
+from engine.requests import block_order, resolve_sources, windows
 from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
 from tests.tiny_pack import write_tiny_pack
 
@@ -34,7 +35,9 @@ def engine(pack: Path) -> Engine:
 def speech(seconds: float) -> np.ndarray:
     """A voiced, syllable-like sound."""
     time = np.arange(int(seconds * 16000)) / 16000
-    return (0.3 * np.sin(2 * np.pi * 140 * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time))).astype(np.float32)
+    return (0.3 * np.sin(2 * np.pi * 140 * time) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * time))).astype(
+        np.float32
+    )
 
 
 TEXT = PartDirection(Source.TEXT, "walk forward")
@@ -56,7 +59,9 @@ def test_speech_and_text_in_one_request(engine: Engine) -> None:
 
 
 def test_same_seed_same_motion_and_batching_changes_nothing_but_rounding(engine: Engine) -> None:
-    requests = [GenerateRequest(directions={Part.LOWER: TEXT}, sampling=SamplingOptions(seed=s)) for s in (1, 2, 1)]
+    requests = [
+        GenerateRequest(directions={Part.LOWER: TEXT}, sampling=SamplingOptions(seed=s)) for s in (1, 2, 1)
+    ]
     one, two = engine.generate(requests[0]), engine.generate(requests[0])
     assert np.array_equal(one.clip.poses, two.clip.poses) and np.array_equal(one.clip.trans, two.clip.trans)
     many = engine.generate_many(requests)
@@ -97,7 +102,14 @@ def test_missing_parts_follow_speech_or_the_text() -> None:
     sources, texts = resolve_sources(GenerateRequest({Part.LOWER: TEXT}))
     assert all(source is Source.TEXT for source in sources.values())
     assert texts[Part.FACE] == "walk forward"
-    order = block_order({Part.FACE: Source.KEEP, Part.HANDS: Source.SPEECH, Part.UPPER: Source.SPEECH, Part.LOWER: Source.TEXT})
+    order = block_order(
+        {
+            Part.FACE: Source.KEEP,
+            Part.HANDS: Source.SPEECH,
+            Part.UPPER: Source.SPEECH,
+            Part.LOWER: Source.TEXT,
+        }
+    )
     assert order == (Part.FACE, Part.LOWER, Part.UPPER, Part.HANDS)
 
 
@@ -131,7 +143,9 @@ def test_bad_requests_get_one_sentence(
 
 def test_progress_rises_and_cancel_stops(engine: Engine) -> None:
     seen: list[float] = []
-    engine.generate(GenerateRequest(waveform=speech(9.0)), progress=lambda fraction, text: seen.append(fraction))
+    engine.generate(
+        GenerateRequest(waveform=speech(9.0)), progress=lambda fraction, text: seen.append(fraction)
+    )
     assert seen == sorted(seen) and seen[0] == 0.0 and seen[-1] == 1.0 and len(seen) > 100
     with pytest.raises(Cancelled):
         engine.generate(GenerateRequest(waveform=speech(9.0)), cancel=lambda: len(seen) > 0)
@@ -145,7 +159,20 @@ def test_unknown_device(pack: Path) -> None:
 def test_command_line(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound, out = tmp_path / "line.wav", tmp_path / "clip.npz"
     soundfile.write(sound, np.stack([speech(1.5)] * 2, 1), 16000, subtype="PCM_24")
-    status = main(["generate", "--audio", str(sound), "--lower", "walk forward", "--pack", str(pack), "--json", "--out", str(out)])
+    status = main(
+        [
+            "generate",
+            "--audio",
+            str(sound),
+            "--lower",
+            "walk forward",
+            "--pack",
+            str(pack),
+            "--json",
+            "--out",
+            str(out),
+        ]
+    )
     assert status == 0
     times = json.loads(capsys.readouterr().out)
     assert set(times) == {"load_s", "compute_s", "motion_s"} and times["motion_s"] == 1.5
@@ -158,7 +185,9 @@ def test_command_line(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "Tiny" in capsys.readouterr().out
 
 
-def test_command_line_says_what_is_wrong(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_says_what_is_wrong(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "clip.npz"
     assert main(["generate", "--pack", str(pack), "--out", str(out)]) == 1
     assert "nothing to follow" in capsys.readouterr().err

@@ -22,7 +22,9 @@ from engine.training.tokenizer_training import position_loss
 from engine.training.windows import CodedSequence, WindowMixer
 
 LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
-VOCABULARY = starter_vocabulary({p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50)
+VOCABULARY = starter_vocabulary(
+    {p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,9 @@ def mixer(recipe: Recipe, seed: int = 0, **changes: object) -> WindowMixer:
     captured = [([sequence(40, body, "walk_forward")], 1.0), ([sequence(14, body, "jump")], 1.0)]
     performed = [[sequence(50, PARTS, "speech")], [sequence(50, PARTS, "idle")]]
     language = replace(recipe.language, **changes)  # type: ignore[arg-type]
-    return WindowMixer(captured, performed, [torch.randn(5, 12), torch.randn(7, 12)], VOCABULARY, language, seed)
+    return WindowMixer(
+        captured, performed, [torch.randn(5, 12), torch.randn(7, 12)], VOCABULARY, language, seed
+    )
 
 
 def test_recipe_scales_its_times_only(recipe: Recipe) -> None:
@@ -85,15 +89,27 @@ def test_audio_is_aligned_with_the_window(recipe: Recipe) -> None:
     drawn = mixer(recipe)
     audio = drawn._audio(torch.arange(100)[:, None].expand(-1, 2), start=10, num_steps=4)
     assert audio[:, 0].tolist() == list(range(20 - AUDIO_MARGIN, 28 + AUDIO_MARGIN))
-    assert drawn._audio(torch.arange(100)[:, None].expand(-1, 2), 0, 4)[: AUDIO_MARGIN, 0].tolist() == [-1] * AUDIO_MARGIN
+    assert (
+        drawn._audio(torch.arange(100)[:, None].expand(-1, 2), 0, 4)[:AUDIO_MARGIN, 0].tolist()
+        == [-1] * AUDIO_MARGIN
+    )
 
 
 def test_loss_starts_at_chance_and_falls(recipe: Recipe) -> None:
     drawn = mixer(recipe, window_steps=8, short_window_share=0.0)
     config = LanguageModelConfig(
-        vocab_size=VOCABULARY.size, embedding_offset=50, d_model=32, d_kv=8, d_ff=64, num_heads=4, num_layers=1,
-        num_decoder_layers=1, text_width=12, time_reach=8, dropout=0.0,
-    )  # fmt: skip
+        vocab_size=VOCABULARY.size,
+        embedding_offset=50,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_heads=4,
+        num_layers=1,
+        num_decoder_layers=1,
+        text_width=12,
+        time_reach=8,
+        dropout=0.0,
+    )
     torch.manual_seed(0)
     model = LanguageModel(config).train()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
