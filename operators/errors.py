@@ -16,7 +16,3 @@ class TargetLostError(EngineError):
 
 class SetupError(EngineError):
     """This Blender lacks packages the motion model needs."""
-
-
-class MissingPackageError(EngineError):
-    """A Python package the engine needs is not installed in this Blender."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TICK_S = 0.05
 """Seconds between two looks at a running job."""
 
+REDRAW_S = 0.4
+"""Seconds between two drawings of the panel while a job runs; each draws the 3D View behind it too."""
+
 READ_BUDGET_S = 0.02
 """Seconds one look may spend on reading the current motion."""
 
@@ -45,6 +48,8 @@ class Session:
         self.cancel_requested = False
         self.job: Job[Clip] | None = None
         self._reading = _kept_reader(plan)
+        self._drawn_s = 0.0
+        self._drawn: object = None
         message = "Starting" if self._reading is None else "Reading the current motion"
         self.state = JobState(0.0, message, 0.0, None, False)
 
@@ -64,6 +69,16 @@ class Session:
             self.job.start()
         self.state = self.job.poll()
         return self.state.finished
+
+    def needs_drawing(self) -> bool:
+        """Whether the panel would show something new; at most every `REDRAW_S`."""
+        state, now = self.state, time.monotonic()
+        remaining = None if state.remaining_s is None else round(state.remaining_s)
+        shown = (state.message, round(state.fraction * 100), remaining)
+        if shown == self._drawn or now - self._drawn_s < REDRAW_S:
+            return False
+        self._drawn, self._drawn_s = shown, now
+        return True
 
     def run_to_end(self) -> Clip:
         """Do all of the work here and now, without a thread."""
@@ -218,7 +233,8 @@ class KINESICS_OT_generate(bpy.types.Operator):
             return {"PASS_THROUGH"}
         try:
             if not session.tick():
-                redraw_panels(context)
+                if session.needs_drawing():
+                    redraw_panels(context)
                 return {"PASS_THROUGH"}
             clip = session.result()
             outcome = self._write(session, clip)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ..engine.errors import InstructionError, RequestError
 from ..engine.specs import Part, PartDirection, Source
 from . import engine_host
-from .errors import MissingPackageError
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 LOAD_SHARE = 0.1
 """Part of the progress bar for sound and model loading."""
-
-RUNTIME_PACKAGES = ("torch", "scipy", "soundfile", "safetensors", "tokenizers")
-"""What the engine imports beside numpy; Blender itself brings none of them."""
 
 PART_LABELS: dict[Part, str] = {
     Part.FACE: "Face",
@@ -98,7 +94,7 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
 def make_clip(
     plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled
 ) -> Clip:
-    """Do the work of `GeneratePlan`, and say so plainly where a Python package is missing.
+    """Read the sound, run the engine and bring the motion to the scene's rate.
 
     Args:
         plan: What to do.
@@ -112,22 +108,6 @@ def make_clip(
     Raises:
         EngineError: With a sentence for the animator.
     """
-    try:
-        return _make_clip(plan, kept, progress, cancelled)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in RUNTIME_PACKAGES:
-            raise
-        raise MissingPackageError(
-            f'This Blender lacks the Python package "{error.name}" that the motion model needs: install it '
-            'as the '
-            "README says under Install."
-        ) from error
-
-
-def _make_clip(
-    plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled
-) -> Clip:
-    """Read the sound, run the engine and bring the motion to the scene's rate."""
     from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
     from .bridge.sound import read_waveform
 

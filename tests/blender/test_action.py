@@ -215,8 +215,9 @@ def test_sliders_reach_the_values(armature: Any, module: Any, parts: Any) -> Non
     assert blocks["Exp000"].value == pytest.approx(3.2, abs=1e-5)
 
 
-def test_a_minute_is_written_in_half_a_second(character: Any, module: Any, parts: Any) -> None:
+def test_a_minute_is_written_quickly(character: Any, module: Any, parts: Any) -> None:
+    """Processor time, since other work on the machine must not decide; see benchmarks/keyframes.py."""
     clip = make_clip(1800)
-    start = time.perf_counter()
+    start = time.thread_time()
     module("operators.delivery").deliver(clip, character, tuple(parts), 1, "Line")
-    assert time.perf_counter() - start < 1.5, "see benchmarks/keyframes.py for the figure on a calm machine"
+    assert time.thread_time() - start < 1.0

@@ -317,13 +317,3 @@ sha256 = "{"0" * 64}"
         assert message.split("|")[0] in refusal(bpy.ops.kinesics.check_pack).lower()
     finally:
         preferences.pack_dir = ""
-
-
-def test_missing_python_package(
-    ready: Any, module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def load(pack_dir: Path, device: str) -> Any:
-        raise ModuleNotFoundError("No module named 'torch'", name="torch")
-
-    monkeypatch.setattr(module("operators.engine_host"), "load_engine", load)
-    refuses('lacks the Python package "torch" that the motion model needs: install it')

@@ -19,13 +19,16 @@ folder = Path(resources, "extensions", "user_default")
 folder.mkdir(parents=True)
 (folder / "kinesics").symlink_to(sys.argv[1], target_is_directory=True)
 key = "bl_ext.user_default.kinesics"
+times = []
+for _ in range(4):
+    for name in [name for name in sys.modules if name.startswith(key)]:
+        del sys.modules[name]
+    start = time.process_time()
+    addon_utils.enable(key, default_set=True)
+    times.append(time.process_time() - start)
+    addon_utils.disable(key, default_set=True)
 addon_utils.enable(key, default_set=True)
-addon_utils.disable(key, default_set=True)
-for name in [name for name in sys.modules if name.startswith(key)]:
-    del sys.modules[name]
-start = time.perf_counter()
-addon_utils.enable(key, default_set=True)
-seconds = time.perf_counter() - start
+seconds = min(times)
 heavy = sorted({"torch", "transformers", "scipy", "soundfile", "smplx", "safetensors"} & set(sys.modules))
 assert key in bpy.context.preferences.addons
 addon_utils.disable(key, default_set=True)
@@ -40,6 +43,7 @@ def classes() -> set[str]:
 
 
 def test_enabling_is_quick_and_imports_nothing_heavy() -> None:
+    """Processor time of the best of four, since other work on the machine must not decide."""
     run = subprocess.run(
         [sys.executable, "-c", _ENABLE, str(REPOSITORY)],
         capture_output=True,
