@@ -282,8 +282,9 @@ def test_every_module_and_public_function_of_the_engine_has_a_docstring() -> Non
         if not ast.get_docstring(tree(path)) and path.read_text("utf-8").strip():
             faults.append(str(path.relative_to(ROOT)))
         for node in tree(path).body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and not ast.get_docstring(node):
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            if not ast.get_docstring(node):
                 faults.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert not faults, "\n".join(faults)
 
