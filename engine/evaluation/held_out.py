@@ -145,6 +145,15 @@ def load_captured(folder: Path) -> list[CapturedItem]:
     ]
 
 
+def unedited(item: CapturedItem) -> bool:
+    """Whether a prepared clip is as captured.
+
+    Args:
+        item: Which.
+    """
+    return item.edit in ("", "none")
+
+
 def performed(speech: Speech, seed: int) -> Clip:
     """What the performer that taught the pack does on a recording.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 NOTES: dict[str, str] = {
     "tokenizers": """
-Held-out captured clips, cut into windows of 64 frames (2.1 s, the published window), encoded and
-decoded. MPJPE: 22 joints, pelvises aligned; the goal is read in the heading frame, that is with
-each frame's own heading given, and the row below it lets the decoded turn rate add up over the
-window. Joint angle error: geodesic angle between local rotations of the 22 joints.""",
+Held-out captured clips as captured, without editing or mirroring, cut into windows of 64 frames
+(2.1 s, the published window; a shorter clip is one window), encoded and decoded; means over
+windows. MPJPE: 22 joints, pelvises aligned; the goal is read in the heading frame, that is with
+each frame's own heading given, and a row below lets the decoded turn rate add up over the window.
+Joint angle error: geodesic angle between local rotations of the 22 joints; the three worst joints
+are named.""",
     "text": """
 Legs and upper body from one instruction, no sound, feet planted; clips of 5 s, circles 8 s; seeds
 0, 1, 2 and so on. Brackets hold the 5th and 95th percentile. "Wrong instruction" rows give how

@@ -12,7 +12,7 @@ from ..data.captions import HELD_OUT_WORDINGS
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..specs import MOTION_FPS
-from .held_out import CapturedItem
+from .held_out import CapturedItem, unedited
 from .probes import (
     PROBES,
     RUN_WALK_RATIO,
@@ -222,15 +222,6 @@ def bounds_note(studio: Studio) -> str:
         seen = f"{min(values):.2f} to {max(values):.2f}, {len(values)} clips" if values else "none"
         lines.append(f"| {probe.prompt} | {probe.seconds:g} s | {probe.text()} | {probe.why} | {seen} |")
     return "\n".join(lines)
-
-
-def unedited(item: CapturedItem) -> bool:
-    """Whether a prepared clip is as captured.
-
-    Args:
-        item: Which.
-    """
-    return item.edit in ("", "none")
 
 
 def foot_rows(studio: Studio, walks: Sequence[Clip]) -> list[Row]:
