@@ -197,7 +197,7 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
                 group["lr"] = schedule.rate(step)
             losses = batch_loss(working, batch, vocabulary, own.label_smoothing)
             codes = {part: batch.targets[part].shape[1] for part in losses}
-            total = sum(losses[p] * codes[p] for p in losses) / sum(codes.values())
+            total = torch.stack([losses[p] * codes[p] for p in losses]).sum() / sum(codes.values())
             working.zero_grad(set_to_none=True)
             total.backward()
             for precise, rounded in zip(model.parameters(), working.parameters(), strict=True):
@@ -222,9 +222,11 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
 
 @torch.no_grad()
 def _refresh(working: LanguageModel, model: LanguageModel) -> None:
-    torch._foreach_copy_(list(working.parameters()), list(model.parameters()))
+    for rounded, precise in zip(working.parameters(), model.parameters(), strict=True):
+        rounded.copy_(precise)
 
 
 @torch.no_grad()
 def _average(averaged: LanguageModel, model: LanguageModel, decay: float) -> None:
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1.0 - decay)
+    for mean, new in zip(averaged.parameters(), model.parameters(), strict=True):
+        mean.lerp_(new, 1.0 - decay)

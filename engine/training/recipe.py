@@ -13,6 +13,9 @@ from ..specs import Part
 
 RECIPES = Path(__file__).parent / "recipes"
 
+LANES = (("lower", "hands", "audio"), ("upper", "face"))
+"""Tokenizers trained one after another on one core each, two lanes at once."""
+
 
 @dataclass(frozen=True)
 class TokenizerRecipe:
@@ -91,14 +94,10 @@ class Recipe:
 
     @property
     def minutes(self) -> float:
-        """Training minutes of the critical path: tokenizers run two at a time."""
-        parts = self.tokenizers.parts
-        longest = max(parts[Part.LOWER].minutes, parts[Part.UPPER].minutes)
-        return (
-            longest
-            + max(parts[Part.FACE].minutes, parts[Part.HANDS].minutes + self.tokenizers.audio.minutes)
-            + (self.language.minutes)
-        )
+        """Training minutes from start to end: the longer lane of tokenizers, then the language model."""
+        own = {part.value: figures.minutes for part, figures in self.tokenizers.parts.items()}
+        own["audio"] = self.tokenizers.audio.minutes
+        return max(sum(own[name] for name in lane) for lane in LANES) + self.language.minutes
 
 
 def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:

@@ -16,10 +16,7 @@ from ..language.text_encoder import TextEncoder, TextEncoderConfig
 from ..specs import Part
 from .language_training import train_language
 from .pack_export import export_pack
-from .recipe import Recipe
-
-FIRST_STAGE = (("lower", "hands", "audio"), ("upper", "face"))
-"""Tokenizers trained one after another on one core each, two lanes at once."""
+from .recipe import LANES, Recipe
 
 
 def run_starter(recipe: Recipe, recipe_name: str, data: Path, work: Path, pack: Path, scale: float) -> None:
@@ -37,8 +34,9 @@ def run_starter(recipe: Recipe, recipe_name: str, data: Path, work: Path, pack: 
     prepare_data(data, prepared, recipe.performance_hours)
     encoder = load_text_encoder(work)
     with ThreadPoolExecutor(2) as pool:
-        for lane in pool.map(lambda names: _train_lane(names, recipe_name, work, scale), FIRST_STAGE):
-            lane.check_returncode()
+        lanes = [pool.submit(_train_lane, names, recipe_name, work, scale) for names in LANES]
+        for lane in lanes:
+            lane.result().check_returncode()
     train_language(recipe, prepared, out, encoder)
     export_pack(recipe, out, work / "text_encoder", pack)
 

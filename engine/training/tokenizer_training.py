@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..motion.arrays import FloatArray, IntArray
 from ..motion.rotations import rotation_6d_to_matrix
 from ..motion.skeleton import DEFAULT_SKELETON, PARENTS, PART_JOINTS
 from ..specs import MOTION_FPS, Part
@@ -105,8 +107,8 @@ class WindowSampler:
     ) -> None:
         self.window = window
         self.random = np.random.default_rng(seed)
-        self.arrays: list[np.ndarray] = []
-        self.starts: list[np.ndarray] = []
+        self.arrays: list[FloatArray] = []
+        self.starts: list[IntArray] = []
         self.shares: list[float] = []
         for sequences, share in groups:
             if share <= 0:
@@ -187,7 +189,7 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
     """Train the audio tokenizer on the performances' speech and return its checkpoint's path."""
     shared, own = recipe.tokenizers, recipe.tokenizers.audio
     path = out / "tokenizer-audio.pt"
-    seen: dict[str, np.ndarray] = {}
+    seen: dict[str, FloatArray] = {}
     for sequence in load_performances(data, "train"):
         if sequence.audio is not None:
             seen.setdefault(sequence.name.split("#")[0], sequence.audio)
@@ -231,7 +233,15 @@ def _groups(own: TokenizerRecipe, data: Path) -> list[tuple[list[MotionSequence]
     return groups
 
 
-def _train(model, loss, batch, recipe: Recipe, minutes: float, max_steps: int, path: Path) -> None:
+def _train(
+    model: nn.Module,
+    loss: Callable[[Tensor], tuple[Tensor, dict[str, float]]],
+    batch: Callable[[], Tensor],
+    recipe: Recipe,
+    minutes: float,
+    max_steps: int,
+    path: Path,
+) -> None:
     shared = recipe.tokenizers
     optimiser = torch.optim.AdamW(model.parameters(), shared.learning_rate, weight_decay=1e-4)
     schedule = Schedule(shared.learning_rate, shared.warm_up, max_steps, minutes)

@@ -172,6 +172,7 @@ class WindowMixer:
         self, num_steps: int, order: Sequence[Part], kept: frozenset[Part], texts: list[Tensor]
     ) -> tuple[Condition, dict[Part, Tensor]]:
         random, mixture = self.random, self.recipe.mixture
+        caption = -1
         kind = random.choice(list(mixture), p=np.array(list(mixture.values())) / sum(mixture.values()))
         sources: dict[Part, Source | None] = {part: Source.SPEECH for part in PARTS}
         rows: dict[Part, Tensor] = {}
