@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def main() -> int:
             export_pack(recipe, training, arguments.work / "text_encoder", arguments.out)
     except EngineError as problem:
         print(problem, file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as problem:
+        step = " ".join(problem.cmd[2:])
+        print(f"The step '{step}' failed; its message stands above, and the same command goes on from there.")
         return 1
     return 0
 
