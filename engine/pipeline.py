@@ -33,6 +33,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
+from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import starter_clip, starter_features
 from .motion.foot_lock import plant_feet
@@ -100,6 +101,10 @@ class _Row:
         return (self.num_frames, tuple(self.sources[p] for p in PARTS), self.audio is None, sampling)
 
 
+def _no_report(fraction: float, text: str) -> None:
+    """Progress nobody asked for."""
+
+
 class Engine:
     """A loaded pack, ready to generate. Not safe for two threads at once."""
 
@@ -157,7 +162,7 @@ class Engine:
     ) -> list[GenerateResult]:
         """Turn several requests into motion; those of the same length and sources share a batch."""
         began = time.perf_counter()
-        report = progress or (lambda fraction, text: None)
+        report = progress or _no_report
         report(0.0, "Listening to the speech")
         rows = [self._prepare(request) for request in requests]
         groups: dict[tuple[object, ...], list[int]] = {}
@@ -223,7 +228,7 @@ class Engine:
         return _Row(request, num_frames, sources, texts, audio, kept, kept_codes)
 
     @torch.inference_mode()
-    def _encode_audio(self, wave: np.ndarray, num_steps: int) -> Tensor:
+    def _encode_audio(self, wave: FloatArray, num_steps: int) -> Tensor:
         """16 kHz samples -> codes for `num_steps` motion steps, (2T, levels)."""
         wanted = num_steps * FRAMES_PER_STEP * (AUDIO_HZ // MOTION_FPS) + AUDIO_HZ // MOTION_FPS
         wave = wave[:wanted]

@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
+    from typing import Any
+
+    import numpy.typing as npt
 
     from .motion.clip import Clip
 
@@ -124,7 +126,7 @@ class GenerateRequest:
     """
 
     directions: dict[Part, PartDirection] = field(default_factory=lambda: {})
-    waveform: np.ndarray | None = None
+    waveform: npt.NDArray[Any] | None = None
     sample_rate: int = AUDIO_HZ
     duration_s: float | None = None
     emotion: str | None = None

@@ -273,6 +273,10 @@ class Stack(nn.Module):
             if is_decoder:
                 self.cross_time_bias = nn.Embedding(buckets, config.num_heads)
 
+    def position_bias(self, bucket: Tensor) -> Tensor:
+        """Look up the bias that transformers keeps in the first block, (L, L) -> (L, L, H)."""
+        return self.get_submodule("block.0.layer.0.SelfAttention.relative_attention_bias")(bucket)
+
     def self_bias(self, query_times: Tensor, key_times: Tensor) -> Tensor:
         """Position and time bias of self-attention, shared by all blocks.
 
@@ -289,7 +293,7 @@ class Stack(nn.Module):
         bucket = relative_position_bucket(
             distance, not self.is_decoder, config.num_buckets, config.max_distance
         )
-        bias = self.block[0].layer[0].SelfAttention.relative_attention_bias(bucket)
+        bias = self.position_bias(bucket)
         if config.time_reach:
             bias = bias + self.time_bias(time_bucket(query_times, key_times, config.time_reach))
         bias = bias.permute(2, 0, 1)[None]
