@@ -34,7 +34,6 @@ def build(character: Any, size: tuple[int, int]) -> None:
     scene.render.resolution_x, scene.render.resolution_y = size
     scene.render.resolution_percentage = 100
     scene.view_settings.view_transform = "Standard"
-    scene.display.render_aa = "8"
     scene.display.light_direction = Vector((0.35, 0.45, 0.80)).normalized()
     scene.display.shadow_focus = 0.0
     shading = scene.display.shading
@@ -119,6 +118,7 @@ def preview(path: Path, size: tuple[int, int]) -> None:
     render.ffmpeg.audio_codec, render.ffmpeg.audio_bitrate = "AAC", 160
     render.resolution_x, render.resolution_y = size
     render.use_sequencer, render.use_file_extension = True, False
+    scene.display.render_aa = "FXAA"  # a quarter of the time of 8 samples, which shadows multiply
     render.filepath = str(path)
     bpy.ops.render.render(animation=True)
 
@@ -197,6 +197,7 @@ def _still(camera: Any, frame: int, size: tuple[int, int], folder: Path) -> Imag
     render.image_settings.file_format = "PNG"
     render.resolution_x, render.resolution_y = size
     render.use_file_extension = True
+    scene.display.render_aa = "8"
     render.filepath = str(folder / "still.png")
     bpy.ops.render.render(write_still=True)
     with Image.open(folder / "still.png") as picture:
