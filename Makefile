@@ -27,7 +27,7 @@ help:
 	@echo "make train-starter [DATA=folder] [MINUTES=n]   train the starter pack"
 	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md"
 	@echo "make benchmark             times and memory, in one table each"
-	@echo "make clean                 remove what was built; keeps .venv"
+	@echo "make clean                 remove results; keeps .venv and what training made in build/"
 
 # --- set-up ---------------------------------------------------------------------------------------
 
@@ -70,9 +70,9 @@ evaluate: $(STAMP)
 	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md
 
 benchmark: $(STAMP)
-	$(PY) benchmarks/enable.py
-	$(PY) benchmarks/decode.py
-	$(PY) benchmarks/memory.py
+	@status=0; for script in benchmarks/*.py; do \
+		echo "== $$script"; $(PY) $$script || status=1; \
+	done; exit $$status
 
 # --- tests ------------------------------------------------------------------------------------------
 
@@ -88,5 +88,5 @@ test-gui: $(STAMP) $(ASSET)
 	$(PY) tools/run_tests.py gui
 
 clean:
-	rm -rf build dist $(ASSET) .pytest_cache .ruff_cache
+	rm -rf build/demo build/gui build/reports dist $(ASSET) .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
