@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 ADDON = "bl_ext.user_default.kinesics"
 FPS = 30
 PREVIEW_SIZE = (640, 360)
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why."""
 
 
 class Stopwatch:
@@ -72,7 +77,7 @@ def enable_extension() -> None:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     addon_utils.enable(ADDON, default_set=True)
     if ADDON not in bpy.context.preferences.addons:
-        raise SystemExit("error: the extension could not be enabled; see the messages above")
+        raise DemoError("the extension could not be enabled; see the messages above")
 
 
 def direct(audio: Path, walk: str, seed: int) -> Any:
@@ -122,7 +127,7 @@ def generate(watch: Stopwatch, pack: Path | None) -> None:
     finally:
         delivery.deliver = plain
     if result != {"FINISHED"}:
-        raise SystemExit("error: Generate did not finish; see the message above")
+        raise DemoError("Generate did not finish; see the message above")
     written = watch.steps.pop(-2)
     watch.steps.append(written)
 
@@ -182,8 +187,17 @@ def main() -> int:
         os.environ["BLENDER_USER_RESOURCES"] = resources
         try:
             run(options)
-        except RuntimeError as error:  # operators report their one sentence this way
-            print(f"{error}".strip(), file=sys.stderr)
+        except DemoError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except Exception as error:
+            expected = sys.modules.get(f"{ADDON}.engine.errors")
+            if isinstance(error, RuntimeError):  # operators report their one sentence this way
+                print(f"{error}".strip(), file=sys.stderr)
+            elif expected is not None and isinstance(error, expected.EngineError):
+                print(f"error: {error}", file=sys.stderr)
+            else:
+                traceback.print_exc()
             return 1
     return 0
 
