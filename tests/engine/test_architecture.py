@@ -383,3 +383,15 @@ def test_no_file_names_of_backups() -> None:
         str(path) for path in modules().values() if re.search(r"(_bk|_v\d+|_old|\.old|_copy)\.py$", path.name)
     ]
     assert not bad
+
+
+def test_every_requirement_is_pinned() -> None:
+    loose = [
+        f"{path.name}: {line}"
+        for path in sorted(ROOT.glob("requirements*.txt"))
+        for line in path.read_text("utf-8").splitlines()
+        if line
+        and not line.startswith(("#", "-r "))
+        and not re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][\w.]*", line)
+    ]
+    assert not loose
