@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import os
 import sys
@@ -26,6 +27,9 @@ _loaded: dict[tuple[str, str, float], Engine] = {}
 WAIT_STEP_S = 0.05
 """How often a waiting job looks whether it was cancelled, in seconds."""
 
+MANY_MODULES = 50
+"""So many new modules are worth freezing."""
+
 PACKAGES = ("torch", "scipy", "soundfile", "safetensors", "tokenizers")
 """What the engine imports and Blender does not bring."""
 
@@ -47,9 +51,28 @@ def check_packages() -> None:
 def load_engine(pack_dir: Path, device: str) -> Engine:
     """Load a pack from disk; the first call imports torch."""
     _open_torch_library()
-    from ..engine.pipeline import load_engine as load
+    with importing():
+        from ..engine.pipeline import load_engine as load
 
     return load(pack_dir, device)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Keep Python's garbage collector from stopping the main thread while large packages are imported.
+
+    Importing makes a million lasting objects; the collector would walk through all of them again and again,
+    and holds Python's global lock while it does. Frozen, they are also spared by every later collection.
+    """
+    known, enabled = len(sys.modules), gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) - known > MANY_MODULES:
+            gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _open_torch_library() -> None:
@@ -107,3 +130,4 @@ def is_loaded() -> bool:
 def release() -> None:
     """Forget the engine, so that its memory can be used again."""
     _loaded.clear()
+    gc.unfreeze()

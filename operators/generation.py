@@ -109,9 +109,11 @@ def make_clip(
         EngineError: With a sentence for the animator.
     """
     from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
-    from .bridge.sound import read_waveform
 
     progress(0.0, "Reading the sound" if plan.sound else "Reading the text")
+    with engine_host.importing():
+        from ..engine.audio import waveform as _  # noqa: F401  (brings scipy)
+        from .bridge.sound import read_waveform
     waveform = read_waveform(plan.sound) if plan.sound else None
     duration_s = len(waveform) / AUDIO_HZ if waveform is not None else plan.duration_s
     directions = plan.directions
