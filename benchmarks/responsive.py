@@ -42,6 +42,9 @@ def main() -> int:
     parser.add_argument("--pack", type=Path, default=ROOT / "packs" / "starter")
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
+    if not (options.pack / "pack.toml").is_file():
+        print(f"there is no model pack in {options.pack}: run make train-starter, or give --pack")
+        return 1
     sys.path.insert(0, str(ROOT))
     from tests.blender.support import add_face, bpy, disable, enable, write_sound
 
