@@ -17,9 +17,9 @@ FLOOR = (0.42, 0.45, 0.48)
 LINES = (0.33, 0.36, 0.39)
 BACKGROUND = (0.50, 0.54, 0.58)
 CAMERA_OFFSET = Vector((1.25, -3.35, 0.45))
-CAMERA_LENS, SENSOR_HEIGHT = 36.0, 20.25
-TARGET_HEIGHT = 0.90
-FOLLOW_S = 0.6
+CAMERA_LENS, SENSOR_HEIGHT = 33.0, 20.25
+TARGET_HEIGHT = 0.88
+FOLLOW_S = 0.4
 """Seconds over which the camera smooths the character's path."""
 
 SHEET_BODY, SHEET_FACE = (240, 360), (240, 240)
@@ -159,7 +159,7 @@ def contact_sheet(character: Any, path: Path) -> None:
         pen.text((index * SHEET_BODY[0] + 8, 6), f"{seconds:.1f} s", fill=(40, 44, 48))
     for index, picture in enumerate(faces):
         sheet.paste(picture, (index * SHEET_FACE[0], SHEET_BODY[1]))
-    sheet.save(path, optimize=True)
+    sheet.quantize(256).save(path, optimize=True)  # a palette keeps it small enough for a page
 
 
 def _facing(head: Matrix, character: Any) -> Vector:
