@@ -111,6 +111,24 @@ def time_bucket(query_times: Tensor, key_times: Tensor, reach: int) -> Tensor:
     return torch.where(timed, difference.clamp(-reach, reach) + reach + 1, 0)
 
 
+def initial_time_bias(reach: int, num_heads: int) -> Tensor:
+    """Time biases before training: heads from near-sighted to far-sighted, as in ALiBi (arXiv 2108.12409).
+
+    From zero they would take thousands of steps to grow to the size that singles out one moment.
+
+    Args:
+        reach: Largest time difference with a bias of its own.
+        num_heads: Attention heads.
+
+    Returns:
+        (2 * reach + 2, num_heads); row 0 is for untimed pairs.
+    """
+    slopes = torch.logspace(0.0, -1.6, num_heads)
+    slopes[3 * num_heads // 4 :] = 0.0
+    distance = torch.arange(-reach, reach + 1).abs()
+    return torch.cat([torch.zeros(1, num_heads), -distance[:, None] * slopes])
+
+
 class RMSNorm(nn.Module):
     """T5's layer norm: no mean, no bias."""
 
@@ -356,8 +374,10 @@ class LanguageModel(nn.Module):
                 module.wi_1.weight.normal_(0.0, config.d_model**-0.5)
                 module.wo.weight.normal_(0.0, config.d_ff**-0.5)
         for name, parameter in self.named_parameters():
-            if name.endswith(("relative_attention_bias.weight", "time_bias.weight")):
+            if name.endswith("relative_attention_bias.weight"):
                 parameter.zero_()
+            elif name.endswith("time_bias.weight"):
+                parameter.copy_(initial_time_bias(config.time_reach, config.num_heads))
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up ids of the unified vocabulary, (B, L) -> (B, L, d_model)."""

@@ -28,6 +28,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
     parser.add_argument("--part", choices=TOKENIZER_NAMES, help="which tokenizer")
+    parser.add_argument("--start", type=Path, help="language: begin with this checkpoint's weights")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")
     parser.add_argument("--minutes", type=float, help="minutes for the whole run; sets --scale")
     arguments = parser.parse_args()
@@ -47,7 +48,9 @@ def main() -> int:
             else:
                 parser.error("--part says which tokenizer to train")
         elif arguments.command == "language":
-            train_language(recipe, prepared, training, load_text_encoder(arguments.work))
+            train_language(
+                recipe, prepared, training, load_text_encoder(arguments.work), start=arguments.start
+            )
         else:
             export_pack(recipe, training, arguments.work / "text_encoder", arguments.out)
     except EngineError as problem:

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
 from .corpora import MotionSequence, load_captured, load_performances
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
-from .recipe import Recipe
+from .recipe import LanguageRecipe, Recipe
 from .windows import FRAMES_PER_STEP, Batch, CodedSequence, WindowMixer, encode_sequence
 
 
@@ -151,7 +152,22 @@ def batch_loss(
     return losses
 
 
-def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0) -> Path:
+def _parameter_groups(model: LanguageModel, own: LanguageRecipe) -> list[dict[str, Any]]:
+    """Matrices decay, norms do not, and attention biases, whose useful size is several units, move faster."""
+    groups: dict[str, list[torch.nn.Parameter]] = {"matrix": [], "norm": [], "bias": []}
+    for name, parameter in model.named_parameters():
+        kind = "bias" if name.endswith("_bias.weight") else "matrix" if parameter.ndim > 1 else "norm"
+        groups[kind].append(parameter)
+    return [
+        {"params": groups["matrix"], "weight_decay": own.weight_decay, "speed": 1.0},
+        {"params": groups["norm"], "weight_decay": 0.0, "speed": 1.0},
+        {"params": groups["bias"], "weight_decay": 0.0, "speed": own.bias_speed},
+    ]
+
+
+def train_language(
+    recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0, start: Path | None = None
+) -> Path:
     """Train the language model and return its checkpoint's path.
 
     Args:
@@ -160,6 +176,7 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
         out: Folder with the tokenizers' checkpoints; also receives this one.
         encoder: Frozen sentence encoder.
         seed: Of initial weights and draws.
+        start: Checkpoint of an earlier run whose weights to begin with.
     """
     own, path = recipe.language, out / "language.pt"
     mixer = prepare_mixer(recipe, data, out, encoder, seed=seed)
@@ -167,14 +184,10 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
     torch.manual_seed(seed)
     device = device_for_training()
     model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width)).to(device)
+    if start is not None:
+        model.load_state_dict(torch.load(start, weights_only=True, map_location=device)["averaged"])
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
-    decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and "bias" not in n]
-    plain = [p for n, p in model.named_parameters() if p.ndim <= 1 or "bias" in n]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": own.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        own.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    optimiser = torch.optim.AdamW(_parameter_groups(model, own), own.learning_rate, betas=(0.9, 0.98))
     schedule = Schedule(own.learning_rate, own.warm_up, own.max_steps, own.minutes)
     checkpoint = Checkpoint(path, {"model": model, "averaged": averaged, "optimiser": optimiser}, schedule)
     log = Log(out / "log.jsonl", "language")
@@ -194,7 +207,7 @@ def train_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, 
             batch = upcoming.result()
             upcoming = pool.submit(mixer.batch, own.batch)
             for group in optimiser.param_groups:
-                group["lr"] = schedule.rate(step)
+                group["lr"] = schedule.rate(step) * group["speed"]
             losses = batch_loss(working, batch, vocabulary, own.label_smoothing)
             codes = {part: batch.targets[part].shape[1] for part in losses}
             total = torch.stack([losses[p] * codes[p] for p in losses]).sum() / sum(codes.values())

@@ -72,6 +72,7 @@ class LanguageRecipe:
     dropout: float
     time_reach: int
     learning_rate: float
+    bias_speed: float
     warm_up: int
     weight_decay: float
     label_smoothing: float
