@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: `python -m engine.training starter|tokenizer|language|export`."""
+"""Command line: `python -m engine.training starter|tokenizer|refine|language|export`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .language_training import train_language
 from .pack_export import export_pack
 from .recipe import load_recipe
 from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
-from .tokenizer_training import train_audio_tokenizer, train_motion_tokenizer
+from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
 
 def main() -> int:
     """Parse the command line and run one command."""
     parser = argparse.ArgumentParser(prog="python -m engine.training", description="Train the starter pack.")
-    parser.add_argument("command", choices=("starter", "tokenizer", "language", "export"))
+    parser.add_argument("command", choices=("starter", "tokenizer", "refine", "language", "export"))
     parser.add_argument("--recipe", default="starter", help="name in engine/training/recipes or a TOML file")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the raw data")
     parser.add_argument(
@@ -47,6 +47,10 @@ def main() -> int:
                 train_motion_tokenizer(Part(arguments.part), recipe, prepared, training)
             else:
                 parser.error("--part says which tokenizer to train")
+        elif arguments.command == "refine":
+            if arguments.part in (None, "audio"):
+                parser.error("--part says which motion tokenizer's decoder to refine")
+            refine_decoder(Part(arguments.part), recipe, prepared, training, arguments.minutes or 5.0)
         elif arguments.command == "language":
             train_language(
                 recipe, prepared, training, load_text_encoder(arguments.work), start=arguments.start

@@ -18,30 +18,26 @@ from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.text_encoder import TextEncoder
 from ..specs import Part
 from ..tokenizers.audio_tokenizer import StarterAudioTokenizer, starter_audio_config
-from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
+from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
 from .corpora import MotionSequence, load_captured, load_performances
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
 from .recipe import LanguageRecipe, Recipe
+from .tokenizer_training import build_tokenizer
 from .windows import FRAMES_PER_STEP, Batch, CodedSequence, WindowMixer, encode_sequence
 
 
 def load_tokenizers(recipe: Recipe, out: Path) -> tuple[dict[Part, MotionVQVAE], StarterAudioTokenizer]:
     """Load what stage 1 left in `out`."""
-    shared = recipe.tokenizers
     motion: dict[Part, MotionVQVAE] = {}
-    for part, own in shared.parts.items():
-        config = starter_config(
-            part,
-            width=own.width,
-            num_quantizers=own.num_quantizers,
-            code_dim=shared.code_dim,
-            codebook_size=shared.codebook_size,
+    for part in recipe.tokenizers.parts:
+        refined = out / f"refined-{part.value}.pt"  # the same codes, a decoder trained further
+        motion[part] = build_tokenizer(part, recipe)
+        motion[part].load_state_dict(
+            _weights(refined if refined.exists() else out / f"tokenizer-{part.value}.pt")
         )
-        motion[part] = MotionVQVAE(config, part)
-        motion[part].load_state_dict(_weights(out / f"tokenizer-{part.value}.pt"))
         motion[part].eval()
-    audio = StarterAudioTokenizer(starter_audio_config(width=shared.audio.width))
+    audio = StarterAudioTokenizer(starter_audio_config(width=recipe.tokenizers.audio.width))
     audio.load_state_dict(_weights(out / "tokenizer-audio.pt"))
     return motion, audio.eval()
 

@@ -30,7 +30,10 @@ from ..tokenizers.losses import (
 from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
 from .corpora import MotionSequence, load_captured, load_performances, stack_features
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
-from .recipe import Recipe, TokenizerRecipe
+from .recipe import Recipe, TokenizerRecipe, TokenizersRecipe
+
+LossFunction = Callable[[Tensor], tuple[Tensor, dict[str, float]]]
+"""Takes a batch of raw features; gives the loss and what to report."""
 
 FIRST_ROTATION = {Part.LOWER: 8, Part.UPPER: 0, Part.HANDS: 0}
 """Channel at which a starter layout's 6D rotations begin."""
@@ -48,6 +51,8 @@ def position_loss(part: Part) -> PositionLoss | None:
     if part not in (Part.LOWER, Part.UPPER):
         return None
     joints = PART_JOINTS[part]
+    # Joints of other parts that hang on one of these (eyes, knuckles) show where it points.
+    ends = tuple(j for j, parent in enumerate(PARENTS) if parent in joints and j not in joints)
     place = {joint: index for index, joint in enumerate(joints)}
     offsets = torch.from_numpy(DEFAULT_SKELETON.offsets)
     first = FIRST_ROTATION[part]
@@ -66,6 +71,9 @@ def position_loss(part: Part) -> PositionLoss | None:
             else:
                 world.append(world[parent] @ matrices[..., index, :, :])
                 points.append(points[parent] + world[parent] @ offset)
+        for joint in ends:
+            parent = place[PARENTS[joint]]
+            points.append(points[parent] + world[parent] @ offsets[joint].to(features.device))
         return torch.stack(points, -2)
 
     def loss(rebuilt: Tensor, target: Tensor) -> Tensor:
@@ -138,6 +146,19 @@ class WindowSampler:
         return torch.from_numpy(np.stack(rows))
 
 
+def build_tokenizer(part: Part, recipe: Recipe) -> MotionVQVAE:
+    """One part's tokenizer in the recipe's size, untrained."""
+    shared, own = recipe.tokenizers, recipe.tokenizers.parts[part]
+    config = starter_config(
+        part,
+        width=own.width,
+        num_quantizers=own.num_quantizers,
+        code_dim=shared.code_dim,
+        codebook_size=shared.codebook_size,
+    )
+    return MotionVQVAE(config, part)
+
+
 def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, seed: int = 0) -> Path:
     """Train one part's tokenizer and return its checkpoint's path.
 
@@ -152,16 +173,19 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
     path = out / f"tokenizer-{part.value}.pt"
     sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed)
     torch.manual_seed(seed)
-    config = starter_config(
-        part,
-        width=own.width,
-        num_quantizers=own.num_quantizers,
-        code_dim=shared.code_dim,
-        codebook_size=shared.codebook_size,
-    )
     device = device_for_training()
-    model = MotionVQVAE(config, part).to(device)
+    model = build_tokenizer(part, recipe).to(device)
     model.set_statistics(*feature_statistics(part, sampler.frames()))
+    loss = _motion_loss(model, part, shared)
+    _train(
+        model, loss, lambda: sampler.batch(shared.batch).to(device), recipe, own.minutes, own.max_steps, path
+    )
+    return path
+
+
+def _motion_loss(model: MotionVQVAE, part: Part, shared: TokenizersRecipe) -> LossFunction:
+    """Everything a motion tokenizer is asked for, and what is worth reporting of it."""
+    device = device_for_training()
     weights = starter_channel_weights(part).to(device)
     terms = LossWeights(position=shared.position_weight)
     by_position = position_loss(part)
@@ -179,9 +203,42 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
         }
         return total, report
 
-    _train(
-        model, loss, lambda: sampler.batch(shared.batch).to(device), recipe, own.minutes, own.max_steps, path
-    )
+    return loss
+
+
+def refine_decoder(part: Part, recipe: Recipe, data: Path, out: Path, minutes: float, seed: int = 1) -> Path:
+    """Train one tokenizer's decoder further while its codes stay what they are.
+
+    A language model trained on the codes goes on working; only how they look as motion changes.
+
+    Args:
+        part: The part.
+        recipe: The run's figures.
+        data: Folder of the prepared data.
+        out: Folder for checkpoints and logs; the tokenizer's own checkpoint is read and kept.
+        minutes: Time budget.
+        seed: Of the draws.
+
+    Returns:
+        The refined checkpoint's path, beside the first.
+    """
+    shared, own = recipe.tokenizers, recipe.tokenizers.parts[part]
+    path = out / f"refined-{part.value}.pt"
+    model = build_tokenizer(part, recipe)
+    model.load_state_dict(torch.load(out / f"tokenizer-{part.value}.pt", weights_only=True)["model"])
+    model.requires_grad_(False)
+    model.decoder.requires_grad_(True)
+    device = device_for_training()
+    model.to(device)
+    loss = _motion_loss(model, part, shared)
+    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed)
+
+    def frozen(batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+        assert model.quantizer is not None
+        model.quantizer.eval()
+        return loss(batch)
+
+    _train(model, frozen, lambda: sampler.batch(shared.batch).to(device), recipe, minutes, 10**6, path)
     return path
 
 
@@ -235,7 +292,7 @@ def _groups(own: TokenizerRecipe, data: Path) -> list[tuple[list[MotionSequence]
 
 def _train(
     model: nn.Module,
-    loss: Callable[[Tensor], tuple[Tensor, dict[str, float]]],
+    loss: LossFunction,
     batch: Callable[[], Tensor],
     recipe: Recipe,
     minutes: float,
