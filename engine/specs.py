@@ -102,11 +102,11 @@ class SamplingOptions:
     """
 
     seed: int = 0
-    temperature: float = 1.0
+    temperature: float = 0.8
     top_k: int = 0
     top_p: float = 0.95
     text_guidance: float = 2.5
-    speech_guidance: float = 1.0
+    speech_guidance: float = 2.0
 
 
 @dataclass(frozen=True)
