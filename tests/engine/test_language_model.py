@@ -153,10 +153,16 @@ def test_cancel_between_steps() -> None:
 def test_draw_follows_the_distribution_and_its_limits() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(4000, 4)
     uniform = torch.linspace(0, 0.99999, 4000)
-    counts = torch.bincount(draw(logits, uniform, SamplingOptions(top_p=1.0)), minlength=4) / 4000
+    counts = (
+        torch.bincount(draw(logits, uniform, SamplingOptions(temperature=1.0, top_p=1.0)), minlength=4) / 4000
+    )
     torch.testing.assert_close(counts, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.005, rtol=0)
-    assert set(draw(logits, uniform, SamplingOptions(top_p=0.75)).tolist()) == {0, 1}
-    assert set(draw(logits, uniform, SamplingOptions(top_p=1.0, top_k=3)).tolist()) == {0, 1, 2}
+    assert set(draw(logits, uniform, SamplingOptions(temperature=1.0, top_p=0.75)).tolist()) == {0, 1}
+    assert set(draw(logits, uniform, SamplingOptions(temperature=1.0, top_p=1.0, top_k=3)).tolist()) == {
+        0,
+        1,
+        2,
+    }
     assert set(draw(logits, uniform, SamplingOptions(temperature=0.0)).tolist()) == {0}
 
 
