@@ -25,9 +25,10 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from engine.language.biases import UNTIMED  # noqa: E402
 from engine.language.decoding import DecoderWeights, WindowRequest, generate_window  # noqa: E402
 from engine.language.layout import BLOCK_ORDER, EncoderBatch, plan_decoder  # noqa: E402
-from engine.language.model import UNTIMED, LanguageModel, LanguageModelConfig  # noqa: E402
+from engine.language.model import LanguageModel, LanguageModelConfig  # noqa: E402
 from engine.specs import PARTS, Part, SamplingOptions  # noqa: E402
 from engine.tokenizers.vocabulary import BlockSize, Layout, Vocabulary  # noqa: E402
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from ..errors import Cancelled
 from ..specs import CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
+from .biases import hide_padding
 from .layout import DecoderPlan, EncoderBatch, level_offsets
-from .model import LanguageModel, hide_padding
+from .model import LanguageModel
 
 
 @dataclass(frozen=True)

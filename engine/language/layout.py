@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..specs import PARTS, Part, Source
 from ..tokenizers.vocabulary import Vocabulary
-from .model import UNTIMED
+from .biases import UNTIMED
 from .text_encoder import TextEncoder
 
 AUDIO_FPS = 15

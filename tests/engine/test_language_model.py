@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from engine.errors import Cancelled
+from engine.language.biases import UNTIMED, time_bucket
 from engine.language.decoding import DecoderWeights, WindowRequest, draw, generate_window
 from engine.language.layout import (
     BLOCK_ORDER,
@@ -16,7 +17,7 @@ from engine.language.layout import (
     fill_decoder,
     plan_decoder,
 )
-from engine.language.model import UNTIMED, LanguageModel, LanguageModelConfig, time_bucket
+from engine.language.model import LanguageModel, LanguageModelConfig
 from engine.specs import PARTS, Part, SamplingOptions, Source
 from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
 
