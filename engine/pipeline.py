@@ -23,13 +23,12 @@ from .audio.waveform import check_waveform
 from .errors import DeviceError, RequestError
 from .language.decoding import DecoderWeights, WindowRequest, generate_window
 from .language.layout import (
-    AUDIO_MARGIN,
     MOTION_TIME,
     Condition,
-    audio_steps,
     build_encoder_batch,
     instruction_states,
     plan_decoder,
+    window_audio,
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
@@ -349,12 +348,7 @@ def _guidance(source: Source, options: SamplingOptions) -> float:
 
 def _condition(row: _Row, start: int, length: int, texts: Sequence[str]) -> Condition:
     """What one window of a row is asked."""
-    audio = None
-    if row.audio is not None:
-        begin = start * MOTION_TIME - AUDIO_MARGIN
-        index = torch.arange(begin, begin + audio_steps(length))
-        inside = (index >= 0) & (index < len(row.audio))
-        audio = torch.where(inside[:, None], row.audio[index.clamp(0, len(row.audio) - 1)], -1)
+    audio = None if row.audio is None else window_audio(row.audio, start, length)
     rows = {part: texts.index(text) for part, text in row.texts.items()}
     return Condition(dict(row.sources), rows, row.request.emotion, audio)
 

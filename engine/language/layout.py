@@ -103,6 +103,23 @@ def audio_steps(num_steps: int) -> int:
     return num_steps * MOTION_TIME + 2 * AUDIO_MARGIN
 
 
+def window_audio(codes: Tensor, start: int, num_steps: int) -> Tensor:
+    """Cut the audio a window hears, margins included.
+
+    Args:
+        codes: Codes of the whole recording, (S, levels), int64.
+        start: First motion step of the window.
+        num_steps: Motion steps of the window.
+
+    Returns:
+        (audio_steps(num_steps), levels), int64, -1 outside the recording.
+    """
+    begin = start * MOTION_TIME - AUDIO_MARGIN
+    index = torch.arange(begin, begin + audio_steps(num_steps))
+    inside = (index >= 0) & (index < len(codes))
+    return torch.where(inside[:, None], codes[index.clamp(0, len(codes) - 1)], -1)
+
+
 def build_encoder_batch(
     conditions: Sequence[Condition], texts: Sequence[Tensor], num_steps: int, vocabulary: Vocabulary
 ) -> EncoderBatch:

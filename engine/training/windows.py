@@ -15,17 +15,16 @@ import torch
 from torch import Tensor
 
 from ..language.layout import (
-    AUDIO_MARGIN,
     BLOCK_ORDER,
     MOTION_TIME,
     Condition,
     DecoderPlan,
     EncoderBatch,
-    audio_steps,
     build_encoder_batch,
     fill_decoder,
     level_offsets,
     plan_decoder,
+    window_audio,
 )
 from ..specs import PARTS, Part, Source
 from ..tokenizers.motion_vqvae import MotionVQVAE
@@ -204,7 +203,7 @@ class WindowMixer:
                 text_of[part] = len(texts) - 1
         audio = None
         if not speechless and performance.audio is not None:
-            audio = self._audio(performance.audio, start, num_steps)
+            audio = window_audio(performance.audio, start, num_steps)
         for part in PARTS:
             if part in kept:
                 sources[part] = Source.KEEP
@@ -248,13 +247,6 @@ class WindowMixer:
         if len(cut) < num_steps:
             cut = torch.cat([cut, cut.new_full((num_steps - len(cut), cut.shape[1]), -1)])
         return cut
-
-    def _audio(self, codes: Tensor, start: int, num_steps: int) -> Tensor:
-        """Codes of the window and its margins, -1 outside, (audio_steps, Q)."""
-        begin = start * MOTION_TIME - AUDIO_MARGIN
-        index = torch.arange(begin, begin + audio_steps(num_steps))
-        inside = (index >= 0) & (index < len(codes))
-        return torch.where(inside[:, None], codes[index.clamp(0, len(codes) - 1)], -1)
 
     def _inputs(self, plan: DecoderPlan, targets: dict[Part, Tensor]) -> Tensor:
         """Decoder inputs; what lies behind a sequence's end becomes the part's mask token."""

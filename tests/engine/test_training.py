@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.errors import EngineError
-from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER
+from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER, window_audio
 from engine.language.model import LanguageModel, LanguageModelConfig
 from engine.motion.features import STARTER_DIMS
 from engine.specs import PARTS, Part, Source
@@ -85,12 +85,11 @@ def test_batches_hold_what_rows_ask(recipe: Recipe) -> None:
     assert {VOCABULARY.source(s) for s in (*Source, None)} <= sources
 
 
-def test_audio_is_aligned_with_the_window(recipe: Recipe) -> None:
-    drawn = mixer(recipe)
-    audio = drawn._audio(torch.arange(100)[:, None].expand(-1, 2), start=10, num_steps=4)
+def test_audio_is_aligned_with_the_window() -> None:
+    audio = window_audio(torch.arange(100)[:, None].expand(-1, 2), start=10, num_steps=4)
     assert audio[:, 0].tolist() == list(range(20 - AUDIO_MARGIN, 28 + AUDIO_MARGIN))
     assert (
-        drawn._audio(torch.arange(100)[:, None].expand(-1, 2), 0, 4)[:AUDIO_MARGIN, 0].tolist()
+        window_audio(torch.arange(100)[:, None].expand(-1, 2), 0, 4)[:AUDIO_MARGIN, 0].tolist()
         == [-1] * AUDIO_MARGIN
     )
 
