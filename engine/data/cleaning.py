@@ -28,7 +28,7 @@ from ..motion.rotations import (
     quaternion_to_axis_angle,
     slerp,
 )
-from ..motion.skeleton import DEFAULT_SKELETON, Skeleton
+from ..motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, Skeleton
 from ..specs import MOTION_FPS
 from .bvh import BvhMotion, parse_bvh
 from .retarget import leg_extensions, retarget
@@ -58,6 +58,10 @@ STRAIGHT_LEG, LEAST_REACH = 0.992, 0.95
 
 CROUCHING = ("indian", "martial", "01")
 """Subjects whose clips are danced, fought or climbed in a crouch throughout."""
+
+FARTHEST_TURNS = {"neck": np.radians(75.0), "head": np.radians(80.0)}
+"""Farthest a joint is believed to turn from rest. In salsa_06 the head faces backwards throughout, in salsa_07
+for 200 frames: the markers of the head were mixed up."""
 
 REPAIR_PASSES = 3
 """A bridge may uncover a smaller jump beside it: look again this often."""
@@ -105,8 +109,8 @@ def load_captures(data: Path, skeleton: Skeleton = DEFAULT_SKELETON) -> tuple[li
     for trial, description, motion in files:
         clip = retarget(motion, skeleton, reaches[subject_of(trial)]).clip
         clip, repaired = replace(clip, fps=float(MOTION_FPS)), 0
-        for _ in range(REPAIR_PASSES):
-            clip, count = repair_rotations(clip)
+        for repair in (repair_far_turns, *[repair_rotations] * REPAIR_PASSES):
+            clip, count = repair(clip)
             repaired += count
         reason = fault(clip)
         if reason:
@@ -186,6 +190,35 @@ def repair_rotations(clip: Clip) -> tuple[Clip, int]:
             quaternions[start + 1 : end, joint] = slerp(ends[0], ends[1], share)
             repaired += len(share)
     poses = quaternion_to_axis_angle(quaternions).astype(np.float32)
+    return replace(clip, poses=poses), repaired
+
+
+def repair_far_turns(clip: Clip) -> tuple[Clip, int]:
+    """Bridges frames in which neck or head is turned farther than `FARTHEST_TURNS`, by slerp.
+
+    Args:
+        clip: The motion.
+
+    Returns:
+        The repaired clip and the number of joint frames replaced; a joint that is never believable is put to
+        rest.
+    """
+    poses, repaired = clip.poses.copy(), 0
+    for name, farthest in FARTHEST_TURNS.items():
+        joint = JOINT_NAMES.index(name)
+        far = np.linalg.norm(clip.poses[:, joint], axis=-1) > farthest
+        repaired += int(far.sum())
+        if far.all():
+            poses[:, joint] = 0.0
+        elif far.any():
+            good = np.flatnonzero(~far)
+            frames = np.clip(np.flatnonzero(far), good[0], good[-1])
+            after = np.searchsorted(good, frames)
+            before = np.where(good[after] == frames, after, after - 1)
+            gap = np.maximum(good[after] - good[before], 1)
+            quaternions = axis_angle_to_quaternion(clip.poses[good, joint].astype(np.float64))
+            bridged = slerp(quaternions[before], quaternions[after], (frames - good[before]) / gap)
+            poses[far, joint] = quaternion_to_axis_angle(bridged)
     return replace(clip, poses=poses), repaired
 
 

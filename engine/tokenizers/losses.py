@@ -20,7 +20,7 @@ from ..motion.features import (
 from ..specs import Part
 from .motion_vqvae import VQVAEOutput
 
-PositionLoss = Callable[[Tensor, Tensor], Tensor]
+RawLoss = Callable[[Tensor, Tensor], Tensor]
 """Takes rebuilt and target raw features, both (B, F, D), and returns a loss, ()."""
 
 STD_FLOOR = 0.03
@@ -54,7 +54,7 @@ def starter_loss(
     target: Tensor,
     channel_weights: Tensor,
     weights: LossWeights | None = None,
-    position_loss: PositionLoss | None = None,
+    position_loss: RawLoss | None = None,
 ) -> StarterLoss:
     """Reconstruction loss of a starter tokenizer.
 

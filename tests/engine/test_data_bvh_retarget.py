@@ -16,6 +16,7 @@ from engine.data.cleaning import (
     face_forward,
     fault,
     load_captures,
+    repair_far_turns,
     repair_rotations,
     subject_of,
     subject_reaches,
@@ -201,6 +202,25 @@ def test_glitches_are_bridged_and_nothing_else_changes() -> None:
     same, none = repair_rotations(clean)
     assert none == 0
     np.testing.assert_allclose(same.poses, clean.poses, atol=1e-5)
+
+
+def test_heads_turned_too_far_are_bridged() -> None:
+    clean = moving_clip()
+    head = JOINT_NAMES.index("head")
+    poses = clean.poses.copy()
+    poses[:, head] = np.linspace([0, 0, 0], [0, 0.6, 0], len(poses))
+    wrong = poses.copy()
+    wrong[20:30, head] = [0.0, 2.8, 0.0]
+    wrong[-4:, head] = [0.0, 2.8, 0.0]
+    repaired, count = repair_far_turns(replace(clean, poses=wrong))
+    assert count == 14
+    np.testing.assert_allclose(repaired.poses[:-4], poses[:-4], atol=1e-5)
+    np.testing.assert_allclose(repaired.poses[-4:, head], np.tile(poses[-5, head], (4, 1)), atol=1e-5)
+    backwards = wrong.copy()
+    backwards[:, head] = [0.0, 3.1, 0.0]
+    repaired, count = repair_far_turns(replace(clean, poses=backwards))
+    assert count == len(poses)
+    assert not repaired.poses[:, head].any()
 
 
 def test_faults_are_named() -> None:
