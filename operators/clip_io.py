@@ -56,14 +56,12 @@ class KINESICS_OT_import_clip(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class KINESICS_OT_export_clip(bpy.types.Operator):
-    """Save the character's motion over the scene's frame range as a SMPL-X .npz file"""
+class CharacterExport:
+    """What the exports of a character share: they need one, and propose its name for the file."""
 
-    bl_idname = "kinesics.export_clip"
-    bl_label = "Export Motion"
+    suffix: str
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
-    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -72,9 +70,23 @@ class KINESICS_OT_export_clip(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask for the file."""
-        self.filepath = f"{polls.character_of(context).name}.npz"
+        self.filepath = f"{polls.character_of(context).name}{self.suffix}"
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
+
+    def target(self) -> str:
+        """Absolute path of the chosen file, with its ending."""
+        return bpy.path.ensure_ext(bpy.path.abspath(self.filepath), self.suffix)
+
+
+class KINESICS_OT_export_clip(CharacterExport, bpy.types.Operator):
+    """Save the character's motion over the scene's frame range as a SMPL-X .npz file"""
+
+    bl_idname = "kinesics.export_clip"
+    bl_label = "Export Motion"
+    suffix = ".npz"
+
+    filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Read the animation and save it at the engine's rate."""
@@ -91,7 +103,7 @@ class KINESICS_OT_export_clip(bpy.types.Operator):
             clip = current_clip(
                 armature, read_rig(armature), scene, scene.frame_start, num_frames, MOTION_FPS
             )
-            save_npz(clip, Path(bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".npz")))
+            save_npz(clip, Path(self.target()))
         except EngineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -99,25 +111,14 @@ class KINESICS_OT_export_clip(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class KINESICS_OT_export_fbx(bpy.types.Operator):
+class KINESICS_OT_export_fbx(CharacterExport, bpy.types.Operator):
     """Export this character alone with its current take, body and face, as FBX"""
 
     bl_idname = "kinesics.export_fbx"
     bl_label = "Export FBX"
+    suffix = ".fbx"
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.fbx", options={"HIDDEN"})
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Whether there is a character."""
-        return polls.has_character(cls, context)
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Ask for the file."""
-        self.filepath = f"{polls.character_of(context).name}.fbx"
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Export with the settings under which bones and shape keys come back exactly."""
@@ -138,7 +139,7 @@ class KINESICS_OT_export_fbx(bpy.types.Operator):
                 item.select_set(item in chosen)
             view_layer.objects.active = armature
             bpy.ops.export_scene.fbx(
-                filepath=bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".fbx"),
+                filepath=self.target(),
                 use_selection=True,
                 object_types={"ARMATURE", "MESH"},
                 bake_anim=True,

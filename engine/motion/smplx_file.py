@@ -8,23 +8,22 @@ package: v_template (V, 3), f (N, 3), weights (V, 55), J_regressor (55, V), shap
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ClipError
 from .arrays import FloatArray, IntArray
+from .npz_reader import open_npz
 from .skeleton import NUM_JOINTS
 
 SHAPE_DIRECTIONS = 300
 EXPRESSION_DIRECTIONS = 100
 SMALL_FILE_DIRECTIONS = 10
-MAX_ARRAY_BYTES = 512 * 1024 * 1024
+ARRAYS = ("v_template", "f", "weights", "J_regressor", "shapedirs")
+"""What is read of the file."""
 
 
 @dataclass(frozen=True)
@@ -52,39 +51,17 @@ def load_smplx_mesh(path: Path) -> SmplxMesh:
     Raises:
         ClipError: If the file is missing, of another kind, damaged or incomplete.
     """
-    if not path.is_file():
-        raise ClipError(f"The SMPL-X file {path} does not exist: choose the .npz you downloaded.")
-    if path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".pkl":
         raise ClipError(
-            f"{path.name} is not a readable .npz: choose the npz version of the SMPL-X model, since .pkl "
-            "files can run programs and are not opened."
+            f"{path.name} is not opened, since .pkl files can run programs: choose the npz version of the "
+            "SMPL-X model."
         )
-    needed = ("v_template", "f", "weights", "J_regressor", "shapedirs")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in needed if name not in file.files]
-            if missing:
-                raise ClipError(
-                    f"{path.name} lacks {', '.join(missing)}: choose a SMPL-X model (SMPLX_NEUTRAL.npz)."
-                )
-            table = {name: _read(file, name, path) for name in needed}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ClipError(f"{path.name} is damaged: download the SMPL-X model again.") from error
+    with open_npz(path, "a SMPL-X model (SMPLX_NEUTRAL.npz)") as file:
+        table = {name: file.numbers(name) for name in ARRAYS}
     return _mesh(table, path.name)
 
 
-def _read(file: Any, name: str, path: Path) -> npt.NDArray[Any]:
-    with zipfile.ZipFile(path) as archive:
-        size = archive.getinfo(f"{name}.npy").file_size
-    if size > MAX_ARRAY_BYTES:
-        raise ClipError(f"{path.name} is far larger than a SMPL-X model: choose SMPLX_NEUTRAL.npz.")
-    array: npt.NDArray[Any] = file[name]
-    if array.dtype.kind not in "fiu":
-        raise ValueError(name)
-    return array
-
-
-def _mesh(table: dict[str, npt.NDArray[Any]], name: str) -> SmplxMesh:
+def _mesh(table: dict[str, npt.NDArray[np.float64]], name: str) -> SmplxMesh:
     """Check sizes and cut the expression directions out."""
     template, faces, weights = table["v_template"], table["f"], table["weights"]
     regressor, directions = table["J_regressor"], table["shapedirs"]
@@ -102,7 +79,6 @@ def _mesh(table: dict[str, npt.NDArray[Any]], name: str) -> SmplxMesh:
         and regressor.shape == (NUM_JOINTS, count)
         and directions.ndim == 3
         and directions.shape[:2] == (count, 3)
-        and all(bool(np.isfinite(array).all()) for array in (template, weights, regressor, directions))
         and bool((weights.sum(axis=1) > 0.5).all())
     )
     if not sound:
