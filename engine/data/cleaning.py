@@ -60,8 +60,8 @@ CROUCHING = ("indian", "martial", "01")
 """Subjects whose clips are danced, fought or climbed in a crouch throughout."""
 
 FARTHEST_TURNS = {"neck": np.radians(75.0), "head": np.radians(80.0)}
-"""Farthest a joint is believed to turn from rest, in radians. In salsa_06 the head faces backwards throughout, in
-salsa_07 for 200 frames: its markers were mixed up."""
+"""Farthest a joint is believed to turn from rest, in radians: mixed-up markers make the head face backwards
+throughout salsa_06 and for 200 frames of salsa_07."""
 
 REPAIR_PASSES = 3
 """A bridge may uncover a smaller jump beside it: look again this often."""

@@ -14,7 +14,7 @@ from .held_out import Speech
 from .probes import EDIT_ACTIONS, Measures, measure_clip, probe_for
 from .published_rows import centred
 from .report import Row
-from .speech_rows import LAG_TARGET, LIP_TARGET, gesture_row, lip_summary
+from .speech_rows import LAG_TARGET, LIP_TARGET, gesture_row, lip_summary, spoken_takes
 from .studio import SPEECH_PARTS, Studio, positions_of, same_part, speech_request, text_request
 from .text_rows import SEEN_TARGET, judge
 
@@ -30,10 +30,8 @@ def together_rows(studio: Studio) -> list[Row]:
     """
     sounds = studio.voices()
     prompt = probe_for("walk_forward").prompt
-    clips = studio.clips(
-        [speech_request(sound, seed, lower=prompt) for seed, sound in enumerate(sounds)],
-        "speech above, walking below",
-    )
+    takes = spoken_takes(studio, sounds, lower=prompt)
+    clips = takes[0]
     walk = judge(
         probe_for("walk_forward"),
         [measure_clip(clip) for clip in clips],
@@ -51,7 +49,7 @@ def together_rows(studio: Studio) -> list[Row]:
             lips.correlation >= LIP_TARGET and abs(lips.lag) <= LAG_TARGET,
             lips.correlation,
         ),
-        gesture_row(clips, sounds, "both"),
+        gesture_row(takes, sounds, "both"),
     ]
 
 
