@@ -28,11 +28,12 @@ with the loudness) and deviations are taken while speaking. Captured BEAT2 motio
 lag of 1 frame.""",
     "gesture": """
 Corrected beat consistency (sigma 0.3 s, half a second left out at either end, joints relative to
-the pelvis): each clip of 10 s against its own sound and the mean over all others; both are averaged
-over three takes of a recording, then a one-sided Wilcoxon signed-rank test over recordings. A beat is a minimum of a joint's speed above 0.1 of its mean
-speed, the threshold of the public evaluation package; of the two public thresholds it tells the
-performer's own motion from chance more surely, and was chosen on that before any model was
-measured. The other, 0.3, is given too.""",
+the pelvis): each clip of 10 s against its own sound and the mean over all others; both are
+averaged over three takes of a recording, then a one-sided Wilcoxon signed-rank test over
+recordings. A beat is a minimum of a joint's speed above 0.1 of its mean speed, the threshold of
+the public evaluation package; of the two public thresholds it tells the performer's own motion
+from chance more surely, and was chosen on that before any model was measured. The other, 0.3, is
+given too.""",
     "published": """
 The published figures on BEAT2 cannot be compared with these: other data, another skeleton, and its
 trained encoder and mean velocities are not used. "As published" reproduces the public code's slips
