@@ -28,12 +28,12 @@ from .splits import HELD_OUT_CLIPS
 from .workshop import Item, Workshop
 
 GROUP_SHARES: dict[str, float] = {
-    "walk_forward": 0.14,
-    "walk_circle": 0.12,
+    "walk_forward": 0.13,
+    "walk_circle": 0.10,
     "walk_backwards": 0.10,
     "run_forward": 0.10,
-    "run_backwards": 0.10,
-    "jump": 0.12,
+    "run_backwards": 0.09,
+    "jump": 0.16,
     "stand_still": 0.12,
     "rest": 0.20,
 }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +19,6 @@ from ..motion.features import (
 from ..specs import Part
 from .motion_vqvae import VQVAEOutput
 
-RawLoss = Callable[[Tensor, Tensor], Tensor]
-"""Takes rebuilt and target raw features, both (B, F, D), and returns a loss, ()."""
-
 STD_FLOOR = 0.03
 """Least standard deviation of a rotation channel; stiller joints are not blown up beyond it."""
 
@@ -34,7 +30,6 @@ class LossWeights:
     velocity: float = 0.5
     acceleration: float = 0.1
     commitment: float = 0.25
-    position: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,24 +41,17 @@ class StarterLoss:
     velocity: Tensor
     acceleration: Tensor
     commitment: Tensor
-    position: Tensor
 
 
 def starter_loss(
-    output: VQVAEOutput,
-    target: Tensor,
-    channel_weights: Tensor,
-    weights: LossWeights | None = None,
-    position_loss: RawLoss | None = None,
+    output: VQVAEOutput, channel_weights: Tensor, weights: LossWeights | None = None
 ) -> StarterLoss:
     """Reconstruction loss of a starter tokenizer.
 
     Args:
         output: Result of one pass.
-        target: Raw features that went in, (B, F, D).
         channel_weights: Weight of each channel, (D,).
         weights: Weights of the terms.
-        position_loss: Optional loss on joint positions of raw features (forward kinematics).
 
     Returns:
         All terms; minimise `total`.
@@ -79,17 +67,13 @@ def starter_loss(
     rebuilt_step, wanted_step = rebuilt.diff(dim=1), wanted.diff(dim=1)
     velocity = compare(rebuilt_step, wanted_step)
     acceleration = compare(rebuilt_step.diff(dim=1), wanted_step.diff(dim=1))
-    position = features.new_zeros(())
-    if position_loss is not None and weights.position > 0:
-        position = position_loss(output.reconstruction, target)
     total = (
         features
         + weights.velocity * velocity
         + weights.acceleration * acceleration
         + weights.commitment * output.commitment_loss
-        + weights.position * position
     )
-    return StarterLoss(total, features, velocity, acceleration, output.commitment_loss, position)
+    return StarterLoss(total, features, velocity, acceleration, output.commitment_loss)
 
 
 def starter_channel_weights(part: Part) -> Tensor:

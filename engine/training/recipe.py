@@ -48,6 +48,7 @@ class TokenizersRecipe:
     code_dim: int
     codebook_size: int
     position_weight: float
+    speed_weight: float
     rotation_weight: float
     drift_weight: float
     checkpoint_minutes: float

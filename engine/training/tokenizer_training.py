@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..motion.arrays import FloatArray, IntArray
-from ..motion.rotations import rotation_6d_to_matrix
-from ..motion.skeleton import DEFAULT_SKELETON, PARENTS, PART_JOINTS
-from ..specs import MOTION_FPS, Part
+from ..specs import Part
 from ..tokenizers.audio_tokenizer import (
     StarterAudioTokenizer,
     speech_channel_weights,
@@ -21,8 +19,6 @@ from ..tokenizers.audio_tokenizer import (
     starter_audio_config,
 )
 from ..tokenizers.losses import (
-    LossWeights,
-    RawLoss,
     feature_statistics,
     starter_channel_weights,
     starter_loss,
@@ -30,100 +26,11 @@ from ..tokenizers.losses import (
 from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
 from .corpora import MotionSequence, load_captured, load_performances, stack_features
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
+from .motion_losses import MotionLoss
 from .recipe import Recipe, TokenizerRecipe, TokenizersRecipe
 
 LossFunction = Callable[[Tensor], tuple[Tensor, dict[str, float]]]
 """Takes a batch of raw features; gives the loss and what to report."""
-
-FIRST_ROTATION = {Part.LOWER: 8, Part.UPPER: 0, Part.HANDS: 0}
-"""Channel at which a starter layout's 6D rotations begin."""
-
-
-def position_loss(part: Part) -> RawLoss | None:
-    """Mean distance of the part's joints from where they belong, by forward kinematics from its root.
-
-    Args:
-        part: Lower and upper have one; fingers and face do without.
-
-    Returns:
-        A function of rebuilt and target raw features, (B, F, D), giving metres, ().
-    """
-    if part not in (Part.LOWER, Part.UPPER):
-        return None
-    joints = PART_JOINTS[part]
-    # Joints of other parts that hang on one of these (eyes, knuckles) show where it points.
-    ends = tuple(j for j, parent in enumerate(PARENTS) if parent in joints and j not in joints)
-    place = {joint: index for index, joint in enumerate(joints)}
-    offsets = torch.from_numpy(DEFAULT_SKELETON.offsets)
-    first = FIRST_ROTATION[part]
-
-    def positions(features: Tensor) -> Tensor:
-        rotations = features[..., first:].reshape(*features.shape[:2], len(joints), 6)
-        matrices = rotation_6d_to_matrix(rotations)
-        world: list[Tensor] = []
-        points: list[Tensor] = []
-        for index, joint in enumerate(joints):
-            parent = place.get(PARENTS[joint])
-            offset = offsets[joint].to(features.device)
-            if parent is None:
-                world.append(matrices[..., index, :, :])
-                points.append(torch.zeros_like(features[..., :3]))
-            else:
-                world.append(world[parent] @ matrices[..., index, :, :])
-                points.append(points[parent] + world[parent] @ offset)
-        for joint in ends:
-            parent = place[PARENTS[joint]]
-            points.append(points[parent] + world[parent] @ offsets[joint].to(features.device))
-        return torch.stack(points, -2)
-
-    def loss(rebuilt: Tensor, target: Tensor) -> Tensor:
-        with torch.no_grad():
-            wanted = positions(target)
-        return (positions(rebuilt) - wanted).norm(dim=-1).mean()
-
-    return loss
-
-
-def rotation_loss(part: Part) -> RawLoss | None:
-    """Mean distance of rebuilt local rotations from the target's.
-
-    The distance of two rotation matrices (Frobenius) is 2 sqrt(2) sin(angle / 2): about 0.025 a degree, and
-    smooth where an arc cosine is not.
-
-    Args:
-        part: The face has no rotations.
-
-    Returns:
-        A function of rebuilt and target raw features, (B, F, D), giving (), without unit.
-    """
-    if part not in FIRST_ROTATION:
-        return None
-    first = FIRST_ROTATION[part]
-
-    def matrices(features: Tensor) -> Tensor:
-        return rotation_6d_to_matrix(features[..., first:].unflatten(-1, (-1, 6)))
-
-    def loss(rebuilt: Tensor, target: Tensor) -> Tensor:
-        difference = matrices(rebuilt.float()) - matrices(target)
-        return (difference.square().sum((-1, -2)) + 1e-4).sqrt().mean()
-
-    return loss
-
-
-def drift_loss(rebuilt: Tensor, target: Tensor) -> Tensor:
-    """How far the root of a lower body strays within a window when its velocities add up.
-
-    A small constant error of the turn rate hardly shows frame by frame but bends every path.
-
-    Args:
-        rebuilt: Raw lower features, (B, F, 62).
-        target: The same of the original.
-
-    Returns:
-        Mean of heading error (radians) and of displacement error in the heading frame (metres), ().
-    """
-    strayed = (rebuilt[..., [0, 1, 3]] - target[..., [0, 1, 3]]).cumsum(dim=1) / MOTION_FPS
-    return strayed.abs().mean(dim=(0, 1)).sum()
 
 
 class WindowSampler:
@@ -211,25 +118,19 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
 
 def _motion_loss(model: MotionVQVAE, part: Part, shared: TokenizersRecipe) -> LossFunction:
     """Everything a motion tokenizer is asked for, and what is worth reporting of it."""
-    device = device_for_training()
-    weights = starter_channel_weights(part).to(device)
-    terms = LossWeights(position=shared.position_weight)
-    by_position, by_rotation = position_loss(part), rotation_loss(part)
+    weights = starter_channel_weights(part).to(device_for_training())
+    by_motion = MotionLoss(part, shared)
 
     def loss(batch: Tensor) -> tuple[Tensor, dict[str, float]]:
         output = model(batch)
-        parts = starter_loss(output, batch, weights, terms, by_position)
-        total = parts.total
-        if by_rotation is not None:
-            total = total + shared.rotation_weight * by_rotation(output.reconstruction, batch)
-        if part is Part.LOWER:
-            total = total + shared.drift_weight * drift_loss(output.reconstruction, batch)
+        parts = starter_loss(output, weights)
+        motion, millimetres = by_motion(output.reconstruction, batch)
         report = {
             "features": float(parts.features.detach()),
-            "mm": float(parts.position.detach()) * 1000,
+            "mm": millimetres,
             "used": float(output.perplexity.min()),
         }
-        return total, report
+        return parts.total + motion, report
 
     return loss
 
@@ -298,7 +199,7 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
 
     def loss(features: Tensor) -> tuple[Tensor, dict[str, float]]:
         output = model(features)
-        total = starter_loss(output, features, weights, LossWeights(position=0.0)).total
+        total = starter_loss(output, weights).total
         return total, {"loss": float(total.detach()), "used": float(output.perplexity.min())}
 
     _train(model, loss, batch, recipe, own.minutes, own.max_steps, path)

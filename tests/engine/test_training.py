@@ -17,8 +17,8 @@ from engine.specs import PARTS, Part, Source
 from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
 from engine.training.language_training import batch_loss
 from engine.training.loop import Checkpoint, Schedule
+from engine.training.motion_losses import MotionLoss
 from engine.training.recipe import Recipe, load_recipe
-from engine.training.tokenizer_training import position_loss
 from engine.training.windows import CodedSequence, WindowMixer
 
 LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
@@ -146,15 +146,31 @@ def test_checkpoint_resumes_the_same_curve(tmp_path: Path) -> None:
     assert run(tmp_path / "b.pt", 4) + run(tmp_path / "b.pt", None) == whole
 
 
-def test_position_loss_is_metres_of_the_joints() -> None:
-    loss = position_loss(Part.LOWER)
-    assert loss is not None and position_loss(Part.FACE) is None
-    rest = torch.zeros(1, 2, STARTER_DIMS[Part.LOWER])
+def test_motion_loss_counts_joints_speeds_and_turns(recipe: Recipe) -> None:
+    weights = dict(rotation_weight=0.0, position_weight=0.0, speed_weight=0.0, drift_weight=0.0)
+    rest = torch.zeros(1, 4, STARTER_DIMS[Part.LOWER])
     rest[..., 8:] = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(9)
-    assert float(loss(rest, rest)) == 0.0
     turned = rest.clone()
     turned[..., 8:14] = torch.tensor([-1.0, 0, 0, 0, 1, 0])  # the pelvis faces backwards
-    assert 0.1 < float(loss(turned, rest)) < 0.5
+    jumping = rest.clone()
+    jumping[:, 2:] = turned[:, 2:]
+
+    def terms(rebuilt: torch.Tensor, **on: float) -> tuple[float, float]:
+        loss = MotionLoss(Part.LOWER, replace(recipe.tokenizers, **{**weights, **on}))
+        total, millimetres = loss(rebuilt, rest)
+        return float(total), millimetres
+
+    metres, millimetres = terms(turned, position_weight=1.0)
+    assert 0.1 < metres < 0.5 and abs(millimetres - 1000 * metres) < 1e-3
+    assert terms(rest, position_weight=1.0)[0] == 0.0
+    assert terms(turned, speed_weight=1.0)[0] == 0.0
+    assert abs(terms(jumping, speed_weight=1.0)[0] - metres * 30 / 3) < 1e-4  # one of three steps jumps
+    assert abs(terms(turned, rotation_weight=1.0)[0] - (8**0.5 + 8 * 0.01) / 9) < 1e-3
+    drifting = rest.clone()
+    drifting[..., 3] = 30.0  # turns by a radian a frame
+    assert abs(terms(drifting, drift_weight=1.0)[0] - 2.5) < 1e-5
+    face = torch.zeros(1, 4, STARTER_DIMS[Part.FACE])
+    assert MotionLoss(Part.FACE, recipe.tokenizers)(face, face + 1) == (torch.zeros(()), 0.0)
 
 
 def test_kept_parts_are_read_but_not_learned(recipe: Recipe) -> None:
