@@ -100,6 +100,8 @@ def print_card(root: Path) -> None:
     for name, entry in pack.table("files").items():
         assert isinstance(entry, dict)
         print(f"  {entry['size'] / 1e6:7.2f} MB  {name}")
+    if "evaluation" in pack.info:
+        print(f"  make evaluate: {pack.value(str, 'evaluation', 'summary')}")
     if "README.md" in pack.table("files"):
         print()
         print(pack.file("README.md").read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m engine.evaluation`: measure a pack, print one table, write `docs/evaluation.md`.
+"""`python -m engine.evaluation`: measure a pack, print one table, and write it to
+`docs/evaluation.md` and onto the pack's card.
 
 Exit status 0 when every goal is reached, 1 when one is missed, 2 when something needed is missing.
 """
@@ -7,7 +8,6 @@ Exit status 0 when every goal is reached, 1 when one is missed, 2 when something
 from __future__ import annotations
 
 import argparse
-import hashlib
 import platform
 import sys
 import time
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import EngineError
 from .both_rows import control_rows, edit_rows, together_rows, variety_rows
+from .card import pack_hash, record
 from .engine_rows import resident_gb, speed_rows, tokenizer_rows
 from .held_out import load_captured, load_speech
 from .report import Row, Run, json_report, markdown_page, terminal_table, write_text
@@ -129,6 +130,8 @@ def evaluate(options: argparse.Namespace) -> int:
     print(terminal_table(rows))
     if not options.only:
         write_text(options.out, markdown_page(rows, run))
+        if not quick:
+            record(options.pack, rows, run)
     write_text(options.json, json_report(rows, run))
     return int(any(row.passed is False for row in rows))
 
@@ -162,16 +165,6 @@ def show_captured(build: Path) -> int:
                 print(f"        {name}: {'; '.join(reasons)}")
             good &= split == "held" or check.passed >= 0.95 * count
     return 0 if good else 1
-
-
-def pack_hash(folder: Path) -> str:
-    """Short hash over a pack's card, which names the hash of every other file.
-
-    Args:
-        folder: The pack.
-    """
-    card = folder / "pack.toml"
-    return hashlib.sha256(card.read_bytes()).hexdigest()[:12] if card.is_file() else "no card"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
+from engine.evaluation.card import pack_hash, record
 from engine.evaluation.notes import NOTES
 from engine.evaluation.report import Row, Run, json_report, markdown_page, tally, terminal_table
 
@@ -47,3 +50,19 @@ def test_json_is_strict_even_without_a_value() -> None:
     assert report["rows"][2]["value"] is None
     assert report["rows"][2]["passed"] is None
     assert tally(ROWS) == "2 of 3 goals reached"
+
+
+def test_the_card_of_a_pack_carries_the_goals_and_keeps_its_hash(tmp_path: Path) -> None:
+    assert pack_hash(tmp_path) == "no card"
+    card = tmp_path / "pack.toml"
+    card.write_text('name = "starter"\n\n[files.a]\nsize = 3\n', encoding="utf-8")
+    before = pack_hash(tmp_path)
+    record(tmp_path, ROWS, RUN)
+    record(tmp_path, ROWS, RUN)
+    assert pack_hash(tmp_path) == before
+    written = tomllib.loads(card.read_text(encoding="utf-8"))
+    assert written["files"] == {"a": {"size": 3}}
+    assert written["evaluation"]["summary"] == "2 of 3 goals reached"
+    assert [row["passed"] for row in written["evaluation"]["rows"]] == [True, False, True]
+    card.write_text(card.read_text(encoding="utf-8").replace("size = 3", "size = 4"), encoding="utf-8")
+    assert pack_hash(tmp_path) != before
