@@ -22,6 +22,10 @@ class ClipError(EngineError):
     """A motion file or clip has the wrong layout, rate or values."""
 
 
+class DataError(EngineError):
+    """A file of a training corpus is missing, damaged or partial."""
+
+
 class PackError(EngineError):
     """A model pack is missing, damaged, of another version, or not safe to load."""
 

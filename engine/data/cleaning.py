@@ -107,17 +107,39 @@ def load_captures(data: Path, skeleton: Skeleton = DEFAULT_SKELETON) -> tuple[li
             files.append((trial, description, parse_bvh(text)))
     reaches = subject_reaches((trial, motion) for trial, _, motion in files)
     for trial, description, motion in files:
-        clip = retarget(motion, skeleton, reaches[subject_of(trial)]).clip
-        clip, repaired = replace(clip, fps=float(MOTION_FPS)), 0
-        for repair in (repair_far_turns, *[repair_rotations] * REPAIR_PASSES):
-            clip, count = repair(clip)
-            repaired += count
+        clip, repaired = repaired_clip(motion, skeleton, reaches[subject_of(trial)])
         reason = fault(clip)
         if reason:
             dropped[trial] = reason
         else:
             captures.append(Capture(trial, description, face_forward(clip), repaired))
     return captures, dropped
+
+
+def repaired_clip(
+    motion: BvhMotion, skeleton: Skeleton = DEFAULT_SKELETON, reach: float = 1.0
+) -> tuple[Clip, int]:
+    """A capture on our joints at 30 fps with its glitches bridged.
+
+    Args:
+        motion: A parsed file whose first frame is its T-pose.
+        skeleton: Target proportions.
+        reach: As in `retarget`.
+
+    Returns:
+        The clip, and the number of joint frames that were bridged.
+
+    Raises:
+        ClipError: If the file has neither of the two skeletons.
+    """
+    clip = retarget(motion, skeleton, reach).clip
+    near = abs(clip.fps - MOTION_FPS) < 0.1  # files round the frame time: 0.0333333
+    clip = replace(clip, fps=float(MOTION_FPS)) if near else clip.resample(MOTION_FPS)
+    repaired = 0
+    for repair in (repair_far_turns, *[repair_rotations] * REPAIR_PASSES):
+        clip, count = repair(clip)
+        repaired += count
+    return clip, repaired
 
 
 def subject_of(trial: str) -> str:
