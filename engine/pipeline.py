@@ -51,8 +51,7 @@ from .specs import (
     SamplingOptions,
     Source,
 )
-from .tokenizers.audio_tokenizer import StarterAudioTokenizer
-from .tokenizers.motion_vqvae import MotionVQVAE, MotionVQVAEConfig
+from .tokenizers.pack_tokenizers import load_pack_tokenizers
 from .tokenizers.vocabulary import Vocabulary
 
 FRAMES_PER_STEP = 4
@@ -111,17 +110,7 @@ class Engine:
         self.pack = pack
         self.device = device
         self.vocabulary = Vocabulary.from_dict(pack.table("vocabulary"))
-        self.tokenizers: dict[Part, MotionVQVAE] = {}
-        for part in PARTS:
-            config = MotionVQVAEConfig.from_dict(pack.table("tokenizers", part.value))
-            tokenizer = MotionVQVAE(config, part)
-            pack.load_module("tokenizers.safetensors", tokenizer, f"{part.value}.")
-            self.tokenizers[part] = tokenizer.eval()
-        self.audio_tokenizer = StarterAudioTokenizer(
-            MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio"))
-        )
-        pack.load_module("tokenizers.safetensors", self.audio_tokenizer, "audio.")
-        self.audio_tokenizer.eval()
+        self.tokenizers, self.audio_tokenizer = load_pack_tokenizers(pack)
         self.text_encoder = TextEncoder.load(
             TextEncoderConfig.from_dict(pack.table("text_encoder")),
             pack.tensors("text_encoder.safetensors"),

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command line: `python -m engine.data prepare`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import EngineError
+from .coding import CoderSource
+from .prepare import SHARD_ITEMS, prepare
+from .readers.amass import AmassReader
+from .readers.base import Reader, describe_problems
+from .readers.beat2 import Beat2Reader
+from .readers.bvh_folder import BvhFolderReader
+from .readers.librispeech import LibriSpeechReader
+
+LINE_WIDTH = 150
+"""Columns a progress line may take; blanks cover the rest of the line before."""
+
+SOURCES = ("beat2", "amass", "librispeech", "bvh")
+
+
+def build_reader(source: str, root: Path, speakers: Sequence[int] = ()) -> Reader:
+    """The reader of a corpus.
+
+    Args:
+        source: One of `SOURCES`.
+        root: Its folder.
+        speakers: BEAT2 only: numbers of the speakers wanted; empty for all.
+    """
+    if source == "beat2":
+        return Beat2Reader(root, tuple(speakers))
+    readers = {"amass": AmassReader, "librispeech": LibriSpeechReader, "bvh": BvhFolderReader}
+    return readers[source](root)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and prepare one corpus; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engine.data", description="Tokenise a corpus into shards."
+    )
+    parser.add_argument("command", choices=("prepare",))
+    parser.add_argument("--source", choices=SOURCES, required=True, help="layout of the corpus")
+    parser.add_argument("--root", type=Path, required=True, help="its folder")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/shards"), help="folder of all prepared corpora"
+    )
+    parser.add_argument(
+        "--tokenizers",
+        type=Path,
+        default=Path("packs/starter"),
+        help="a pack, the folder stage 1 wrote its checkpoints to, or a published file",
+    )
+    parser.add_argument("--recipe", default="starter", help="recipe of these checkpoints")
+    parser.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
+    parser.add_argument(
+        "--centres", type=Path, help="with a published file: npz of the speech model's centres"
+    )
+    parser.add_argument(
+        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
+    )
+    parser.add_argument("--speakers", type=int, nargs="*", default=[], help="beat2: only these speakers")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many work at once")
+    parser.add_argument("--shard-items", type=int, default=SHARD_ITEMS, help="items per shard")
+    options = parser.parse_args(arguments)
+    if min(options.processes, options.shard_items) < 1:
+        parser.error("--processes and --shard-items must be at least 1")
+    source = CoderSource(options.tokenizers, options.recipe, options.hubert, options.centres, options.layer)
+    terminal = sys.stdout.isatty()
+
+    def report(line: str) -> None:
+        """One line that changes on a terminal, a line each in a log."""
+        print(f"\r{line:<{LINE_WIDTH}}" if terminal else line, end="" if terminal else "\n", flush=True)
+
+    try:
+        total = prepare(
+            build_reader(options.source, options.root, options.speakers),
+            source,
+            options.out,
+            processes=options.processes,
+            shard_items=options.shard_items,
+            report=report,
+        )
+    except EngineError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    if terminal:
+        print()
+    print("\n".join(describe_problems(total.records, total.problems)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
