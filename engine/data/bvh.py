@@ -19,6 +19,7 @@ from ..motion.arrays import FloatArray
 from ..motion.rotations import axis_angle_to_matrix
 
 _AXES = {"X": 0, "Y": 1, "Z": 2}
+_CHANNELS = frozenset(axis + kind for axis in _AXES for kind in ("position", "rotation"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,10 @@ def parse_bvh(text: str) -> BvhMotion:
         raise ClipError(
             "The motion file is not in BVH format; choose a file with HIERARCHY and MOTION sections."
         )
-    joints, num_channels = _parse_hierarchy(head)
+    try:
+        joints, num_channels = _parse_hierarchy(head)
+    except (IndexError, ValueError) as error:
+        raise ClipError("The joint hierarchy of the BVH file is damaged; export the file again.") from error
     lines = tail.strip().split("\n", 2)
     try:
         num_frames = int(lines[0].split(":")[1])
@@ -159,6 +163,8 @@ def _parse_hierarchy(head: str) -> tuple[tuple[BvhJoint, ...], int]:
             count = int(tokens[i + 1])
             last = joints[-1]
             channels = tuple(tokens[i + 2 : i + 2 + count])
+            if len(channels) != count or not _CHANNELS.issuperset(channels):
+                raise ValueError("unknown channel")
             joints[-1] = BvhJoint(last.name, last.parent, last.offset, channels, num_channels)
             num_channels += count
             i += 2 + count

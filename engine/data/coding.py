@@ -24,7 +24,7 @@ from ..motion.clip import Clip
 from ..motion.contacts import foot_contacts
 from ..motion.features import STARTER_DIMS, starter_features
 from ..motion.kinematics import clip_joint_positions
-from ..motion.published_features import Layout, layout_width, published_features
+from ..motion.published_features import PART_LAYOUTS, Layout, layout_width, published_features
 from ..packs import load_pack
 from ..specs import MOTION_FPS, Part
 from ..tokenizers.audio_tokenizer import HubertTokenizer, StarterAudioTokenizer
@@ -34,14 +34,7 @@ from ..tokenizers.published import load_published_tokenizers
 from .readers.base import Record
 
 MAX_CODES = 1 << 15
-"""Codebooks must be smaller than this: shards hold 16 bits per code."""
-
-_PUBLISHED: dict[Part, tuple[Layout, ...]] = {
-    Part.FACE: (Layout.FACE_106, Layout.FACE_112),
-    Part.HANDS: (),  # the same as the starter's
-    Part.UPPER: (),
-    Part.LOWER: (Layout.LOWER_54, Layout.LOWER_61),
-}
+"""Largest codebook: shards hold 16 bits per code, one of them for the sign."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +82,11 @@ class Coder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all weights: equal fingerprints make equal codes."""
+        """Hash of all weights and settings: equal fingerprints make equal codes."""
         digest = hashlib.sha256()
         for module in (*self.motion.values(), self.audio):
+            is_hubert = isinstance(module, HubertTokenizer)
+            digest.update((f"layer {module.layer}" if is_hubert else repr(module.config)).encode())
             for name, tensor in sorted(module.state_dict().items()):
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -195,7 +190,7 @@ def _layout(part: Part, width: int) -> Layout | None:
     """Published layout of a part's features, None for the starter's; raises `DataError` for other widths."""
     if width == STARTER_DIMS[part]:
         return None
-    for layout in _PUBLISHED[part]:
+    for layout in PART_LAYOUTS[part]:
         if layout_width(layout) == width:
             return layout
     raise DataError(

@@ -57,6 +57,14 @@ LAYOUT_JOINTS: dict[Layout, tuple[int, ...]] = {
 }
 """Joints whose 6D rotations open each layout."""
 
+PART_LAYOUTS: dict[Part, tuple[Layout, ...]] = {
+    Part.FACE: (Layout.FACE_106, Layout.FACE_112),
+    Part.HANDS: (Layout.HANDS_180,),
+    Part.UPPER: (Layout.UPPER_78,),
+    Part.LOWER: (Layout.LOWER_54, Layout.LOWER_61),
+}
+"""Layouts of each part's tokenizers; widths tell those of one part apart."""
+
 _EXTRAS = {Layout.FACE_106: NUM_EXPRESSIONS, Layout.FACE_112: NUM_EXPRESSIONS, Layout.LOWER_61: 7}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.published_features import (
+    PART_LAYOUTS,
     Layout,
     apply_published_features,
     global_input,
@@ -25,13 +26,6 @@ ROOT_CHANNELS = slice(54, 57)
 """Channels of the root network: velocity along x, height, velocity along z."""
 
 NUM_BETAS = 300
-
-_LAYOUTS: dict[Part, tuple[Layout, ...]] = {
-    Part.FACE: (Layout.FACE_106, Layout.FACE_112),
-    Part.HANDS: (Layout.HANDS_180,),
-    Part.UPPER: (Layout.UPPER_78,),
-    Part.LOWER: (Layout.LOWER_54, Layout.LOWER_61),
-}
 
 
 @torch.no_grad()
@@ -78,4 +72,4 @@ def root_motion(tokenizers: PublishedTokenizers, lower: Tensor) -> Tensor:
 
 def _layout(part: Part, width: int) -> Layout:
     """Layout of a part by its width."""
-    return next(layout for layout in _LAYOUTS[part] if layout_width(layout) == width)
+    return next(layout for layout in PART_LAYOUTS[part] if layout_width(layout) == width)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import zipfile
 from collections.abc import Sequence
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine.data.bvh import parse_bvh
 from engine.data.readers.amass import AmassReader, read_captions, take_frames
-from engine.data.readers.base import Item, Problem, Reader, Record, describe_problems, read_records
+from engine.data.readers.base import Item, Problem, Reader, Record, describe_problems, read_records, read_text
 from engine.data.readers.beat2 import Beat2Reader, read_emotion
 from engine.data.readers.bvh_folder import BvhFolderReader
 from engine.data.readers.librispeech import HELD_OUT_SPEAKERS, LibriSpeechReader
 from engine.data.readers.textgrid import read_words
 from engine.data.splits import HELD_OUT_CLIPS
-from engine.errors import DataError
+from engine.errors import ClipError, DataError, EngineError
 from engine.motion.clip_io import SMPLX_PELVIS_REST
 from engine.motion.rotations import axis_angle_to_matrix, heading_angle
 from engine.motion.skeleton import JOINT_NAMES, MIRROR
@@ -550,6 +552,21 @@ def test_real_captures_can_be_read(tmp_path: Path, shared_dir: Path) -> None:
 
 
 # --- all ----------------------------------------------------------------------------------------------
+
+
+def test_cut_files_are_never_taken_for_bugs(tmp_path: Path) -> None:
+    """Whatever place a copy broke off at, the reader says so or reads what is whole."""
+    path, text = tmp_path / "cut", miniature({}, frames=2)
+    for parse, whole in ((lambda: parse_bvh(read_text(path)), text), (lambda: read_words(path), LONG_GRID)):
+        for end in range(0, len(whole) - 1, 5):
+            path.write_text(whole[:end])
+            with contextlib.suppress(EngineError):
+                parse()
+        path.write_text(whole)
+        parse()
+    for wrong in ("3 Zrotation", "three", "3 Zrotation Yrotation Wrotation"):
+        with pytest.raises(ClipError, match="hierarchy"):
+            parse_bvh(text.replace("3 Zrotation Yrotation Xrotation", wrong, 1))
 
 
 def test_readers_go_to_other_processes(tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ def test_published_layouts_are_told_from_their_widths() -> None:
         basis="smplx",
     )
     assert set(coder.encode(replace(record, clip=face)).parts) == set(PARTS)
+    other = HubertTokenizer(hubert.model, hubert.centres, layer=0)
+    assert Coder(coder.motion, other).fingerprint != coder.fingerprint  # the same weights, other codes
     with pytest.raises(AudioError):
         coder.encode(replace(record, wave=sound(0.02)))
     with pytest.raises(DataError, match="77 columns"):

@@ -185,7 +185,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         DataError: If it is missing, lacks a column, or a row lacks one of these values.
     """
-    rows = list(csv.DictReader(read_text(path).splitlines()))
+    try:
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+    except csv.Error as error:
+        raise DataError(f"{path.name} is no table with commas; copy it again.") from error
     for number, row in enumerate(rows, 2):
         for column in columns:
             if not row.get(column):

@@ -56,7 +56,7 @@ class LibriSpeechReader:
     def read(self, item: Item) -> Record:
         """One utterance."""
         path = self.root / f"{item.name}.flac"
-        speaker, chapter, _ = path.stem.split("-")
+        speaker, chapter = path.parts[-3:-1]
         lines = _transcripts(path.parent / f"{speaker}-{chapter}.trans.txt")
         if path.stem not in lines:
             raise DataError(
