@@ -402,6 +402,9 @@ def test_wrong_files_of_amass_name_themselves_and_the_rest_go_on(tmp_path: Path)
 
 
 def test_lists_of_humanml3d_are_needed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"index\.csv is missing"):
+        AmassReader(tmp_path).items()
+    (tmp_path / "amass_data_align").mkdir()
     with pytest.raises(DataError, match=r"train\.txt"):
         AmassReader(tmp_path).items()
 

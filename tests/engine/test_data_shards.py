@@ -319,7 +319,7 @@ def test_corpora_without_or_with_double_items_are_refused(tmp_path: Path, pack: 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for source, words in (
         ("beat2", "train_test_split.csv is missing"),
-        ("amass", "has no train.txt"),
+        ("amass", "index.csv is missing"),
         ("bvh", "index.csv is missing"),
         ("librispeech", "choose LibriSpeech's folder"),
     ):

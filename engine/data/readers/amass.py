@@ -75,7 +75,10 @@ class AmassReader:
         return {Path(row["new_name"]).stem: row for row in read_table(self.root / "index.csv", columns)}
 
     def items(self) -> list[Item]:
-        """All names of the lists there are; raises `DataError` if there is none."""
+        """All names of the lists there are; raises `DataError` if there is no list, or no index where one is
+        needed."""
+        if not (self.root / "amass_data_align").is_dir():
+            _ = self._index  # without it no item could be read
         items: list[Item] = []
         for split in ("train", "val", "test"):
             path = self.root / f"{split}.txt"
