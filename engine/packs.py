@@ -9,7 +9,6 @@ is allocated for it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -21,22 +20,21 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from .errors import PackError
 from .toml_writer import to_toml
+from .weights.safetensors_file import damaged, read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT_VERSION = 1
-KINDS: tuple[str, ...] = ("starter",)
-"""Kinds of pack this version can run."""
+STARTER, PUBLISHED = "starter", "published"
+
+KINDS: tuple[str, ...] = (STARTER, PUBLISHED)
+"""Kinds of pack this version can load."""
 
 PACK_FILE = "pack.toml"
 MAX_PACK_FILE_BYTES = 1_000_000
-MAX_HEADER_BYTES = 5_000_000
 
 _REQUIRED_TEXT = ("kind", "name", "version", "licence")
-_ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8}
-"""Types a pack may hold, with their sizes."""
-
 _DOWNLOAD = "download the pack again"
 T = TypeVar("T")
 
@@ -110,20 +108,7 @@ class Pack:
         Raises:
             PackError: If the file is absent, damaged or holds values that are not finite numbers.
         """
-        from safetensors import SafetensorError, safe_open
-
-        path = self.file(name)
-        _check_header(path)
-        try:
-            with safe_open(path, framework="pt") as held:
-                wanted = [key for key in held.keys() if key.startswith(prefix)]  # noqa: SIM118  (not a dict)
-                tensors: dict[str, Tensor] = {key[len(prefix) :]: held.get_tensor(key) for key in wanted}
-        except (SafetensorError, OSError, ValueError) as problem:
-            raise _damaged(name, "it cannot be read") from problem
-        for key, tensor in tensors.items():
-            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise _damaged(name, f"{prefix}{key} holds values that are not numbers")
-        return tensors
+        return read_safetensors(self.file(name), prefix)
 
     def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
         """Fill a network with the tensors of one file whose names begin with `prefix`.
@@ -137,12 +122,12 @@ class Pack:
         wanted = module.state_dict()
         if odd := sorted(set(held) ^ set(wanted)):
             where = "lacks" if odd[0] in wanted else "has an unknown"
-            raise _damaged(name, f"it {where} {prefix}{odd[0]}")
+            raise damaged(name, f"it {where} {prefix}{odd[0]}")
         for key, tensor in wanted.items():
             if held[key].shape != tensor.shape:
-                raise _damaged(name, f"{prefix}{key} has shape {tuple(held[key].shape)}")
+                raise damaged(name, f"{prefix}{key} has shape {tuple(held[key].shape)}")
             if held[key].is_floating_point() != tensor.is_floating_point():
-                raise _damaged(name, f"{prefix}{key} has type {held[key].dtype}")
+                raise damaged(name, f"{prefix}{key} has type {held[key].dtype}")
         module.load_state_dict(held)
 
 
@@ -248,11 +233,11 @@ def _read_info(path: Path) -> dict[str, object]:
     if path.is_symlink() or not path.is_file():
         raise PackError(f"The folder {path.parent.name} has no {PACK_FILE}; choose a model pack's folder.")
     if path.stat().st_size > MAX_PACK_FILE_BYTES:
-        raise _damaged(PACK_FILE, "it is too large")
+        raise damaged(PACK_FILE, "it is too large")
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise _damaged(PACK_FILE, "it cannot be read") from problem
+        raise damaged(PACK_FILE, "it cannot be read") from problem
 
 
 def _check_name(name: str) -> None:
@@ -268,9 +253,9 @@ def _check_file(path: Path, size: int, sha256: str) -> None:
     if not path.is_file():
         raise PackError(f"The pack's file {path.name} is missing; {_DOWNLOAD}.")
     if path.stat().st_size != size:
-        raise _damaged(path.name, f"it has {path.stat().st_size} bytes in place of {size}")
+        raise damaged(path.name, f"it has {path.stat().st_size} bytes in place of {size}")
     if _sha256(path) != sha256:
-        raise _damaged(path.name, "its contents have changed")
+        raise damaged(path.name, "its contents have changed")
 
 
 def _sha256(path: Path) -> str:
@@ -280,42 +265,3 @@ def _sha256(path: Path) -> str:
 
 def _file_table(path: Path) -> dict[str, object]:
     return {"size": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _check_header(path: Path) -> None:
-    """Check that a safetensors header describes exactly the bytes of its file.
-
-    Format: 8 bytes little-endian header length, JSON header, data
-    (https://github.com/huggingface/safetensors).
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
-            raise _damaged(path.name, "its header is too large")
-        raw = stream.read(length)
-    try:
-        header = json.loads(raw)
-        entries = {key: value for key, value in header.items() if key != "__metadata__"}
-        total = sum(_entry_bytes(entry) for entry in entries.values())
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-        raise _damaged(path.name, "its header cannot be read") from problem
-    if total != size - 8 - length:
-        raise _damaged(path.name, "its header does not describe its contents")
-
-
-def _entry_bytes(entry: dict[str, object]) -> int:
-    """Bytes of one tensor by its shape and type, which must be those of its place in the file."""
-    total = _ITEM_BYTES[cast("str", entry["dtype"])]
-    for extent in cast("list[int]", entry["shape"]):
-        if type(extent) is not int or extent < 0:
-            raise ValueError("shape")
-        total *= extent
-    begin, end = cast("list[int]", entry["data_offsets"])
-    if type(begin) is not int or type(end) is not int or begin < 0 or end - begin != total:
-        raise ValueError("offsets")
-    return total
-
-
-def _damaged(name: str, why: str) -> PackError:
-    return PackError(f"The pack's file {name} is damaged ({why}); {_DOWNLOAD}.")

@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads published motion tokenizers: one Lightning file with every part, or EMAGE's file per part.
 
-The architecture is told from names and shapes alone (spec 2.5 to 2.7). Files are read with torch's
-tensor-only unpickler; nothing in them is run.
+The architecture is told from names and shapes alone (spec 2.5 to 2.7); files are read by
+`weights.torch_file`, which runs nothing in them.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..errors import PackError
 from ..specs import PARTS, Part
+from ..weights.torch_file import open_torch_file
 from .motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 
 PART_PREFIXES: dict[Part, tuple[str, ...]] = {
@@ -29,29 +28,14 @@ PART_PREFIXES: dict[Part, tuple[str, ...]] = {
 """Names a part's weights begin with; both spellings of the hands occur in published files."""
 
 ROOT_PREFIX = "vae_global."
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shape of each weight by name."""
+
 _MAX_LAYERS = 6
+_MAX_WIDTH = 8192
+"""Channels; more than any published network has, and few enough to describe one."""
+
 _CODEBOOK = "quantizer.embedding.weight"
-
-
-class _Ignored:
-    """Stands in for configuration objects inside a published file; holds nothing."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-
-_INERT_NAMES = (
-    "omegaconf.dictconfig.DictConfig",
-    "omegaconf.listconfig.ListConfig",
-    "omegaconf.base.ContainerMetadata",
-    "omegaconf.base.Metadata",
-    "omegaconf.nodes.AnyNode",
-    "typing.Any",
-)
-"""Configuration classes seen in Lightning files; they are read as `_Ignored`."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +64,7 @@ def load_published_tokenizers(path: Path) -> PublishedTokenizers:
         part: build_tokenizer(_below(state, PART_PREFIXES[part], path.name), path.name, part)
         for part in PARTS
     }
-    return PublishedTokenizers(
-        parts, build_tokenizer(_below(state, (ROOT_PREFIX,), path.name), path.name)
-    )
+    return PublishedTokenizers(parts, build_tokenizer(_below(state, (ROOT_PREFIX,), path.name), path.name))
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -91,24 +73,39 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Accepts `{'state_dict': ...}` (Lightning) and `{'model_state': {'module.<name>': ...}}` (EMAGE).
 
     Raises:
-        PackError: If it is missing, holds anything but weights, or has another layout.
+        PackError: If it is missing, damaged, unsafe, or has another layout.
     """
-    if not path.is_file():
-        raise PackError(f"The model file {path.name} is missing; choose the downloaded file.")
-    try:
-        # torch takes (stand-in, name) pairs, which its annotation does not say.
-        with torch.serialization.safe_globals([(_Ignored, name) for name in _INERT_NAMES]):  # type: ignore[list-item]
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as problem:
-        raise PackError(
-            f"The model file {path.name} is damaged or holds more than weights; download it again."
-        ) from problem
-    table = cast("Mapping[str, object]", content) if isinstance(content, Mapping) else {}
-    held = table.get("state_dict", table.get("model_state"))
-    if not isinstance(held, Mapping):
-        raise PackError(f"The model file {path.name} has an unknown layout; choose a published file.")
-    named = cast("Mapping[str, object]", held).items()
-    return {name.removeprefix("module."): value for name, value in named if isinstance(value, Tensor)}
+    with open_torch_file(path) as file:
+        if not file.tensors:
+            raise PackError(f"The model file {path.name} has an unknown layout; choose a published file.")
+        return file.read(file.tensors)
+
+
+def recognise_tokenizer(shapes: Shapes, file_name: str, part: Part | None = None) -> MotionVQVAEConfig:
+    """Tell the network by the names and shapes of its weights alone.
+
+    Args:
+        shapes: Shape of each weight, named without part.
+        file_name: For messages.
+        part: Part it belongs to, None for the root network.
+
+    Raises:
+        PackError: If no known architecture has exactly these weights.
+    """
+    closest: tuple[int, str] | None = None
+    for config in _candidates(shapes):
+        with torch.device("meta"):
+            wanted = {k: tuple(v.shape) for k, v in MotionVQVAE(config).state_dict().items()}
+        odd = sorted(name for name in wanted.keys() | shapes.keys() if wanted.get(name) != shapes.get(name))
+        if not odd:
+            return config
+        if closest is None or len(odd) < closest[0]:
+            closest = len(odd), odd[0]
+    whose = f"the {part.value}" if part else "the root motion"
+    detail = f", first difference {closest[1]}" if closest else ""
+    raise PackError(
+        f"The model file {file_name} does not hold a known network for {whose}{detail}; download it again."
+    )
 
 
 def build_tokenizer(state: Mapping[str, Tensor], file_name: str, part: Part | None = None) -> MotionVQVAE:
@@ -122,32 +119,19 @@ def build_tokenizer(state: Mapping[str, Tensor], file_name: str, part: Part | No
     Raises:
         PackError: If no known architecture has exactly these weights.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    closest: tuple[int, str] | None = None
-    for config in _candidates(shapes):
-        with torch.device("meta"):
-            wanted = {k: tuple(v.shape) for k, v in MotionVQVAE(config).state_dict().items()}
-        odd = sorted(name for name in wanted.keys() | shapes.keys() if wanted.get(name) != shapes.get(name))
-        if not odd:
-            model = MotionVQVAE(config, part)
-            model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
-            return model.eval()
-        if closest is None or len(odd) < closest[0]:
-            closest = len(odd), odd[0]
-    whose = f"the {part.value}" if part else "the root motion"
-    detail = f", first difference {closest[1]}" if closest else ""
-    raise PackError(
-        f"The model file {file_name} does not hold a known network for {whose}{detail}; download it again."
-    )
+    config = recognise_tokenizer({name: tuple(t.shape) for name, t in state.items()}, file_name, part)
+    model = MotionVQVAE(config, part)
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    return model.eval()
 
 
-def _candidates(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[MotionVQVAEConfig]:
+def _candidates(shapes: Shapes) -> Iterator[MotionVQVAEConfig]:
     """Every configuration whose sizes are those of the first convolution and the codebook."""
     first = shapes.get("encoder.main.0.weight", ())
-    if len(first) != 3 or 0 in first:
+    codebook = shapes.get(_CODEBOOK)
+    if len(first) != 3 or codebook == () or not all(0 < size <= _MAX_WIDTH for size in first):
         return
     width, feature_dim, _ = first
-    codebook = shapes.get(_CODEBOOK)
     families = [f for f in Family if f not in (Family.STARTER, Family.CONV_PLAIN)]
     for family in families if codebook else [Family.CONV_PLAIN]:
         for layers in range(1, 3 if family is Family.DSUS else _MAX_LAYERS + 1):

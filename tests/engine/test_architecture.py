@@ -21,10 +21,12 @@ HEAVY_MODULES = {"torch", "transformers", "tokenizers", "smplx", "scipy", "safet
 OFFLINE = ("engine.data", "engine.training", "engine.evaluation")
 LAYERS = (
     {"engine.specs", "engine.errors"},
-    {"engine.motion", "engine.audio", "engine.packs"},
+    {"engine.motion", "engine.audio", "engine.weights"},
+    {"engine.packs"},
     {"engine.tokenizers"},
     {"engine.language"},
-    {"engine.pipeline", "engine.__main__"},
+    {"engine.pipeline", "engine.published"},
+    {"engine.__main__"},
 )
 """Layers of the shipped engine from the ground up; each imports only itself and what lies below."""
 MAX_LINES = 460
