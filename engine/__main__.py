@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine without Blender: `python -m engine generate ...` and `python -m engine info PACK`."""
+"""The engine without Blender: `python -m engine generate ...`, `info PACK` and `import-lom FOLDER ...`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--out", type=Path, required=True, help="motion file to write (.npz)")
     info = commands.add_parser("info", help="print a pack's card")
     info.add_argument("pack", type=Path)
+    published = commands.add_parser("import-lom", help="make a pack from the published model's files")
+    published.add_argument("folder", type=Path, help="folder with the downloaded files")
+    published.add_argument("--out", type=Path, required=True, help="pack folder to write")
+    published.add_argument(
+        "--model", choices=("speech", "text"), help="default: speech if its files are there"
+    )
+    published.add_argument("--audio-layer", type=int, choices=(12, 9), default=12)
+    published.add_argument("--audio-start", type=int, default=500, help="500 as released, 502 later")
     return parser
 
 
@@ -107,12 +115,32 @@ def print_card(root: Path) -> None:
         print(pack.file("README.md").read_text(encoding="utf-8"))
 
 
+def import_lom(arguments: argparse.Namespace) -> None:
+    """Run `import-lom`: what was used, then what is absent but not needed."""
+    from .published.choice import Release
+    from .published.importer import ImportOptions, import_published
+
+    options = ImportOptions(
+        release=Release(arguments.model) if arguments.model else None,
+        audio_layer=arguments.audio_layer,
+        audio_start=arguments.audio_start,
+    )
+    report = import_published(arguments.folder, arguments.out, options)
+    print(f"{report.pack.name}: {arguments.out}")
+    for line in report.sources:
+        print(f"  {line}")
+    for line in report.notes:
+        print(f"note: {line}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line and run it; expected failures end with one sentence and status 1."""
     arguments = build_parser().parse_args(argv)
     try:
         if arguments.command == "generate":
             generate(arguments)
+        elif arguments.command == "import-lom":
+            import_lom(arguments)
         else:
             print_card(arguments.pack)
     except EngineError as problem:

@@ -113,7 +113,8 @@ class Pack:
     def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
         """Fill a network with the tensors of one file whose names begin with `prefix`.
 
-        Floating weights may be stored in any floating type; all names and shapes must match.
+        Floating weights may be stored in any floating type; all names and shapes must match. A network on
+        the meta device takes the file's tensors as they are, so that none is in memory twice.
 
         Raises:
             PackError: If the file does not hold exactly this network.
@@ -128,7 +129,7 @@ class Pack:
                 raise damaged(name, f"{prefix}{key} has shape {tuple(held[key].shape)}")
             if held[key].is_floating_point() != tensor.is_floating_point():
                 raise damaged(name, f"{prefix}{key} has type {held[key].dtype}")
-        module.load_state_dict(held)
+        module.load_state_dict(held, assign=any(tensor.is_meta for tensor in wanted.values()))
 
 
 def load_pack(root: Path) -> Pack:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .audio.features import speech_features
 from .audio.waveform import check_waveform
-from .errors import DeviceError, RequestError
+from .errors import DeviceError, PackError, RequestError
 from .language.decoding import DecoderWeights, WindowRequest, generate_window
 from .language.layout import (
     MOTION_TIME,
@@ -36,7 +36,7 @@ from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import starter_clip, starter_features
 from .motion.foot_lock import plant_feet
-from .packs import Pack, load_pack
+from .packs import STARTER, Pack, load_pack
 from .requests import WINDOW_STEPS, block_order, resolve_sources, windows
 from .specs import (
     AUDIO_HZ,
@@ -361,4 +361,7 @@ def load_engine(pack_dir: Path, device: str = "auto") -> Engine:
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(f"There is no device {device!r}; choose auto, cpu or cuda.")
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    return Engine(load_pack(Path(pack_dir)), torch.device(chosen))
+    pack = load_pack(Path(pack_dir))
+    if pack.kind != STARTER:
+        raise PackError(f"Generate cannot run the pack {pack.name}; choose the starter pack.")
+    return Engine(pack, torch.device(chosen))

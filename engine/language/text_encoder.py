@@ -205,7 +205,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
     except Exception as problem:  # The library raises plain Exception for a bad file.
-        raise PackError(f"The pack's file {path.name} cannot be read; download the pack again.") from problem
+        raise PackError(f"The file {path.name} cannot be read; download it again.") from problem
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

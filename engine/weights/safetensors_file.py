@@ -33,7 +33,7 @@ def read_safetensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     """
     from safetensors import SafetensorError, safe_open
 
-    safetensors_names(path)
+    safetensors_shapes(path)
     try:
         with safe_open(path, framework="pt") as held:
             wanted = [key for key in held.keys() if key.startswith(prefix)]  # noqa: SIM118  (not a dict)
@@ -46,8 +46,8 @@ def read_safetensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     return tensors
 
 
-def safetensors_names(path: Path) -> list[str]:
-    """Names of the tensors, after checking that the header describes exactly the bytes of its file.
+def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors, after checking that the header describes the file's bytes exactly.
 
     Format: 8 bytes little-endian header length, JSON header, data
     (https://github.com/huggingface/safetensors).
@@ -69,7 +69,7 @@ def safetensors_names(path: Path) -> list[str]:
         raise damaged(path.name, "its header cannot be read") from problem
     if total != size - 8 - length:
         raise damaged(path.name, "its header does not describe its contents")
-    return list(entries)
+    return {name: tuple(entry["shape"]) for name, entry in entries.items()}
 
 
 def damaged(name: str, why: str) -> PackError:

@@ -35,9 +35,10 @@ MAX_RECORDS = 100_000
 _CHUNK_BYTES = 16 << 20
 
 ALLOWED = re.compile(
-    r"(torch|collections|omegaconf|fairseq|argparse|typing|numpy|enum|copyreg|_codecs|pathlib|"
+    r"(torch|collections|omegaconf|fairseq|argparse|typing|numpy|enum|copyreg|copy_reg|_codecs|pathlib|"
     r"lightning|lightning_fabric|lightning_utilities|pytorch_lightning|lom)\.[\w.]+"
-    r"|builtins\.(list|dict|set|frozenset|tuple|int|float|str|bool|bytes|bytearray|complex|object)"
+    r"|(builtins|__builtin__)\.(list|dict|set|frozenset|tuple|int|long|float|str|unicode|bool|bytes|bytearray|"
+    r"complex|object)"
 )
 """Names that published files hold. None is imported or called; any other is a sign of a file that is
 something else, and ends the reading."""
@@ -76,7 +77,7 @@ class _Storage:
 
 @dataclass(frozen=True, eq=False)
 class StoredTensor:
-    """A tensor that has not been read yet; it lies inside its storage and repeats none of it.
+    """A tensor that has not been read yet; it lies inside its storage and is no larger.
 
     Attributes:
         storage: Run of values it lies in.
@@ -89,11 +90,6 @@ class StoredTensor:
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
-
-    def same_values_as(self, other: StoredTensor) -> bool:
-        """Whether both are one tensor under two names."""
-        mine = (self.storage.key, self.offset, self.shape, self.stride)
-        return mine == (other.storage.key, other.offset, other.shape, other.stride)
 
 
 class TensorUnpickler(InertUnpickler):
@@ -128,7 +124,7 @@ def _count(value: object) -> int:
 
 
 def _describe(storage: object, offset: object, shape: object, stride: object) -> StoredTensor:
-    """Check that a tensor lies inside its storage without repeating values."""
+    """Check that a tensor lies inside its storage and is no larger, as one that repeats values may be."""
     if not (isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(stride, tuple)):
         raise ValueError("a tensor without storage")
     extents = tuple(_count(value) for value in cast("tuple[object, ...]", shape))
@@ -285,6 +281,11 @@ class TorchFile:
             for key, value in table.items()
             if isinstance(value, StoredTensor)
         }
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor."""
+        return {name: stored.shape for name, stored in self.tensors.items()}
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Read some tensors.

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the downloaded files of the published model to one pack."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import Cancelled, PackError
+from ..motion.published_features import Layout, layout_width
+from ..motion.smplx_file import load_smplx_mesh
+from ..packs import PUBLISHED, Pack, write_pack
+from ..specs import AUDIO_HZ, MOTION_FPS, PARTS, CancelCheck, ProgressCallback
+from ..tokenizers.motion_vqvae import MotionVQVAE
+from ..tokenizers.vocabulary import Vocabulary
+from ..weights.torch_file import MAX_READ_BYTES
+from .choice import HOME, Choice, Release, choose
+from .files import MotionNetwork, find_files
+from .language import RELEASED_AUDIO_START, language_shapes, language_weights, published_words
+from .speech import speech_weights
+
+MOTION_FILE = "motion.safetensors"
+LANGUAGE_FILE = "language_model.safetensors"
+SPEECH_FILE = "speech.safetensors"
+WORDS_FILE = "tokenizer.json"
+BODY_FILE = "body.safetensors"
+JUDGE_FILE = "scores.safetensors"
+CARD_FILE = "README.md"
+"""Files of a published pack; those of speech, body and scores are optional."""
+
+ROOT_NAME = "root"
+CENTRES_NAME = "centres"
+SPEECH_PREFIX = "hubert."
+BODY_ARRAYS = ("vertices", "triangles", "weights", "rest_joints", "expressions")
+
+AUDIO_LAYERS = (12, 9)
+"""Layers of the speech model that may be compared with the centres. The published scripts read the twelfth,
+though the centres were made for the ninth (spec 5)."""
+
+LICENCE = "For research only, under the terms of each downloaded file; do not pass this pack on."
+
+_NAMES = {Release.SPEECH: "speech to motion", Release.TEXT: "text to motion"}
+_CARD = """# The Language of Motion, {name}
+
+Made by Kinesics from files that you downloaded ({home} and others). Their terms hold for this pack too:
+{licence}
+
+Paper: Chen, Zhang et al., The Language of Motion, CVPR 2025 (arXiv 2412.10523).
+
+## Made from
+
+{sources}
+"""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the files do not say.
+
+    Attributes:
+        release: Which of the two published models; None takes the one for speech if its files are there.
+        audio_layer: Layer of the speech model that is compared with the centres.
+        audio_start: Number of the audio start; the end follows it.
+    """
+
+    release: Release | None = None
+    audio_layer: int = AUDIO_LAYERS[0]
+    audio_start: int = RELEASED_AUDIO_START
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was done.
+
+    Attributes:
+        pack: The new pack.
+        sources: Which file gave what, one sentence part each.
+        notes: What is absent but not needed, and files that cannot be used; a sentence each.
+    """
+
+    pack: Pack
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def import_published(
+    folder: Path,
+    out: Path,
+    options: ImportOptions | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCheck | None = None,
+) -> ImportReport:
+    """Find, check and convert the published model.
+
+    Args:
+        folder: Folder with the downloaded files, in any arrangement.
+        out: Pack folder to make; an older pack there is replaced, anything else is left alone.
+        options: What the files do not say.
+        progress: Told how far it is.
+        cancel: Asked between files.
+
+    Returns:
+        The pack and what was found.
+
+    Raises:
+        MissingFilesError: If something is missing; it says what and where people get it.
+        PackError: If files are damaged, unsafe or do not belong together.
+        Cancelled: If `cancel` said so; nothing has been written then.
+    """
+    options = options or ImportOptions()
+    report = progress or _no_report
+    check_target(out)
+    report(0.0, "Looking through the folder")
+    findings = find_files(folder, cancel)
+    choice = choose(findings, options.release)
+    vocabulary = _check_together(choice, options)
+    _check_space(choice, out)
+    steps = {
+        MOTION_FILE: lambda: _motion_tensors(choice),
+        LANGUAGE_FILE: lambda: _language_tensors(choice),
+        SPEECH_FILE: lambda: _speech_tensors(choice),
+        BODY_FILE: lambda: _body_tensors(choice),
+        JUDGE_FILE: lambda: {} if choice.judge is None else choice.judge.read(list(choice.judge.names)),
+    }
+    tensors: dict[str, Mapping[str, Tensor]] = {}
+    for index, (name, read) in enumerate(steps.items()):
+        if cancel is not None and cancel():
+            raise Cancelled("The import was stopped.")
+        report(0.2 + 0.5 * index / len(steps), "Reading the model")
+        if held := read():
+            tensors[name] = held
+    if cancel is not None and cancel():
+        raise Cancelled("The import was stopped.")
+    report(0.7, "Writing the model pack")
+    sources = _sources(choice)
+    card = _CARD.format(
+        name=_NAMES[choice.release], home=HOME, licence=LICENCE, sources="\n".join(f"- {s}" for s in sources)
+    )
+    info = _info(choice, options, vocabulary)
+    pack = write_pack(out, info, tensors, {WORDS_FILE: choice.words, CARD_FILE: card})
+    report(1.0, "Done")
+    return ImportReport(pack, sources, (*choice.notes, *findings.refused))
+
+
+def _no_report(fraction: float, text: str) -> None:
+    """Progress nobody asked for."""
+
+
+def check_target(out: Path) -> None:
+    """Make sure that nothing but an older pack would be replaced.
+
+    Raises:
+        PackError: If something else is there.
+    """
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise PackError(f"{out.name} is not a folder; choose another place for the pack.")
+    if out.is_dir() and any(out.iterdir()) and not (out / "pack.toml").is_file():
+        raise PackError(f"The folder {out.name} holds other files; choose an empty one for the pack.")
+
+
+def _check_together(choice: Choice, options: ImportOptions) -> Vocabulary:
+    """Make sure that the chosen files fit each other and the options.
+
+    Returns:
+        The vocabulary they share.
+
+    Raises:
+        PackError: If they do not.
+    """
+    weights, config = choice.language
+    codebooks = {part: choice.motion[part].config.codebook_size for part in PARTS}
+    vocabulary = published_words(config.vocab_size, codebooks, options.audio_start, weights.path.name)
+    if choice.speech is not None:
+        _, speech, path, centres = choice.speech
+        if not 0 <= options.audio_layer <= speech.num_layers:
+            raise PackError(
+                f"The speech model has {speech.num_layers} layers, so layer {options.audio_layer} cannot be "
+                "read; choose a lower one."
+            )
+        if len(centres) > options.audio_start:
+            raise PackError(
+                f"The {len(centres)} centres in {path.name} do not fit audio that starts at number "
+                f"{options.audio_start}; use the centres published with the model."
+            )
+    return vocabulary
+
+
+def _check_space(choice: Choice, out: Path) -> None:
+    """Make sure that the weights fit into memory's limit and on the disk."""
+    networks = [*choice.motion.values(), choice.root]
+    values = sum(_count(network) for network in networks)
+    values += sum(prod(shape) for shape in language_shapes(choice.language[1]).values())
+    if choice.speech is not None:
+        values += sum(prod(shape) for shape in choice.speech[1].shapes().values())
+    wanted = 4 * values + (1 << 26)
+    if wanted > MAX_READ_BYTES:
+        raise PackError("The weights are far larger than the published ones; download the files again.")
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    if shutil.disk_usage(place).free < wanted:
+        raise PackError(
+            f"There is no room for the pack, which needs {wanted / 1e9:.1f} GB; free some or choose "
+            "another disk."
+        )
+
+
+def _count(network: MotionNetwork) -> int:
+    """Values of a motion network."""
+    with torch.device("meta"):
+        return sum(tensor.numel() for tensor in MotionVQVAE(network.config).state_dict().values())
+
+
+def _motion_tensors(choice: Choice) -> dict[str, Tensor]:
+    """Weights of all motion networks, named `face.*` to `lower.*` and `root.*`."""
+    networks = {part.value: choice.motion[part] for part in PARTS} | {ROOT_NAME: choice.root}
+    return {
+        f"{whose}.{name}": tensor.float()
+        for whose, network in networks.items()
+        for name, tensor in network.weights.read(list(network.weights.names)).items()
+    }
+
+
+def _language_tensors(choice: Choice) -> dict[str, Tensor]:
+    """Weights of the language model."""
+    weights, config = choice.language
+    return language_weights(config, weights.names, weights.read, weights.path.name)
+
+
+def _speech_tensors(choice: Choice) -> dict[str, Tensor]:
+    """Weights of the speech model and its centres; empty without one."""
+    if choice.speech is None:
+        return {}
+    weights, config, _, centres = choice.speech
+    held = speech_weights(config, weights.read)
+    return {CENTRES_NAME: centres} | {SPEECH_PREFIX + name: tensor for name, tensor in held.items()}
+
+
+def _body_tensors(choice: Choice) -> dict[str, Tensor]:
+    """Arrays of the body model; empty without one."""
+    if choice.body is None:
+        return {}
+    mesh = load_smplx_mesh(choice.body)
+    return {name: torch.from_numpy(getattr(mesh, name)) for name in BODY_ARRAYS}
+
+
+def _sources(choice: Choice) -> tuple[str, ...]:
+    """Which file gave what; names only, no places."""
+    motion = sorted({network.weights.path.name for network in choice.motion.values()})
+    sources = [
+        f"motion networks: {', '.join(motion)}",
+        f"path over the floor: {choice.root.weights.path.name}",
+        f"language model: {choice.language[0].path.name}",
+        f"vocabulary of FLAN-T5: {choice.words.name}",
+    ]
+    if choice.speech is not None:
+        sources.append(f"speech model: {choice.speech[0].path.name}, centres: {choice.speech[2].name}")
+    if choice.body is not None:
+        sources.append(f"SMPL-X body: {choice.body.name}")
+    if choice.judge is not None:
+        sources.append(f"network for published scores: {choice.judge.path.name}")
+    return tuple(sources)
+
+
+def _info(choice: Choice, options: ImportOptions, vocabulary: Vocabulary) -> dict[str, object]:
+    """Contents of `pack.toml`."""
+    stride = choice.motion[PARTS[0]].config.stride
+    widths = {layout_width(layout): layout.value for layout in Layout}
+    info: dict[str, object] = {
+        "kind": PUBLISHED,
+        "name": f"The Language of Motion, {_NAMES[choice.release]}",
+        "version": "1",
+        "licence": LICENCE,
+        "release": choice.release.value,
+        "sources": list(_sources(choice)),
+        "rates": {
+            "motion_fps": MOTION_FPS,
+            "audio_hz": AUDIO_HZ,
+            "code_steps_per_s": MOTION_FPS / stride,
+            "audio_steps_per_s": 50,
+        },
+        "layouts": {part.value: widths[choice.motion[part].config.feature_dim] for part in PARTS},
+        "vocabulary": vocabulary.to_dict(),
+        "tokenizers": {
+            **{part.value: choice.motion[part].config.to_dict() for part in PARTS},
+            ROOT_NAME: choice.root.config.to_dict(),
+        },
+        "language_model": choice.language[1].to_dict(),
+    }
+    if choice.speech is not None:
+        info["speech"] = {"layer": options.audio_layer, "model": choice.speech[1].to_dict()}
+    return info
