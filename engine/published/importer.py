@@ -17,11 +17,11 @@ from ..motion.published_features import Layout, layout_width
 from ..motion.smplx_file import load_smplx_mesh
 from ..packs import PUBLISHED, Pack, write_pack
 from ..specs import AUDIO_HZ, MOTION_FPS, PARTS, CancelCheck, ProgressCallback
-from ..tokenizers.motion_vqvae import MotionVQVAE
+from ..tokenizers.published import tokenizer_shapes
 from ..tokenizers.vocabulary import Vocabulary
 from ..weights.torch_file import MAX_READ_BYTES
 from .choice import HOME, Choice, Release, choose
-from .files import MotionNetwork, find_files
+from .files import find_files
 from .language import RELEASED_AUDIO_START, language_shapes, language_weights, published_words
 from .speech import speech_weights
 
@@ -44,6 +44,9 @@ AUDIO_LAYERS = (12, 9)
 though the centres were made for the ninth (spec 5)."""
 
 LICENCE = "For research only, under the terms of each downloaded file; do not pass this pack on."
+
+_OTHER_BYTES = 1 << 26
+"""Room for what is not weights: vocabulary, body model, card."""
 
 _NAMES = {Release.SPEECH: "speech to motion", Release.TEXT: "text to motion"}
 _CARD = """# The Language of Motion, {name}
@@ -194,11 +197,11 @@ def _check_together(choice: Choice, options: ImportOptions) -> Vocabulary:
 def _check_space(choice: Choice, out: Path) -> None:
     """Make sure that the weights fit into memory's limit and on the disk."""
     networks = [*choice.motion.values(), choice.root]
-    values = sum(_count(network) for network in networks)
-    values += sum(prod(shape) for shape in language_shapes(choice.language[1]).values())
+    shapes = [tokenizer_shapes(network.config) for network in networks]
+    shapes.append(language_shapes(choice.language[1]))
     if choice.speech is not None:
-        values += sum(prod(shape) for shape in choice.speech[1].shapes().values())
-    wanted = 4 * values + (1 << 26)
+        shapes.append(choice.speech[1].shapes())
+    wanted = 4 * sum(prod(shape) for table in shapes for shape in table.values()) + _OTHER_BYTES
     if wanted > MAX_READ_BYTES:
         raise PackError("The weights are far larger than the published ones; download the files again.")
     place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
@@ -207,12 +210,6 @@ def _check_space(choice: Choice, out: Path) -> None:
             f"There is no room for the pack, which needs {wanted / 1e9:.1f} GB; free some or choose "
             "another disk."
         )
-
-
-def _count(network: MotionNetwork) -> int:
-    """Values of a motion network."""
-    with torch.device("meta"):
-        return sum(tensor.numel() for tensor in MotionVQVAE(network.config).state_dict().values())
 
 
 def _motion_tensors(choice: Choice) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ def recognise_language(shapes: Shapes, file_name: str) -> LanguageModelConfig:
         and all(0 < depth <= MAX_LAYERS for depth in depths)
     ):
         raise _unknown(file_name, "sizes out of range")
-    wanted = language_shapes(config)
+    wanted = dict(language_shapes(config))
     wanted |= {name: wanted[WORD_TABLE] for name in WORD_TABLE_TWINS if name in shapes}
     if odd := sorted(name for name, shape in wanted.items() if shapes.get(name) != shape):
         raise _unknown(file_name, odd[0])
@@ -107,7 +108,8 @@ def language_weights(
     return {name: found[name].float() for name in language_shapes(config)}
 
 
-def language_shapes(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
+@lru_cache(maxsize=8)
+def language_shapes(config: LanguageModelConfig) -> Shapes:
     """Names and shapes of all weights of a model."""
     with torch.device("meta"):
         return {name: tuple(t.shape) for name, t in LanguageModel(config).state_dict().items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -94,8 +95,7 @@ def recognise_tokenizer(shapes: Shapes, file_name: str, part: Part | None = None
     """
     closest: tuple[int, str] | None = None
     for config in _candidates(shapes):
-        with torch.device("meta"):
-            wanted = {k: tuple(v.shape) for k, v in MotionVQVAE(config).state_dict().items()}
+        wanted = tokenizer_shapes(config)
         odd = sorted(name for name in wanted.keys() | shapes.keys() if wanted.get(name) != shapes.get(name))
         if not odd:
             return config
@@ -106,6 +106,13 @@ def recognise_tokenizer(shapes: Shapes, file_name: str, part: Part | None = None
     raise PackError(
         f"The model file {file_name} does not hold a known network for {whose}{detail}; download it again."
     )
+
+
+@lru_cache(maxsize=64)
+def tokenizer_shapes(config: MotionVQVAEConfig) -> Shapes:
+    """Names and shapes of a network's weights."""
+    with torch.device("meta"):
+        return {name: tuple(t.shape) for name, t in MotionVQVAE(config).state_dict().items()}
 
 
 def build_tokenizer(state: Mapping[str, Tensor], file_name: str, part: Part | None = None) -> MotionVQVAE:

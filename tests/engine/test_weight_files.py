@@ -189,7 +189,7 @@ FORGED: dict[str, Callable[[Path], object]] = {
     "a negative shape": in_pickle(SHAPE, b"J\xff\xff\xff\xffK\x05\x86"),
     "a shape of text": in_pickle(SHAPE, b"K\x04U\x01a\x86"),
     "a tensor that repeats its values": in_pickle(
-        SHAPE + b"q\x0bK\x05K\x01\x86", b"M\xff\xffM\xff\xff\x86q\x0bK\x00K\x00\x86"
+        SHAPE + b"q\nK\x05K\x01\x86", b"M\xff\xffM\xff\xff\x86q\nK\x00K\x00\x86"
     ),
     "an unknown type": in_pickle(b"FloatStorage", b"QInt8Storage"),
     "packed records": lambda path: rewritten(path, lambda _, c: c, compression=zipfile.ZIP_DEFLATED),
