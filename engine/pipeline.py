@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .audio.features import speech_features
+from .audio.features import FEATURE_HZ, speech_features
 from .audio.waveform import check_waveform
 from .errors import DeviceError, PackError, RequestError
 from .language.decoding import DecoderWeights, WindowRequest, generate_window
@@ -34,10 +34,10 @@ from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
-from .motion.features import starter_clip, starter_features
+from .motion.features import rest_features, starter_clip, starter_features
 from .motion.foot_lock import plant_feet
 from .packs import STARTER, Pack, load_pack
-from .requests import WINDOW_STEPS, block_order, resolve_sources, windows
+from .requests import WINDOW_STEPS, block_order, drawn_steps, free_steps, resolve_sources, windows
 from .specs import (
     AUDIO_HZ,
     EMOTIONS,
@@ -59,6 +59,9 @@ TEXT_ONLY_S = 5.0
 MAX_DURATION_S = 7200.0
 SILENCE_S = 0.25
 
+HEARD_AROUND_S = 4
+"""Sound taken along before and after a stretch, so that its loudness is judged as in the whole."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -69,7 +72,8 @@ class _Row:
         texts: Instruction per part driven by text.
         audio: Codes, (2T, levels), or None.
         kept: The kept clip at engine rate and length, or None.
-        kept_codes: Codes of the kept parts, (T * levels,).
+        kept_codes: Codes of the kept parts, or of all where only a stretch is free, (T * levels,).
+        free: First motion step that is drawn, and the step after the last one.
     """
 
     request: GenerateRequest
@@ -79,6 +83,7 @@ class _Row:
     audio: Tensor | None
     kept: Clip | None
     kept_codes: dict[Part, Tensor]
+    free: tuple[int, int]
 
     @property
     def num_steps(self) -> int:
@@ -96,7 +101,8 @@ class _Row:
             options.text_guidance,
             options.speech_guidance,
         )
-        return (self.num_frames, tuple(self.sources[p] for p in PARTS), self.audio is None, sampling)
+        sources = tuple(self.sources[p] for p in PARTS)
+        return (self.num_frames, self.free, sources, self.audio is None, sampling)
 
 
 def _no_report(fraction: float, text: str) -> None:
@@ -201,9 +207,10 @@ class Engine:
             )
         num_frames = max(1, round(duration * MOTION_FPS))
         steps = math.ceil(num_frames / FRAMES_PER_STEP)
-        audio = self._encode_audio(wave, steps) if wave is not None else None
+        audio = self._encode_audio(wave, request.audio_start_s, steps) if wave is not None else None
         kept, kept_codes = None, {}
-        parts = [part for part in PARTS if sources[part] is Source.KEEP]
+        free = free_steps(request, num_frames, FRAMES_PER_STEP)
+        parts = [part for part in PARTS if request.free or sources[part] is Source.KEEP]
         if parts:
             if request.kept is None:
                 raise RequestError(
@@ -213,16 +220,12 @@ class Engine:
             if kept.fps != MOTION_FPS or kept.num_frames != num_frames:
                 kept = kept.resample(MOTION_FPS, num_frames)
             kept_codes = self._encode_kept(kept, parts, steps)
-        return _Row(request, num_frames, sources, texts, audio, kept, kept_codes)
+        return _Row(request, num_frames, sources, texts, audio, kept, kept_codes, free)
 
     @torch.inference_mode()
-    def _encode_audio(self, wave: FloatArray, num_steps: int) -> Tensor:
-        """16 kHz samples -> codes for `num_steps` motion steps, (2T, levels)."""
-        wanted = num_steps * FRAMES_PER_STEP * (AUDIO_HZ // MOTION_FPS) + AUDIO_HZ // MOTION_FPS
-        wave = wave[:wanted]
-        if len(wave) < wanted:
-            wave = np.concatenate([wave, np.zeros(wanted - len(wave), np.float32)])
-        features = speech_features(wave)[: num_steps * FRAMES_PER_STEP * 2]
+    def _encode_audio(self, wave: FloatArray, start_s: float, num_steps: int) -> Tensor:
+        """16 kHz samples -> codes for `num_steps` motion steps from a second of them on, (2T, levels)."""
+        features = _heard_features(wave, start_s, num_steps * FRAMES_PER_STEP)
         codes = self.audio_tokenizer.encode(torch.from_numpy(features)[None])
         return codes.view(num_steps * MOTION_TIME, -1)
 
@@ -231,7 +234,9 @@ class Engine:
         features = starter_features(kept)
         codes: dict[Part, Tensor] = {}
         for part in parts:
-            values = torch.from_numpy(np.ascontiguousarray(features[part], dtype=np.float32))
+            known = features.get(part)
+            known = rest_features(part, kept.num_frames) if known is None else known
+            values = torch.from_numpy(np.ascontiguousarray(known, dtype=np.float32))
             short = num_steps * FRAMES_PER_STEP - len(values)
             values = torch.cat([values, values[-1:].expand(short, -1)])
             codes[part] = self.tokenizers[part].encode(values[None])[0]
@@ -258,9 +263,8 @@ class Engine:
             part: torch.zeros((len(rows), first.num_steps * vocabulary.num_levels(part)), dtype=torch.int64)
             for part in order
         }
-        for part in order:
-            if part not in made:
-                codes[part] = torch.stack([row.kept_codes[part] for row in rows])
+        for part in first.kept_codes:
+            codes[part] = torch.stack([row.kept_codes[part] for row in rows])
         texts = sorted({text for row in rows for text in row.texts.values()})
         states = instruction_states(self.text_encoder, texts)
         random = [torch.Generator().manual_seed(row.request.sampling.seed & (2**63 - 1)) for row in rows]
@@ -273,16 +277,21 @@ class Engine:
             if guided:
                 conditions += [Condition.empty()] * len(rows)
             forced: dict[Part, Tensor] = {}
+            tail: dict[Part, Tensor] = {}
             for part in order:
                 levels = vocabulary.num_levels(part)
-                head = known if part in made else length
+                head, stop = (
+                    drawn_steps(first.free, start, known, length) if part in made else (length, length)
+                )
                 forced[part] = codes[part][:, start * levels : (start + head) * levels]
+                tail[part] = codes[part][:, (start + stop) * levels : (start + length) * levels]
             window = WindowRequest(
                 plan=plan,
                 encoder=build_encoder_batch(conditions, states or [torch.zeros(1, 1)], length, vocabulary),
                 forced=forced,
                 guidance=guidance,
                 uniform=torch.stack([torch.rand(plan.length, generator=g) for g in random]),
+                forced_tail=tail,
             )
 
             def on_step(position: int, number: int = number, total: int = plan.length) -> None:
@@ -329,6 +338,28 @@ def _start_of(kept: Clip | None) -> tuple[tuple[float, float], float]:
 
     x, _, z = kept.pelvis_positions[0]
     return (float(x), float(z)), float(heading_angle(axis_angle_to_matrix(kept.poses[0, 0])))
+
+
+def _heard_features(wave: FloatArray, start_s: float, num_frames: int) -> FloatArray:
+    """Speech features from a second of a sound on, silence outside it.
+
+    Args:
+        wave: Samples at `AUDIO_HZ`, (N,).
+        start_s: Second at which the motion begins; may lie before the sound.
+        num_frames: Motion frames F.
+
+    Returns:
+        (2F, 44), float32.
+    """
+    around = HEARD_AROUND_S * AUDIO_HZ
+    begin = round(start_s * AUDIO_HZ)
+    lead = max(min(begin, around), 0) // AUDIO_HZ * AUDIO_HZ
+    wanted = lead + (num_frames + 1) * AUDIO_HZ // MOTION_FPS
+    heard = wave[max(begin - lead, 0) : max(begin - lead + wanted + around, 0)]
+    heard = np.concatenate([np.zeros(max(-begin, 0), np.float32), heard])
+    heard = np.pad(heard, (0, max(wanted - len(heard), 0)))
+    first = lead // AUDIO_HZ * FEATURE_HZ
+    return speech_features(heard)[first : first + 2 * num_frames]
 
 
 def _guidance(source: Source, options: SamplingOptions) -> float:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .errors import RequestError
 from .language.instruction import check_instruction
 from .language.layout import BLOCK_ORDER
@@ -31,6 +33,42 @@ def windows(num_steps: int) -> list[tuple[int, int]]:
         result.append((start, decided - start))
         decided = start + WINDOW_STEPS
     return result
+
+
+def free_steps(request: GenerateRequest, num_frames: int, frames_per_step: int) -> tuple[int, int]:
+    """Say which motion steps of a request are drawn: those that touch a free frame.
+
+    Args:
+        request: The request.
+        num_frames: Frames of its motion.
+        frames_per_step: Frames that one step covers.
+
+    Returns:
+        First step, and the step after the last one.
+
+    Raises:
+        RequestError: If the free frames lie outside the motion.
+    """
+    first, stop = request.free or (0, num_frames)
+    if not 0 <= first < stop <= num_frames:
+        raise RequestError("The frames to make anew lie outside the motion; choose a range within it.")
+    return first // frames_per_step, math.ceil(stop / frames_per_step)
+
+
+def drawn_steps(free: tuple[int, int], start: int, num_decided: int, length: int) -> tuple[int, int]:
+    """Say which steps of a window are drawn; those before and after are taken as they are.
+
+    Args:
+        free: First step of the request that is drawn, and the step after the last one.
+        start: First step of the window.
+        num_decided: Steps at its head that earlier windows decided.
+        length: Steps of the window.
+
+    Returns:
+        First step and the step after the last one, counted in the window; equal where nothing is drawn.
+    """
+    first = min(max(num_decided, free[0] - start), length)
+    return first, min(max(first, free[1] - start), length)
 
 
 def block_order(sources: dict[Part, Source]) -> tuple[Part, ...]:

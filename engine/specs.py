@@ -120,7 +120,12 @@ class GenerateRequest:
         sample_rate: Samples per second of `waveform`.
         duration_s: Length of the motion; None takes the audio's length, or 5 s without audio.
         emotion: One of `EMOTIONS` or None to leave it open.
+        audio_start_s: Second of the sound at which the motion begins; negative where it begins before the
+            sound.
         kept: Clip whose parts with source KEEP are copied; needed when any part is kept.
+        free: Frames of `kept`, at `MOTION_FPS`, that are made anew, the end not included; None for all. The
+            model goes on from the frames before, sees those after, and `engine.motion.joining.join` joins
+            what it made to them at whatever rate the result is wanted.
         plant_feet: Correct sliding feet from the model's contacts.
         sampling: How codes are drawn.
     """
@@ -130,7 +135,9 @@ class GenerateRequest:
     sample_rate: int = AUDIO_HZ
     duration_s: float | None = None
     emotion: str | None = None
+    audio_start_s: float = 0.0
     kept: Clip | None = None
+    free: tuple[int, int] | None = None
     plant_feet: bool = True
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
 

@@ -9,7 +9,7 @@ the rows in play; keys and values live in memory allocated once per window. Guid
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -179,6 +179,8 @@ class WindowRequest:
             is forced to its end is only read.
         guidance: Scale per part; blocks with guidance must come before those without.
         uniform: Random numbers in [0, 1), (B, plan.length), float32.
+        forced_tail: Codes already decided at the end of each block, (B, n) per part; only later blocks
+            see them.
     """
 
     plan: DecoderPlan
@@ -186,6 +188,7 @@ class WindowRequest:
     forced: dict[Part, Tensor]
     guidance: dict[Part, float]
     uniform: Tensor
+    forced_tail: dict[Part, Tensor] = field(default_factory=lambda: {})
 
 
 @torch.inference_mode()
@@ -234,9 +237,13 @@ def generate_window(
         known = request.forced[part].shape[1] if part in request.forced else 0
         if known:
             codes[:, :known] = request.forced[part]
+        num_after = request.forced_tail[part].shape[1] if part in request.forced_tail else 0
+        stop = plan.num_codes(part) - num_after
+        if num_after:
+            codes[:, stop:] = request.forced_tail[part]
         start = torch.full((batch, 1), vocabulary.start(part), device=device)
         pending = torch.cat([pending, start, codes[:, :known] + offsets[:known]], dim=1)
-        for position in range(known, plan.num_codes(part)):
+        for position in range(known, stop):
             if cancel is not None and cancel():
                 raise Cancelled("Stopped; nothing was changed.")
             states = decoder.advance(_repeat(pending, rows))
@@ -251,7 +258,8 @@ def generate_window(
             if on_step is not None:
                 on_step(decoder.position)
         result[part] = codes
-        pending = torch.cat([pending, torch.full((batch, 1), vocabulary.end(part), device=device)], dim=1)
+        end = torch.full((batch, 1), vocabulary.end(part), device=device)
+        pending = torch.cat([pending, codes[:, stop:] + offsets[stop:], end], dim=1)
     return {part: codes.cpu() for part, codes in result.items()}
 
 

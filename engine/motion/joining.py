@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Joins a stretch of new motion to the kept motion around it: values and velocities meet at both ends.
+
+The new motion is not cut off and faded: at each end the difference to the kept motion, and how fast that
+difference changes, is carried into the stretch and dies away by a quintic (both its slope and its curvature
+end at zero), so the new motion's own movement stays. Rotations use the logarithm of the turn between the two.
+A joint that would jerk takes longer than the wanted blend length, up to the whole stretch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import ClipError
+from ..specs import Part
+from .arrays import DoubleArray
+from .clip import Clip
+from .rotations import (
+    axis_angle_to_matrix,
+    axis_angle_to_quaternion,
+    heading_angle,
+    quaternion_multiply,
+    quaternion_to_axis_angle,
+)
+from .skeleton import PART_JOINTS
+
+ALLOWED_ACCELERATION = 1.2
+"""How much more a channel may accelerate in the stretch than it does around it and did in the new motion."""
+
+LENGTH_RATIO = 1.3
+"""Each longer blend that is tried lasts this much longer than the one before."""
+
+MIN_FRAMES = 4
+"""Shortest stretch; its first and last frame keep their pose, so it needs some between."""
+
+
+def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, blend_frames: int) -> Clip:
+    """Put a stretch of new motion into kept motion.
+
+    Args:
+        kept: The motion as it is.
+        made: The new motion, as long as `kept`; its frames around the stretch say how it moves there.
+        parts: Parts that change.
+        first: First frame of the stretch; it keeps its pose.
+        last: Last frame of the stretch; it keeps its pose.
+        blend_frames: Frames over which the new motion takes over at each end, at least.
+
+    Returns:
+        `kept`, bit-identical outside the stretch and in all other parts.
+
+    Raises:
+        ClipError: If the clips differ in rate, length or face channels, or the stretch is too short.
+    """
+    if made.num_frames != kept.num_frames or abs(made.fps - kept.fps) > 1e-3:
+        raise ClipError("The kept and the new motion differ in length or rate; resample one of them first.")
+    if first < 0 or last >= kept.num_frames or last - first + 1 < MIN_FRAMES:
+        raise ClipError(f"A range needs at least {MIN_FRAMES} frames within the motion; choose a longer one.")
+    if Part.LOWER in parts:
+        made = _aligned(made, kept, first)
+    joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
+    stretch = slice(first, last + 1)
+    poses, trans, expressions = kept.poses.copy(), kept.trans.copy(), kept.expressions.copy()
+    turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
+    joined = _joined(turns[0], turns[1], first, last, blend_frames, _Turns())
+    poses[first + 1 : last, joints] = quaternion_to_axis_angle(joined[1:-1])
+    if Part.LOWER in parts:
+        places = [c.pelvis_positions.astype(np.float64)[:, None] for c in (kept, made)]
+        joined = _joined(places[0], places[1], first, last, blend_frames, _Numbers())
+        trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
+    if Part.FACE in parts:
+        if made.expression_names != kept.expression_names:
+            raise ClipError("The kept and the new motion have different face channels; convert one of them.")
+        values = [c.expressions.astype(np.float64)[..., None] for c in (kept, made)]
+        joined = _joined(values[0], values[1], first, last, blend_frames, _Numbers())[..., 0]
+        both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
+        expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
+    return replace(kept, poses=poses, trans=trans, expressions=expressions)
+
+
+class _Kind(Protocol):
+    """What a kind of channel means by difference and sum; values (..., V), differences (..., D)."""
+
+    def between(self, start: DoubleArray, end: DoubleArray) -> DoubleArray:
+        """The difference that leads from one value to another."""
+        ...
+
+    def moved(self, value: DoubleArray, difference: DoubleArray) -> DoubleArray:
+        """A value with a difference added."""
+        ...
+
+    def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
+        """How one difference becomes another within a frame."""
+        ...
+
+
+class _Numbers:
+    """Positions and face channels."""
+
+    def between(self, start: DoubleArray, end: DoubleArray) -> DoubleArray:
+        return end - start
+
+    def moved(self, value: DoubleArray, difference: DoubleArray) -> DoubleArray:
+        return value + difference
+
+    def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
+        return after - before
+
+
+class _Turns:
+    """Rotations as quaternions; differences are rotation vectors in the joint's own frame."""
+
+    def between(self, start: DoubleArray, end: DoubleArray) -> DoubleArray:
+        inverse = start * np.array([1.0, -1.0, -1.0, -1.0])
+        return quaternion_to_axis_angle(quaternion_multiply(inverse, end))
+
+    def moved(self, value: DoubleArray, difference: DoubleArray) -> DoubleArray:
+        return quaternion_multiply(value, axis_angle_to_quaternion(difference))
+
+    def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
+        """Near half a turn the same rotation may be written the other way round; take the nearer one."""
+        length = np.linalg.norm(before, axis=-1, keepdims=True)
+        other = before * (1.0 - 2.0 * np.pi / np.maximum(length, 1e-9))
+        step, other_step = after - before, after - other
+        nearer = np.linalg.norm(other_step, axis=-1) < np.linalg.norm(step, axis=-1)
+        return np.where(nearer[..., None], other_step, step)
+
+
+def _aligned(made: Clip, kept: Clip, frame: int) -> Clip:
+    """Turn and move a clip over the floor so that at one frame it stands where the other does."""
+    there, here = heading_angle(
+        axis_angle_to_matrix(np.stack([made.poses[frame, 0], kept.poses[frame, 0]]).astype(np.float64))
+    )
+    made = made.moved(turn=float(here - there))
+    step = kept.pelvis_positions[frame] - made.pelvis_positions[frame]
+    return made.moved(shift=(float(step[0]), float(step[2])))
+
+
+def _joined(
+    kept: DoubleArray, made: DoubleArray, first: int, last: int, blend_frames: int, kind: _Kind
+) -> DoubleArray:
+    """Values of the stretch, (last - first + 1, K, V), for K channels of one kind, (F, K, V) each."""
+    span = last - first
+    before, after = max(first - 1, 0), min(last + 1, len(kept) - 1)
+    at = [kind.between(made[frame], kept[frame]) for frame in (before, first, last, after)]
+    start_speed, end_speed = kind.change(at[0], at[1]), kind.change(at[2], at[3])
+    frames = np.arange(span + 1)
+    allowed = ALLOWED_ACCELERATION * np.maximum(
+        np.maximum(_acceleration(kept[: first + 1], kind), _acceleration(kept[last:], kind)),
+        _acceleration(made[before : after + 1], kind),
+    )
+    best: DoubleArray | None = None
+    least = np.full(kept.shape[1], np.inf)
+    for length in _lengths(blend_frames, span):
+        offset = _decay(at[1], start_speed, frames, length, blend_frames)
+        offset = offset + _decay(at[2], -end_speed, span - frames, length, blend_frames)
+        values = kind.moved(made[first : last + 1], offset)
+        sequence = np.concatenate([kept[before:first], values, kept[last + 1 : after + 1]])
+        peak = _acceleration(sequence, kind)
+        # A channel keeps the shortest blend that is allowed, else the gentlest one.
+        better = (peak < least) & (least > allowed)
+        best = values if best is None else np.where(better[:, None], values, best)
+        least = np.where(better, peak, least)
+    assert best is not None
+    return best
+
+
+def _lengths(blend_frames: int, span: int) -> list[int]:
+    """Blend lengths to try, ascending, in frames; the longest is the whole stretch."""
+    lengths: list[int] = []
+    length = float(min(max(blend_frames, 1), span))
+    while length < span:
+        lengths.append(round(length))
+        length = max(length * LENGTH_RATIO, length + 1.0)
+    return [*lengths, span]
+
+
+def _decay(
+    offset: DoubleArray, speed: DoubleArray, frames: DoubleArray, length: int, blend_frames: int
+) -> DoubleArray:
+    """A difference that begins as given and dies away.
+
+    Args:
+        offset: Difference at frame 0, (K, D).
+        speed: Its change per frame there, (K, D).
+        frames: Frames, (F,).
+        length: Frames until nothing of the offset is left.
+        blend_frames: Frames until nothing of the speed is left are at most twice these, since over a longer
+            time the speed would carry the channel far away.
+
+    Returns:
+        (F, K, D).
+    """
+    u = np.clip(frames / length, 0.0, 1.0)[:, None, None]
+    steady = 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
+    stop = min(length, 2 * max(blend_frames, 1))
+    u = np.clip(frames / stop, 0.0, 1.0)[:, None, None]
+    moving = stop * (u - u**3 * (6.0 - 8.0 * u + 3.0 * u**2))
+    return steady * offset + moving * speed
+
+
+def _acceleration(values: DoubleArray, kind: _Kind) -> DoubleArray:
+    """Largest change of velocity per channel, (K,), of values (F, K, V); zero for fewer than 3 frames."""
+    if len(values) < 3:
+        return np.zeros(values.shape[1])
+    velocity = kind.between(values[:-1], values[1:])
+    return np.linalg.norm(np.diff(velocity, axis=0), axis=-1).max(axis=0)
