@@ -4,11 +4,12 @@
 The new motion is not cut off and faded: at each end the difference to the kept motion, and how fast that
 difference changes, is carried into the stretch and dies away by a quintic (both its slope and its curvature
 end at zero), so the new motion's own movement stays. Rotations use the logarithm of the turn between the two.
-A joint that would jerk takes longer than the wanted blend length, up to the whole stretch.
+A channel that would jerk takes longer than the wanted blend length, up to the whole stretch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -17,7 +18,7 @@ import numpy as np
 
 from ..errors import ClipError
 from ..specs import Part
-from .arrays import DoubleArray
+from .arrays import DoubleArray, IntArray
 from .clip import Clip
 from .rotations import (
     axis_angle_to_matrix,
@@ -31,7 +32,13 @@ from .skeleton import PART_JOINTS
 ALLOWED_ACCELERATION = 1.2
 """How much more a channel may accelerate in the stretch than it does around it and did in the new motion."""
 
-LENGTH_RATIO = 1.3
+GENTLE_TURN, GENTLE_MOVE, GENTLE_FACE = 8.0, 2.0, 100.0
+"""Accelerations that are always allowed, in rad/s^2, m/s^2 and 1/s^2: between still poses, some must be."""
+
+SHIFTS = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
+"""Shares of the way to the kept motion that are tried."""
+
+LENGTH_RATIO = 1.2
 """Each longer blend that is tried lasts this much longer than the one before."""
 
 MIN_FRAMES = 4
@@ -65,17 +72,21 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     stretch = slice(first, last + 1)
     poses, trans, expressions = kept.poses.copy(), kept.trans.copy(), kept.expressions.copy()
     turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
-    joined = _joined(turns[0], turns[1], first, last, blend_frames, _Turns())
+    joined = _joined(turns[0], turns[1], first, last, blend_frames, _Turns(), GENTLE_TURN / kept.fps**2)
     poses[first + 1 : last, joints] = quaternion_to_axis_angle(joined[1:-1])
     if Part.LOWER in parts:
         places = [c.pelvis_positions.astype(np.float64)[:, None] for c in (kept, made)]
-        joined = _joined(places[0], places[1], first, last, blend_frames, _Numbers())
+        joined = _joined(
+            places[0], places[1], first, last, blend_frames, _Numbers(), GENTLE_MOVE / kept.fps**2
+        )
         trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
     if Part.FACE in parts:
         if made.expression_names != kept.expression_names:
             raise ClipError("The kept and the new motion have different face channels; convert one of them.")
         values = [c.expressions.astype(np.float64)[..., None] for c in (kept, made)]
-        joined = _joined(values[0], values[1], first, last, blend_frames, _Numbers())[..., 0]
+        joined = _joined(
+            values[0], values[1], first, last, blend_frames, _Numbers(), GENTLE_FACE / kept.fps**2
+        )[..., 0]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
     return replace(kept, poses=poses, trans=trans, expressions=expressions)
@@ -140,9 +151,12 @@ def _aligned(made: Clip, kept: Clip, frame: int) -> Clip:
 
 
 def _joined(
-    kept: DoubleArray, made: DoubleArray, first: int, last: int, blend_frames: int, kind: _Kind
+    kept: DoubleArray, made: DoubleArray, first: int, last: int, blend_frames: int, kind: _Kind, gentle: float
 ) -> DoubleArray:
-    """Values of the stretch, (last - first + 1, K, V), for K channels of one kind, (F, K, V) each."""
+    """Values of the stretch, (last - first + 1, K, V), for K channels of one kind, (F, K, V) each.
+
+    `gentle` is the acceleration per frame^2 that is always allowed.
+    """
     span = last - first
     before, after = max(first - 1, 0), min(last + 1, len(kept) - 1)
     at = [kind.between(made[frame], kept[frame]) for frame in (before, first, last, after)]
@@ -152,11 +166,16 @@ def _joined(
         np.maximum(_acceleration(kept[: first + 1], kind), _acceleration(kept[last:], kind)),
         _acceleration(made[before : after + 1], kind),
     )
+    allowed = np.maximum(allowed, gentle)
     best: DoubleArray | None = None
     least = np.full(kept.shape[1], np.inf)
-    for length in _lengths(blend_frames, span):
-        offset = _decay(at[1], start_speed, frames, length, blend_frames)
-        offset = offset + _decay(at[2], -end_speed, span - frames, length, blend_frames)
+    slope = kind.change(at[1], at[2]) / span
+    line = at[1] + slope * frames[:, None, None]
+    for length, stop, share in _ways(blend_frames, span):
+        rest = 1.0 - share
+        offset = share * line
+        offset = offset + _decay(rest * at[1], start_speed - share * slope, frames, length, stop)
+        offset = offset + _decay(rest * at[2], share * slope - end_speed, span - frames, length, stop)
         values = kind.moved(made[first : last + 1], offset)
         sequence = np.concatenate([kept[before:first], values, kept[last + 1 : after + 1]])
         peak = _acceleration(sequence, kind)
@@ -168,19 +187,26 @@ def _joined(
     return best
 
 
-def _lengths(blend_frames: int, span: int) -> list[int]:
-    """Blend lengths to try, ascending, in frames; the longest is the whole stretch."""
-    lengths: list[int] = []
-    length = float(min(max(blend_frames, 1), span))
-    while length < span:
-        lengths.append(round(length))
-        length = max(length * LENGTH_RATIO, length + 1.0)
-    return [*lengths, span]
+def _ways(blend_frames: int, span: int) -> list[tuple[int, int, float]]:
+    """Ways to lead a channel from the kept motion to the new one and back, in the order they are tried.
+
+    First longer and longer blends until those of both ends meet; then the new motion as a whole is shifted
+    towards the kept one; then blends that reach through the whole stretch.
+
+    Returns:
+        Frames over which an offset dies away, frames over which a speed does, and how far to shift. Over a
+        long time a speed carries a channel far away, so that gets twice the blend length first.
+    """
+    half = span // 2
+    shortest = max(min(blend_frames, half), 1)
+    growth = range(math.ceil(math.log(span / shortest) / math.log(LENGTH_RATIO)) + 1)
+    lengths = sorted({min(round(shortest * LENGTH_RATIO**power), span) for power in growth} | {half})
+    ways = [(length, stop, 0.0) for length in lengths for stop in sorted({min(length, 2 * shortest), length})]
+    shifted = [(half, min(half, 2 * shortest), share) for share in SHIFTS]
+    return [way for way in ways if way[0] <= half] + shifted + [way for way in ways if way[0] > half]
 
 
-def _decay(
-    offset: DoubleArray, speed: DoubleArray, frames: DoubleArray, length: int, blend_frames: int
-) -> DoubleArray:
+def _decay(offset: DoubleArray, speed: DoubleArray, frames: IntArray, length: int, stop: int) -> DoubleArray:
     """A difference that begins as given and dies away.
 
     Args:
@@ -188,15 +214,13 @@ def _decay(
         speed: Its change per frame there, (K, D).
         frames: Frames, (F,).
         length: Frames until nothing of the offset is left.
-        blend_frames: Frames until nothing of the speed is left are at most twice these, since over a longer
-            time the speed would carry the channel far away.
+        stop: Frames until nothing of the speed is left.
 
     Returns:
         (F, K, D).
     """
     u = np.clip(frames / length, 0.0, 1.0)[:, None, None]
     steady = 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
-    stop = min(length, 2 * max(blend_frames, 1))
     u = np.clip(frames / stop, 0.0, 1.0)[:, None, None]
     moving = stop * (u - u**3 * (6.0 - 8.0 * u + 3.0 * u**2))
     return steady * offset + moving * speed
