@@ -6,9 +6,15 @@ from __future__ import annotations
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
-    from . import character, clip_io, generate, packs
+    from . import character, clip_io, generate, packs, regenerate
 
-    return (*character.CLASSES, *generate.CLASSES, *clip_io.CLASSES, *packs.CLASSES)
+    return (
+        *character.CLASSES,
+        *generate.CLASSES,
+        *regenerate.CLASSES,
+        *clip_io.CLASSES,
+        *packs.CLASSES,
+    )
 
 
 def register() -> None:

@@ -91,12 +91,90 @@ def check_target(
     return rig, faces
 
 
+def locked_parts(armature: bpy.types.Object) -> frozenset[Part]:
+    """Parts of a character that nothing may write."""
+    return frozenset(part for part in Part if getattr(armature.kinesics_locks, part.value))
+
+
+def check_stretch(
+    armature: bpy.types.Object, parts: tuple[Part, ...], channel_names: tuple[str, ...], first: int, last: int
+) -> tuple[Rig, list[FaceMesh]]:
+    """Check that the frames of a stretch can be written without changing anything outside them.
+
+    Raises:
+        CharacterError: With what stands in the way and the remedy.
+    """
+    from ..engine.motion.skeleton import PART_JOINTS
+    from .bridge import shape_keys, splicing
+    from .bridge.action import Channel
+    from .bridge.armature import PELVIS
+
+    rig, faces = check_target(armature, parts, channel_names)
+    channels: list[Channel] = []
+    for joint in sorted(joint for part in parts for joint in PART_JOINTS[part]):
+        name = rig.bone_names[joint]
+        if any(not item.mute and item.influence > 0.0 for item in armature.pose.bones[name].constraints):
+            raise CharacterError(
+                f'The bone "{name}" of "{armature.name}" follows a constraint, which new keys cannot change: '
+                "bake it (Pose > Animation > Bake Action), or leave that part out."
+            )
+        channels += splicing.rotation_channels(armature, name)
+        channels += splicing.location_channels(name) if joint == PELVIS else []
+    splicing.check(armature, armature.name, channels, first, last)
+    for face in faces:
+        keys = bpy.data.meshes[face.mesh_name].shape_keys
+        splicing.check(keys, face.mesh_name, shape_keys.channels_of(face), first, last)
+    return rig, faces
+
+
+def deliver_stretch(
+    clip: Clip, armature: bpy.types.Object, parts: tuple[Part, ...], first: int, action_name: str
+) -> Delivery:
+    """Write the chosen parts of a stretch in the way each channel is keyed.
+
+    Every other key stays bit-identical. The first and last frame keep the values the channels have there.
+
+    Args:
+        clip: The stretch, at the scene's rate.
+        armature: Character.
+        parts: Parts to write.
+        first: Scene frame of the clip's first frame.
+        action_name: Name of the action if the character has none.
+
+    Raises:
+        CharacterError: If something cannot be written, or everything is locked; then nothing was.
+    """
+    from ..engine.motion.skeleton import PART_JOINTS
+    from .bridge import shape_keys, splicing
+    from .bridge.armature import clip_to_bones
+
+    parts = _unlocked(armature, parts)
+    last = first + clip.num_frames - 1
+    rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
+    joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
+    curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), joints, first)
+    written = splicing.splice(armature, curves, first, action_name)
+    for face in faces:
+        shape_keys.splice_face(armature, face, clip, first, action_name)
+    return Delivery(written.name, clip.num_frames, len({name for face in faces for name in face.blocks}))
+
+
+def _unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Those of some parts that may be written."""
+    free = tuple(part for part in parts if part not in locked_parts(armature))
+    if not free:
+        raise CharacterError(
+            f'Every part of "{armature.name}" that would change is locked: open a lock in the Regenerate box.'
+        )
+    return free
+
+
 def deliver(
     clip: Clip, armature: bpy.types.Object, parts: tuple[Part, ...], frame_start: int, action_name: str
 ) -> Delivery:
     """Write the chosen parts of a clip, one key per scene frame; other parts and frames stay bit-identical.
 
-    The object's own transform is not touched: root motion goes to the pelvis bone.
+    Locked parts are left out. The object's own transform is not touched: root motion goes to the pelvis bone.
 
     Args:
         clip: At the scene's rate.
@@ -106,7 +184,7 @@ def deliver(
         action_name: Name of the action if the character has none yet.
 
     Raises:
-        CharacterError: If something cannot be written; then nothing was.
+        CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
     import numpy as np
 
@@ -114,6 +192,7 @@ def deliver(
     from .bridge import action, shape_keys
     from .bridge.armature import PELVIS, clip_to_bones
 
+    parts = _unlocked(armature, parts)
     rig, faces = check_target(armature, parts, clip.expression_names)
     poses = clip_to_bones(clip, rig)
     channels: list[action.Channel] = []

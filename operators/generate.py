@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,12 @@ def current_session() -> Session | None:
     return _session
 
 
-def read_plan(context: bpy.types.Context) -> GeneratePlan:
+def read_plan(context: bpy.types.Context, parts: Iterable[Part] = tuple(Part)) -> GeneratePlan:
     """Turn the settings of the scene into plain data and check everything that can be checked at once.
+
+    Args:
+        context: Its scene's settings count.
+        parts: Parts that may change; the others, and locked ones, are kept.
 
     Raises:
         EngineError: With one sentence that says what is missing and what to do.
@@ -147,10 +151,13 @@ def read_plan(context: bpy.types.Context) -> GeneratePlan:
         sound = sound_bridge.file_source(settings.audio_path)
     else:
         duration_s = float(settings.duration_s)
+    free = set(parts) - delivery.locked_parts(armature)
     directions = {
         part: PartDirection(
             Source(getattr(settings, part.value).source.lower()), getattr(settings, part.value).text
         )
+        if part in free
+        else PartDirection(Source.KEEP)
         for part in Part
     }
     check_directions(directions, sound is not None)
@@ -184,11 +191,9 @@ def pack_folder(preferences: Any) -> Path:
     return Path(__file__).resolve().parents[1] / "packs" / "starter"
 
 
-class KINESICS_OT_generate(bpy.types.Operator):
-    """Make motion for the character from the speech and the four directions, at the strip's place"""
+class MotionOperator:
+    """What Generate and Regenerate share: a job, a timer that watches it, one write at the end."""
 
-    bl_idname = "kinesics.generate"
-    bl_label = "Generate"
     bl_options = {"UNDO"}
 
     _timer: bpy.types.Timer | None = None
@@ -198,10 +203,14 @@ class KINESICS_OT_generate(bpy.types.Operator):
         """Whether a character is there and nothing else runs."""
         return polls.is_free(cls) and polls.has_character(cls, context)
 
+    def read_plan(self, context: bpy.types.Context) -> GeneratePlan:
+        """What to do, from the settings."""
+        return read_plan(context)
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Do everything at once; Blender waits."""
         try:
-            session = Session(read_plan(context))
+            session = Session(self.read_plan(context))
             return self._write(session, session.run_to_end())
         except EngineError as error:
             self.report({"ERROR"}, str(error))
@@ -213,7 +222,7 @@ class KINESICS_OT_generate(bpy.types.Operator):
         if bpy.app.background:
             return self.execute(context)
         try:
-            _session = Session(read_plan(context))
+            _session = Session(self.read_plan(context))
         except EngineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -256,7 +265,8 @@ class KINESICS_OT_generate(bpy.types.Operator):
     def _write(self, session: Session, clip: Clip) -> set[str]:
         plan = session.plan
         armature = delivery.find_target(plan.armature_name, plan.armature_uid)
-        done = delivery.deliver(clip, armature, plan.written_parts, plan.frame_start, plan.action_name)
+        write = delivery.deliver if plan.stretch is None else delivery.deliver_stretch
+        done = write(clip, armature, plan.written_parts, plan.write_start, plan.action_name)
         message = f'Wrote {done.num_frames} frames to "{done.action_name}"'
         if Part.FACE in plan.written_parts and done.num_face_channels == 0:
             message += "; no mesh of this character has face shape keys, so only its jaw and eyes move"
@@ -275,6 +285,13 @@ class KINESICS_OT_generate(bpy.types.Operator):
             _session = None
         redraw_panels(context)
         return outcome
+
+
+class KINESICS_OT_generate(MotionOperator, bpy.types.Operator):
+    """Make motion for the character from the speech and the four directions, at the strip's place"""
+
+    bl_idname = "kinesics.generate"
+    bl_label = "Generate"
 
 
 class KINESICS_OT_generate_cancel(bpy.types.Operator):
@@ -332,8 +349,8 @@ def stop_all() -> None:
 
 
 def _kept_reader(plan: GeneratePlan) -> Generator[float, None, Clip] | None:
-    """Steps that read the current motion where a part is kept; None where none is."""
-    if len(plan.written_parts) == len(Part):
+    """Steps that read the current motion where a part or a frame is kept; None where none is."""
+    if plan.stretch is None and len(plan.written_parts) == len(Part):
         return None
     return _read_kept(plan)
 
@@ -348,9 +365,11 @@ def _read_kept(plan: GeneratePlan) -> Generator[float, None, Clip]:
     if duration_s is None and plan.sound is not None:
         duration_s = sound_duration(plan.sound)
     armature = delivery.find_target(plan.armature_name, plan.armature_uid)
-    num_frames = max(1, round((duration_s or 0.0) * MOTION_FPS))
+    place = (plan.frame_start, max(1, round((duration_s or 0.0) * MOTION_FPS)), MOTION_FPS)
+    if plan.stretch is not None:
+        place = (plan.stretch.read_first, plan.stretch.num_read, plan.fps)
     scene = bpy.data.scenes.get(plan.scene_name) or armature.users_scene[0]
-    steps = sample_clip(armature, read_rig(armature), scene, plan.frame_start, num_frames, MOTION_FPS)
+    steps = sample_clip(armature, read_rig(armature), scene, *place)
     while True:
         delivery.find_target(plan.armature_name, plan.armature_uid)
         try:

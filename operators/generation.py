@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.errors import InstructionError, RequestError
-from ..engine.specs import Part, PartDirection, Source
+from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
 from . import engine_host
 
 if TYPE_CHECKING:
@@ -29,6 +29,52 @@ PART_LABELS: dict[Part, str] = {
 """The parts in an animator's words."""
 
 
+CONTEXT_S = 32 / 30
+"""Seconds of motion before and after a stretch that the model sees."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames of a scene whose motion is made anew between kept frames.
+
+    Attributes:
+        first: First scene frame; it keeps its pose.
+        last: Last scene frame; it keeps its pose.
+        blend_frames: Frames over which the new motion takes over at each end, at least.
+        num_around: Frames before and after that the model sees.
+    """
+
+    first: int
+    last: int
+    blend_frames: int
+    num_around: int
+
+    @property
+    def read_first(self) -> int:
+        """First scene frame that is read."""
+        return self.first - self.num_around
+
+    @property
+    def num_read(self) -> int:
+        """Frames that are read."""
+        return self.last - self.first + 1 + 2 * self.num_around
+
+    def free(self, fps: float) -> tuple[int, int]:
+        """Engine frames of what is read that are made anew, the end not included."""
+        last = self.num_around + self.last - self.first
+        return (
+            math.floor(self.num_around / fps * MOTION_FPS),
+            min(math.ceil(last / fps * MOTION_FPS) + 1, max(1, round(self.num_read / fps * MOTION_FPS))),
+        )
+
+    def joined(self, kept: Clip, made: Clip, parts: tuple[Part, ...]) -> Clip:
+        """The stretch alone, joined to the kept motion around it; both clips cover what is read."""
+        from ..engine.motion.joining import join
+
+        first, stop = self.num_around, self.num_around + self.last - self.first + 1
+        return join(kept, made, parts, first, stop - 1, self.blend_frames).slice(first, stop)
+
+
 @dataclass(frozen=True)
 class GeneratePlan:
     """Everything a job needs, read from the scene before it starts.
@@ -40,13 +86,14 @@ class GeneratePlan:
         emotion: One of the engine's emotions, or None.
         seed: Seed of the draw.
         fps: Rate of the scene.
-        frame_start: Scene frame of the first pose.
+        frame_start: Scene frame of the first pose and of the sound's first moment.
         armature_name: Character to write to.
         armature_uid: Blender's number for that object in this session.
         scene_name: Scene the request came from.
         action_name: Name of a new action.
         pack_dir: Folder of the model pack.
         device: auto, cpu or cuda.
+        stretch: What is made anew, or None for the whole length.
     """
 
     directions: dict[Part, PartDirection]
@@ -62,11 +109,17 @@ class GeneratePlan:
     action_name: str
     pack_dir: Path
     device: str
+    stretch: Stretch | None = None
 
     @property
     def written_parts(self) -> tuple[Part, ...]:
         """Parts whose channels the result replaces."""
         return tuple(part for part in Part if self.directions[part].source is not Source.KEEP)
+
+    @property
+    def write_start(self) -> int:
+        """Scene frame of the first key."""
+        return self.frame_start if self.stretch is None else self.stretch.first
 
 
 def check_directions(directions: dict[Part, PartDirection], has_speech: bool) -> None:
@@ -79,7 +132,9 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
     from ..engine.language.instruction import check_instruction
 
     if all(direction.source is Source.KEEP for direction in directions.values()):
-        raise RequestError("All four parts are set to Keep: choose From Speech or Text for at least one.")
+        raise RequestError(
+            "All four parts are set to Keep: choose From Speech or Text for at least one that is not locked."
+        )
     for part, direction in directions.items():
         if direction.source not in (Source.TEXT, Source.BOTH):
             continue
@@ -98,12 +153,12 @@ def make_clip(
 
     Args:
         plan: What to do.
-        kept: Current motion at the engine's rate, where a part is kept.
+        kept: Current motion where a part is kept, at the engine's rate; of a stretch, at the scene's rate.
         progress: Told how far it is.
         cancelled: Asked between steps.
 
     Returns:
-        Clip at `plan.fps`, one frame per scene frame.
+        Clip at `plan.fps`, one frame per scene frame that is written.
 
     Raises:
         EngineError: With a sentence for the animator.
@@ -115,7 +170,10 @@ def make_clip(
         from ..engine.audio import waveform as _  # noqa: F401  (brings scipy)
         from .bridge.sound import read_waveform
     waveform = read_waveform(plan.sound) if plan.sound else None
+    stretch = plan.stretch
     duration_s = len(waveform) / AUDIO_HZ if waveform is not None else plan.duration_s
+    if stretch is not None:
+        duration_s = stretch.num_read / plan.fps
     directions = plan.directions
     if waveform is None:
         directions = {part: d for part, d in directions.items() if d.source is not Source.SPEECH}
@@ -129,7 +187,9 @@ def make_clip(
         sample_rate=AUDIO_HZ,
         duration_s=duration_s,
         emotion=plan.emotion,
+        audio_start_s=0.0 if stretch is None else (stretch.read_first - plan.frame_start) / plan.fps,
         kept=_fitted(kept, duration_s),
+        free=None if stretch is None else stretch.free(plan.fps),
         sampling=SamplingOptions(seed=plan.seed),
     )
     with engine_host.engine_for(plan.pack_dir, plan.device, progress, cancelled) as engine:
@@ -137,7 +197,10 @@ def make_clip(
         result = engine.generate(
             request, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
         )
-    return at_scene_rate(result.clip, plan.fps, duration_s if duration_s is not None else result.motion_s)
+    clip = at_scene_rate(result.clip, plan.fps, duration_s if duration_s is not None else result.motion_s)
+    if stretch is None or kept is None:
+        return clip
+    return stretch.joined(kept, clip, plan.written_parts)
 
 
 def at_scene_rate(clip: Clip, fps: float, duration_s: float) -> Clip:
@@ -154,7 +217,7 @@ def at_scene_rate(clip: Clip, fps: float, duration_s: float) -> Clip:
 
 
 def _fitted(kept: Clip | None, duration_s: float | None) -> Clip | None:
-    """Cut or hold a clip to the exact number of engine frames of the request."""
+    """Bring a clip to the exact number of engine frames of the request."""
     if kept is None or duration_s is None:
         return kept
-    return at_scene_rate(kept, kept.fps, duration_s)
+    return at_scene_rate(kept, MOTION_FPS, duration_s)

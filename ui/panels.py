@@ -47,6 +47,26 @@ class KINESICS_PT_main(KinesicsPanel, bpy.types.Panel):
         _draw_generate(layout, session)
 
 
+class KINESICS_PT_regenerate(KinesicsPanel, bpy.types.Panel):
+    """One stretch of some parts anew."""
+
+    bl_idname = "KINESICS_PT_regenerate"
+    bl_label = "Regenerate"
+    bl_parent_id = "KINESICS_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw range, parts with their locks, blend and button."""
+        settings = context.scene.kinesics
+        column = self.layout.column()
+        column.enabled = generate.current_session() is None
+        column.row().prop(settings, "regenerate_range", expand=True)
+        column.label(text=_range_text(context.scene))
+        _draw_choice(column, polls.character_of(context), settings)
+        column.prop(settings, "blend_frames")
+        column.operator("kinesics.regenerate", icon="FILE_REFRESH")
+
+
 class KINESICS_PT_files(KinesicsPanel, bpy.types.Panel):
     """Motion files in and out."""
 
@@ -125,6 +145,38 @@ def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
     row.operator("kinesics.new_seed", text="", icon="FILE_REFRESH")
 
 
+def _draw_choice(layout: bpy.types.UILayout, character: bpy.types.Object | None, settings: Any) -> None:
+    """A switch and a lock per part."""
+    column = layout.column(align=True)
+    for part in Part:
+        row = column.row(align=True)
+        switch = row.row(align=True)
+        locked = character is not None and getattr(character.kinesics_locks, part.value)
+        switch.enabled = not locked
+        switch.prop(
+            getattr(settings, part.value), "redo", text=PART_LABELS[part], icon=PART_ICONS[part], toggle=True
+        )
+        if character is not None:
+            icon = "LOCKED" if locked else "UNLOCKED"
+            row.prop(character.kinesics_locks, part.value, text="", icon=icon)
+
+
+def _range_text(scene: bpy.types.Scene) -> str:
+    """The frames that are chosen, where that is known without looking through keys."""
+    chosen = scene.kinesics.regenerate_range
+    if chosen == "KEYS":
+        return "From first to last selected key"
+    if chosen == "PREVIEW":
+        if not scene.use_preview_range:
+            return "Press P over the timeline and drag"
+        return f"Frames {scene.frame_preview_start} to {scene.frame_preview_end}"
+    editor = scene.sequence_editor
+    strip = editor.active_strip if editor is not None else None
+    if strip is None or strip.type != "SOUND":
+        return "Click a sound strip in the Video Sequencer"
+    return f"Frames {int(strip.frame_final_start)} to {int(strip.frame_final_end) - 1}"
+
+
 def _draw_generate(layout: bpy.types.UILayout, session: generate.Session | None) -> None:
     column = layout.column()
     if session is None:
@@ -146,4 +198,4 @@ def _progress_text(fraction: float, remaining_s: float | None) -> str:
     return f"{text}, {seconds} s left" if seconds < 90 else f"{text}, {round(seconds / 60)} min left"
 
 
-CLASSES = (KINESICS_PT_main, KINESICS_PT_files, KINESICS_PT_smplx)
+CLASSES = (KINESICS_PT_main, KINESICS_PT_regenerate, KINESICS_PT_files, KINESICS_PT_smplx)

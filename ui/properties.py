@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..engine.specs import EMOTIONS, MAX_INSTRUCTION_LENGTH
 
@@ -21,6 +21,12 @@ AUDIO_SOURCES = (
     ("NONE", "None", "No speech: text alone", "PANEL_CLOSE", 2),
 )
 
+RANGES = (
+    ("PREVIEW", "Preview", "The preview range of the timeline: press P over it and drag", "PREVIEW_RANGE", 0),
+    ("KEYS", "Keys", "From the first to the last selected key of the character", "KEYFRAME_HLT", 1),
+    ("STRIP", "Strip", "The active sound strip of the Video Sequencer", "SEQ_SEQUENCER", 2),
+)
+
 RELATIVE_PATHS = (
     {"ANIMATABLE"} if bpy.app.version < (4, 5, 0) else {"ANIMATABLE", "PATH_SUPPORTS_BLEND_RELATIVE"}
 )
@@ -30,6 +36,9 @@ _EMOTION_ITEMS = (
     ("ANY", "From Speech", "Leave the emotion open"),
     *((name.upper(), name.capitalize(), f"Move with {name}") for name in EMOTIONS),
 )
+
+
+_LOCK = "Neither Generate nor Regenerate nor Import Motion changes this part of this character"
 
 
 def _is_armature(_settings: bpy.types.PropertyGroup, item: bpy.types.Object) -> bool:
@@ -44,6 +53,16 @@ class KinesicsPart(bpy.types.PropertyGroup):
         name="Text",
         description=f"What this part shall do, in English, at most {MAX_INSTRUCTION_LENGTH} characters",
     )
+    redo: BoolProperty(name="Make Anew", description="Regenerate makes this part anew", default=True)
+
+
+class KinesicsLocks(bpy.types.PropertyGroup):
+    """Parts of one character that nothing may write."""
+
+    face: BoolProperty(name="Lock Face", description=_LOCK, override={"LIBRARY_OVERRIDABLE"})
+    hands: BoolProperty(name="Lock Hands", description=_LOCK, override={"LIBRARY_OVERRIDABLE"})
+    upper: BoolProperty(name="Lock Upper Body", description=_LOCK, override={"LIBRARY_OVERRIDABLE"})
+    lower: BoolProperty(name="Lock Lower Body", description=_LOCK, override={"LIBRARY_OVERRIDABLE"})
 
 
 class KinesicsSettings(bpy.types.PropertyGroup):
@@ -77,20 +96,30 @@ class KinesicsSettings(bpy.types.PropertyGroup):
         description="Another number gives another variation; the same gives the same motion",
         min=0,
     )
+    regenerate_range: EnumProperty(name="Range", description="Frames to make anew", items=RANGES)
+    blend_frames: IntProperty(
+        name="Blend",
+        description="Frames in which the new motion takes over at each end; joints that would jerk take more",
+        default=8,
+        min=1,
+        max=250,
+    )
     face: PointerProperty(type=KinesicsPart)
     hands: PointerProperty(type=KinesicsPart)
     upper: PointerProperty(type=KinesicsPart)
     lower: PointerProperty(type=KinesicsPart)
 
 
-CLASSES = (KinesicsPart, KinesicsSettings)
+CLASSES = (KinesicsPart, KinesicsLocks, KinesicsSettings)
 
 
 def attach() -> None:
-    """Give every scene its settings."""
+    """Give every scene its settings and every object its locks."""
     bpy.types.Scene.kinesics = PointerProperty(type=KinesicsSettings)
+    bpy.types.Object.kinesics_locks = PointerProperty(type=KinesicsLocks, override={"LIBRARY_OVERRIDABLE"})
 
 
 def detach() -> None:
-    """Take the settings away again."""
+    """Take them away again."""
+    del bpy.types.Object.kinesics_locks
     del bpy.types.Scene.kinesics

@@ -29,10 +29,13 @@ from .rotations import (
 )
 from .skeleton import PART_JOINTS
 
-ALLOWED_ACCELERATION = 1.2
+ALLOWED_ACCELERATION = 1.1
 """How much more a channel may accelerate in the stretch than it does around it and did in the new motion."""
 
-GENTLE_TURN, GENTLE_MOVE, GENTLE_FACE = 8.0, 2.0, 100.0
+USUAL = 0.9
+"""Share of the kept frames whose acceleration is usual; a jump somewhere in them is no example to follow."""
+
+GENTLE_TURN, GENTLE_MOVE, GENTLE_FACE = 6.0, 1.5, 80.0
 """Accelerations that are always allowed, in rad/s^2, m/s^2 and 1/s^2: between still poses, some must be."""
 
 SHIFTS = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
@@ -162,10 +165,9 @@ def _joined(
     at = [kind.between(made[frame], kept[frame]) for frame in (before, first, last, after)]
     start_speed, end_speed = kind.change(at[0], at[1]), kind.change(at[2], at[3])
     frames = np.arange(span + 1)
-    allowed = ALLOWED_ACCELERATION * np.maximum(
-        np.maximum(_acceleration(kept[: first + 1], kind), _acceleration(kept[last:], kind)),
-        _acceleration(made[before : after + 1], kind),
-    )
+    around = [_accelerations(part, kind) for part in (kept[: first + 1], kept[last:])]
+    usual = [np.quantile(part, USUAL, axis=0) for part in around if len(part) > 0]
+    allowed = ALLOWED_ACCELERATION * np.max([*usual, _peak(made[before : after + 1], kind)], axis=0)
     allowed = np.maximum(allowed, gentle)
     best: DoubleArray | None = None
     least = np.full(kept.shape[1], np.inf)
@@ -178,7 +180,7 @@ def _joined(
         offset = offset + _decay(rest * at[2], share * slope - end_speed, span - frames, length, stop)
         values = kind.moved(made[first : last + 1], offset)
         sequence = np.concatenate([kept[before:first], values, kept[last + 1 : after + 1]])
-        peak = _acceleration(sequence, kind)
+        peak = _peak(sequence, kind)
         # A channel keeps the shortest blend that is allowed, else the gentlest one.
         better = (peak < least) & (least > allowed)
         best = values if best is None else np.where(better[:, None], values, best)
@@ -226,9 +228,12 @@ def _decay(offset: DoubleArray, speed: DoubleArray, frames: IntArray, length: in
     return steady * offset + moving * speed
 
 
-def _acceleration(values: DoubleArray, kind: _Kind) -> DoubleArray:
-    """Largest change of velocity per channel, (K,), of values (F, K, V); zero for fewer than 3 frames."""
-    if len(values) < 3:
-        return np.zeros(values.shape[1])
+def _accelerations(values: DoubleArray, kind: _Kind) -> DoubleArray:
+    """Change of velocity from frame to frame, (F - 2, K), of values (F, K, V)."""
     velocity = kind.between(values[:-1], values[1:])
-    return np.linalg.norm(np.diff(velocity, axis=0), axis=-1).max(axis=0)
+    return np.linalg.norm(np.diff(velocity, axis=0), axis=-1)
+
+
+def _peak(values: DoubleArray, kind: _Kind) -> DoubleArray:
+    """Largest of the accelerations per channel, (K,)."""
+    return _accelerations(values, kind).max(axis=0)

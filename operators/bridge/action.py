@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,21 @@ from ..errors import CharacterError
 
 Float32Array = npt.NDArray[np.float32]
 
-LINEAR = 1
-"""Blender's number for linear interpolation of a key."""
+CONSTANT, LINEAR, BEZIER = 0, 1, 2
+"""Blender's numbers for the interpolation of a key."""
 
 _KEY_FLOATS = {"co": 2, "handle_left": 2, "handle_right": 2, "back": 1, "amplitude": 1, "period": 1}
 _KEY_FLAGS = ("select_control_point", "select_left_handle", "select_right_handle")
-_FRESH = ("co", "handle_left", "handle_right", "interpolation")
+_FRESH = ("co", "handle_left", "handle_right", "interpolation", *_KEY_FLAGS)
 """All that differs from Blender's defaults in a new key."""
 
-_FRAME_TOLERANCE = 1e-3
+ALL_PROPERTIES = (
+    *_KEY_FLOATS, *_KEY_FLAGS, "interpolation", "handle_left_type", "handle_right_type", "easing", "type",
+)  # fmt: skip
+"""Everything that a key is made of."""
+
+FRAME_TOLERANCE = 1e-3
+"""Keys nearer to a frame than this are on it."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ def key_before(datablock: bpy.types.ID, path: str, num_channels: int, frame: flo
         fcurve = find_fcurve(datablock, path, index)
         if fcurve is None or len(fcurve.keyframe_points) == 0:
             return None
-        if fcurve.keyframe_points[0].co[0] >= frame - _FRAME_TOLERANCE:
+        if fcurve.keyframe_points[0].co[0] >= frame - FRAME_TOLERANCE:
             return None
         found.append(fcurve.evaluate(frame - 1.0))
     return np.array(found, dtype=np.float32)
@@ -191,30 +197,73 @@ def _others_follow(animation: bpy.types.AnimData, datablock: bpy.types.ID) -> bo
     return action.users - int(action.use_fake_user) > 1
 
 
+def key_range(datablock: bpy.types.ID) -> tuple[float, float]:
+    """Frames of the first and the last key of a datablock's action; an empty range without keys."""
+    ends = [
+        point.co[0]
+        for fcurve in fcurves_of(datablock)
+        if len(fcurve.keyframe_points) > 0
+        for point in (fcurve.keyframe_points[0], fcurve.keyframe_points[-1])
+    ]
+    return (min(ends), max(ends)) if ends else (float("inf"), float("-inf"))
+
+
+def selected_range(datablock: bpy.types.ID) -> tuple[float, float]:
+    """Frames of the first and the last selected key of a datablock's action; an empty range without any."""
+    first, last = float("inf"), float("-inf")
+    for fcurve in fcurves_of(datablock):
+        keys = read_keys(fcurve.keyframe_points, ("co", "select_control_point"))
+        frames = keys["co"][keys["select_control_point"][:, 0], 0]
+        if len(frames):
+            first, last = min(first, float(frames.min())), max(last, float(frames.max()))
+    return first, last
+
+
+def replace_keys(
+    fcurve: bpy.types.FCurve, keys: Mapping[str, npt.NDArray[Any]], first: float, last: float
+) -> None:
+    """Put keys with all their properties in the place of those from one frame to another.
+
+    Args:
+        fcurve: The curve; its keys before and after stay bit-identical.
+        keys: Every one of `ALL_PROPERTIES` of the new keys, in the order of their frames.
+        first: First frame that is cleared.
+        last: Last frame that is cleared.
+    """
+    points = fcurve.keyframe_points
+    old = read_keys(points)
+    before = old["co"][:, 0] < first - FRAME_TOLERANCE
+    after = old["co"][:, 0] > last + FRAME_TOLERANCE
+    points.clear()
+    points.add(int(before.sum()) + len(keys["co"]) + int(after.sum()))
+    for name in ALL_PROPERTIES:
+        points.foreach_set(name, np.concatenate([old[name][before], keys[name], old[name][after]]).ravel())
+
+
 def _write_keys(fcurve: bpy.types.FCurve, frames: Float32Array, values: Float32Array) -> None:
     """Replace the keys from the first to the last frame by linear ones; frames and values are (F,)."""
     points = fcurve.keyframe_points
-    fresh = _linear_keys(frames, values)
-    at = _read_keys(points, ("co",))["co"][:, 0]
-    before = at < frames[0] - _FRAME_TOLERANCE
-    after = at > frames[-1] + _FRAME_TOLERANCE
+    fresh = linear_keys(frames, values)
+    at = read_keys(points, ("co",))["co"][:, 0]
+    before = at < frames[0] - FRAME_TOLERANCE
+    after = at > frames[-1] + FRAME_TOLERANCE
     num_more = len(frames) - int((~before & ~after).sum())
     # Reading and writing every property of every key is slow; it is needed where keys move to other places.
     in_place = num_more == 0 or (num_more > 0 and not after.any())
-    names = _FRESH if in_place else tuple(fresh)
+    if not in_place:
+        replace_keys(fcurve, fresh, frames[0], frames[-1])
+        return
+    points.add(num_more)
     if before.any() or after.any():
-        old = _read_keys(points, names)
-        fresh = {name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in names}
-    if in_place:
-        points.add(num_more)
-    else:
-        points.clear()
-        points.add(len(fresh["co"]))
-    for name in names:
+        old = read_keys(points, _FRESH)
+        after = np.concatenate([after, np.zeros(num_more, dtype=np.bool_)])
+        before = np.concatenate([before, np.zeros(num_more, dtype=np.bool_)])
+        fresh = {name: np.concatenate([old[name][before], fresh[name], old[name][after]]) for name in _FRESH}
+    for name in _FRESH:
         points.foreach_set(name, fresh[name].ravel())
 
 
-def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.NDArray[Any]]:
+def linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.NDArray[Any]]:
     """Every property of one linear key per frame, with handles a third of the way to the neighbours."""
     count = len(frames)
     co = np.stack([frames, values], axis=1)
@@ -222,8 +271,8 @@ def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.ND
     left, right = co.copy(), co.copy()
     left[1:] -= step
     right[:-1] += step
-    left[0, 0] -= 1.0 / 3.0
-    right[-1, 0] += 1.0 / 3.0
+    left[:1, 0] -= 1.0 / 3.0
+    right[-1:, 0] += 1.0 / 3.0
     defaults = {
         "interpolation": LINEAR,
         "handle_left_type": 3,
@@ -239,7 +288,7 @@ def _linear_keys(frames: Float32Array, values: Float32Array) -> dict[str, npt.ND
     return keys
 
 
-def _read_keys(points: Any, names: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+def read_keys(points: Any, names: Iterable[str] = ALL_PROPERTIES) -> dict[str, npt.NDArray[Any]]:
     """Some properties of every key, each (N, width)."""
     keys: dict[str, npt.NDArray[Any]] = {}
     for name in names:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import bpy
@@ -57,17 +58,8 @@ def sample_clip(
         poses = yield from _by_stepping(armature, rig, scene, times)
     expressions = np.zeros((num_frames, len(ARKIT_NAMES)), dtype=np.float32)
     for face in shape_keys.find_face_meshes(armature, ARKIT_NAMES):
-        keys = bpy.data.meshes[face.mesh_name].shape_keys
-        for column, name in enumerate(ARKIT_NAMES):
-            if name in face.blocks:
-                expressions[:, column] = _values(
-                    keys,
-                    shape_keys.value_path(face.blocks[name]),
-                    0,
-                    keys.key_blocks[face.blocks[name]].value,
-                    times,
-                )
-        yield 1.0
+        columns = [ARKIT_NAMES.index(name) for name in face.blocks]
+        expressions[:, columns] = yield from _face_values(face, scene, times)
     clip = bones_to_clip(poses, rig, fps)
     return replace(clip, expressions=expressions, expression_names=ARKIT_NAMES, basis="arkit")
 
@@ -146,16 +138,43 @@ def _values(datablock: bpy.types.ID, path: str, index: int, current: float, time
     return np.array([fcurve.evaluate(frame) for frame in times.tolist()])
 
 
+def _face_values(
+    face: shape_keys.FaceMesh, scene: bpy.types.Scene, times: np.ndarray
+) -> Generator[float, None, np.ndarray]:
+    """Values of a face mesh's channels at the given frames, (F, C)."""
+    keys = bpy.data.meshes[face.mesh_name].shape_keys
+    if action.is_plainly_keyed(keys):
+        yield 1.0
+        columns = [
+            _values(keys, shape_keys.value_path(block), 0, keys.key_blocks[block].value, times)
+            for block in face.blocks.values()
+        ]
+        return np.stack(columns, axis=1)
+    rows: list[list[float]] = []
+    for time in times.tolist():
+        with _shown(scene, time):
+            rows.append([keys.key_blocks[block].value for block in face.blocks.values()])
+        yield len(rows) / len(times)
+    return np.array(rows)
+
+
+@contextmanager
+def _shown(scene: bpy.types.Scene, time: float) -> Iterator[None]:
+    """Show another moment of a scene for as long as this lasts."""
+    before, subframe = scene.frame_current, scene.frame_subframe
+    whole = int(np.floor(time + 1e-6))
+    scene.frame_set(whole, subframe=min(max(time - whole, 0.0), 0.999999))
+    yield
+    scene.frame_set(before, subframe=subframe)
+
+
 def _by_stepping(
     armature: bpy.types.Object, rig: Rig, scene: bpy.types.Scene, times: np.ndarray
 ) -> Generator[float, None, BonePoses]:
     frames: list[BonePoses] = []
     for row, time in enumerate(times.tolist()):
-        before, subframe = scene.frame_current, scene.frame_subframe
-        whole = int(np.floor(time + 1e-6))
-        scene.frame_set(whole, subframe=min(max(time - whole, 0.0), 0.999999))
-        frames.append(evaluated_pose(armature, rig, bpy.context.evaluated_depsgraph_get()))
-        scene.frame_set(before, subframe=subframe)
+        with _shown(scene, time):
+            frames.append(evaluated_pose(armature, rig, bpy.context.evaluated_depsgraph_get()))
         yield row / len(times)
     return BonePoses(
         np.concatenate([frame.quaternions for frame in frames]),

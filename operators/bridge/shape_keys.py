@@ -106,8 +106,28 @@ def write_face(
         values = clip.expressions[:, [columns[name] for name in face.blocks]]
         for index, block_name in enumerate(face.blocks.values()):
             _widen_slider(keys.key_blocks[block_name], values[:, index])
-        channels = [action.Channel(value_path(block_name)) for block_name in face.blocks.values()]
-        action.write_channels(keys, channels, values, frame_start)
+        action.write_channels(keys, channels_of(face), values, frame_start)
+
+
+def splice_face(
+    armature: bpy.types.Object, face: FaceMesh, clip: Clip, frame_start: int, action_name: str
+) -> None:
+    """Key the face channels of a stretch, leaving every key outside it as it is; see `splicing`."""
+    from . import splicing
+
+    keys = bpy.data.meshes[face.mesh_name].shape_keys
+    values = clip.expressions[:, [clip.expression_names.index(name) for name in face.blocks]]
+    for index, block_name in enumerate(face.blocks.values()):
+        _widen_slider(keys.key_blocks[block_name], values[:, index])
+    channels = channels_of(face)
+    curves = splicing.Curves(channels, values.astype(np.float64), [False] * len(channels))
+    body_action = armature.animation_data.action if armature.animation_data else None
+    splicing.splice(keys, curves, frame_start, f"{action_name} {face.mesh_name}", shared=body_action)
+
+
+def channels_of(face: FaceMesh) -> list[action.Channel]:
+    """The animated numbers of a face mesh's channels."""
+    return [action.Channel(value_path(block_name)) for block_name in face.blocks.values()]
 
 
 def value_path(block_name: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,8 +92,6 @@ class StandInEngine:
 
     def generate(self, request: Any, progress: Any = None, cancel: Any = None) -> Any:
         """Make the clip as the engine would: exact length, kept parts copied, cancel between steps."""
-        import time
-
         errors = importlib.import_module(f"{KEY}.engine.errors")
         specs = importlib.import_module(f"{KEY}.engine.specs")
         self.requests.append(request)
@@ -147,6 +146,25 @@ def keys_of(datablock: Any) -> dict[tuple[str, int], np.ndarray]:
     return found
 
 
+def all_properties(datablock: Any, low: float, high: float) -> dict[tuple[str, int], list[Any]]:
+    """Every property of every key outside [low, high]."""
+    actions = importlib.import_module(f"{KEY}.operators.bridge.action")
+    names = ["co", "handle_left", "handle_right", "interpolation", "handle_left_type", "handle_right_type"]
+    names += ["easing", "type", "back", "amplitude", "period", "select_control_point"]
+
+    def plain(value: Any) -> Any:
+        return value if isinstance(value, str | float | int) else tuple(value)
+
+    return {
+        (fcurve.data_path, fcurve.array_index): [
+            [plain(getattr(key, name)) for name in names]
+            for key in fcurve.keyframe_points
+            if not low <= key.co[0] <= high
+        ]
+        for fcurve in actions.fcurves_of(datablock)
+    }
+
+
 def fingerprint() -> str:
     """A hash over all that a failed or cancelled Generate must leave as it was."""
     digest = hashlib.sha256()
@@ -179,3 +197,37 @@ def refusal(operation: Callable[[], Any]) -> str:
     sentence = text.removeprefix("Error: ").strip()
     assert "\n" not in sentence and sentence.endswith("."), sentence
     return sentence
+
+
+ESC = SimpleNamespace(type="ESC", value="PRESS")
+TIMER = SimpleNamespace(type="TIMER", value="NOTHING")
+MOUSE = SimpleNamespace(type="MOUSEMOVE", value="NOTHING")
+
+
+class Modal:
+    """A modal operator without a window: Blender in the background never calls `modal` by itself."""
+
+    def __init__(self, generate: Any, plan: Any = None) -> None:
+        """Begin as `invoke` does; without a plan, as that of Generate does."""
+        self.reports: list[tuple[str, str]] = []
+        operator = generate.KINESICS_OT_generate
+        self.modal = operator.modal.__get__(self)
+        self.cancel = operator.cancel.__get__(self)
+        self._finish = operator._finish.__get__(self)
+        self._write = operator._write.__get__(self)
+        self._timer = None
+        generate._session = generate.Session(plan or generate.read_plan(bpy.context))
+
+    def report(self, kinds: set[str], text: str) -> None:
+        """What the animator is told."""
+        self.reports.append((next(iter(kinds)), text))
+
+    def run(self, limit_s: float = 20.0) -> set[str]:
+        """Send timer events until it ends."""
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            outcome = self.modal(bpy.context, TIMER)
+            if outcome != {"PASS_THROUGH"}:
+                return outcome
+            time.sleep(0.005)
+        raise AssertionError("the operator did not end")

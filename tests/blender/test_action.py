@@ -9,30 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.blender.support import add_face, bpy, keys_of, make_clip
+from tests.blender.support import add_face, all_properties, bpy, keys_of, make_clip
 
 
 @pytest.fixture
 def parts(module: Any) -> Any:
     return module("engine.specs").Part
-
-
-def all_properties(datablock: Any, module: Any, low: float, high: float) -> dict[Any, list[Any]]:
-    """Every property of every key outside [low, high]."""
-    names = ["co", "handle_left", "handle_right", "interpolation", "handle_left_type", "handle_right_type"]
-    names += ["easing", "type", "back", "amplitude", "period", "select_control_point"]
-
-    def plain(value: Any) -> Any:
-        return value if isinstance(value, str | float | int) else tuple(value)
-
-    return {
-        (fcurve.data_path, fcurve.array_index): [
-            [plain(getattr(key, name)) for name in names]
-            for key in fcurve.keyframe_points
-            if not low <= key.co[0] <= high
-        ]
-        for fcurve in module("operators.bridge.action").fcurves_of(datablock)
-    }
 
 
 def test_one_action_holds_body_and_face(character: Any, module: Any, parts: Any) -> None:
@@ -83,9 +65,9 @@ def test_keys_outside_the_range_stay_bit_identical(character: Any, module: Any, 
         fcurve.keyframe_points[4].handle_left_type = "FREE"
         fcurve.keyframe_points[35].easing = "EASE_OUT"
     face = bpy.data.objects["Face"].data.shape_keys
-    before = [all_properties(item, module, 11, 20) for item in (character, face)]
+    before = [all_properties(item, 11, 20) for item in (character, face)]
     deliver(make_clip(10, seed=9), character, tuple(parts), 11, "Line 2")
-    after = [all_properties(item, module, 11, 20) for item in (character, face)]
+    after = [all_properties(item, 11, 20) for item in (character, face)]
     assert before == after
     assert all(len(points) == 40 for points in keys_of(character).values())
 

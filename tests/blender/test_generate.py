@@ -6,47 +6,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.blender.support import add_strip, bpy, fingerprint, keys_of, make_clip, needs_audaspace
-
-ESC = SimpleNamespace(type="ESC", value="PRESS")
-TIMER = SimpleNamespace(type="TIMER", value="NOTHING")
-MOUSE = SimpleNamespace(type="MOUSEMOVE", value="NOTHING")
-
-
-class Modal:
-    """The modal operator without a window: Blender in the background never calls `modal` by itself."""
-
-    def __init__(self, generate: Any) -> None:
-        """Begin as `invoke` does."""
-        self.generate = generate
-        self.reports: list[tuple[str, str]] = []
-        operator = generate.KINESICS_OT_generate
-        self.modal = operator.modal.__get__(self)
-        self.cancel = operator.cancel.__get__(self)
-        self._finish = operator._finish.__get__(self)
-        self._write = operator._write.__get__(self)
-        self._timer = None
-        generate._session = generate.Session(generate.read_plan(bpy.context))
-
-    def report(self, kinds: set[str], text: str) -> None:
-        """What the animator is told."""
-        self.reports.append((next(iter(kinds)), text))
-
-    def run(self, limit_s: float = 20.0) -> set[str]:
-        """Send timer events until it ends."""
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            outcome = self.modal(bpy.context, TIMER)
-            if outcome != {"PASS_THROUGH"}:
-                return outcome
-            time.sleep(0.005)
-        raise AssertionError("the operator did not end")
+from tests.blender.support import (
+    ESC,
+    MOUSE,
+    TIMER,
+    Modal,
+    add_strip,
+    bpy,
+    fingerprint,
+    keys_of,
+    make_clip,
+    needs_audaspace,
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import ClipError
 from engine.motion.clip import Clip
-from engine.motion.joining import ALLOWED_ACCELERATION, GENTLE_TURN, join
+from engine.motion.joining import GENTLE_TURN, join
 from engine.motion.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from engine.motion.skeleton import PART_JOINTS
 from engine.specs import PARTS, Part
@@ -63,12 +63,12 @@ def test_everything_else_is_bit_identical() -> None:
 
 def test_the_middle_is_the_new_motion() -> None:
     """Where neither end reaches, the upper body, hands and face are exactly what was made."""
-    kept, made = wave_clip(1, speed=6.0), wave_clip(2, speed=6.0)
-    joined = join(kept, made, (Part.UPPER, Part.HANDS, Part.FACE), FIRST, LAST, 8)
+    kept, made = wave_clip(1, 0.4, 6.0, 260), wave_clip(2, 0.4, 6.0, 260)
+    joined = join(kept, made, (Part.UPPER, Part.HANDS, Part.FACE), 40, 220, 8)
     joints = list(PART_JOINTS[Part.UPPER])
-    middle = slice(FIRST + 20, LAST - 20)
-    assert np.abs(joined.poses[middle, joints] - made.poses[middle, joints]).mean() < 0.02
-    assert np.abs(joined.expressions[middle] - made.expressions[middle]).mean() < 0.02
+    middle = slice(100, 160)
+    assert np.abs(joined.poses[middle, joints] - made.poses[middle, joints]).mean() < 1e-3
+    assert np.abs(joined.expressions[middle] - made.expressions[middle]).mean() < 1e-3
 
 
 @pytest.mark.parametrize("blend", [1, 8, 500])
@@ -80,13 +80,11 @@ def test_velocities_meet_and_nothing_jerks(seed: int, speed: float, blend: int) 
     joints = range(1, 55)
     around = np.array([np.r_[jerks(kept, joint), jerks(made, joint)].max() for joint in joints])
     now = np.array([jerks(joined, joint).max() for joint in joints])
-    assert now.max() <= ALLOWED_ACCELERATION * around.max()
-    allowed = np.maximum(ALLOWED_ACCELERATION * around, GENTLE_TURN / 900) + 1e-5
+    assert now.max() <= 1.2 * around.max()
+    allowed = np.maximum(1.2 * around, GENTLE_TURN / 900) + 1e-5
     assert (now <= allowed).mean() > 0.9
     places = [np.linalg.norm(np.diff(clip.trans, n=2, axis=0), axis=-1) for clip in (kept, made, joined)]
-    assert (
-        places[2].max() <= max(ALLOWED_ACCELERATION * max(places[0].max(), places[1].max()), 2.0 / 900) + 1e-5
-    )
+    assert places[2].max() <= max(1.2 * max(places[0].max(), places[1].max()), 1.5 / 900) + 1e-5
 
 
 def test_a_joint_far_away_takes_longer_than_the_blend() -> None:
