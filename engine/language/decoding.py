@@ -238,12 +238,12 @@ def generate_window(
         if known:
             codes[:, :known] = request.forced[part]
         num_after = request.forced_tail[part].shape[1] if part in request.forced_tail else 0
-        stop = plan.num_codes(part) - num_after
+        end_drawn = plan.num_codes(part) - num_after
         if num_after:
-            codes[:, stop:] = request.forced_tail[part]
+            codes[:, end_drawn:] = request.forced_tail[part]
         start = torch.full((batch, 1), vocabulary.start(part), device=device)
         pending = torch.cat([pending, start, codes[:, :known] + offsets[:known]], dim=1)
-        for position in range(known, stop):
+        for position in range(known, end_drawn):
             if cancel is not None and cancel():
                 raise Cancelled("Stopped; nothing was changed.")
             states = decoder.advance(_repeat(pending, rows))
@@ -259,7 +259,7 @@ def generate_window(
                 on_step(decoder.position)
         result[part] = codes
         end = torch.full((batch, 1), vocabulary.end(part), device=device)
-        pending = torch.cat([pending, codes[:, stop:] + offsets[stop:], end], dim=1)
+        pending = torch.cat([pending, codes[:, end_drawn:] + offsets[end_drawn:], end], dim=1)
     return {part: codes.cpu() for part, codes in result.items()}
 
 

@@ -361,7 +361,7 @@ def test_motion_in_nla_strips(ready: Any, character: Any, engine: Any, module: A
     assert np.abs(request.kept.expressions - was.expressions[18 : 18 + 124]).max() < 1e-4
     assert np.abs(poses(outside) - shown).max() < SHOWN_ERROR
     now = poses(range(FIRST, LAST + 1))
-    assert np.abs(now[[0, -1]] - inside[[0, -1]]).max() < 1e-5 and np.abs(now - inside).max() > 0.1
+    assert np.abs(now[[0, -1]] - inside[[0, -1]]).max() < SHOWN_ERROR and np.abs(now - inside).max() > 0.1
     before = counts()
     ready.seed = 3
     regenerate()

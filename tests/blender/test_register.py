@@ -37,7 +37,7 @@ print("RESULT", seconds, heavy)
 
 
 def classes() -> set[str]:
-    groups = {"KinesicsSettings", "KinesicsPart"}
+    groups = {"KinesicsSettings", "KinesicsPart", "KinesicsLocks"}
     known = {name for name in groups if bpy.types.PropertyGroup.bl_rna_get_subclass_py(name) is not None}
     return known | {name for name in dir(bpy.types) if "KINESICS" in name.upper()}
 
@@ -63,7 +63,7 @@ def test_register_unregister_register() -> None:
     assert {"KINESICS_OT_generate", "KINESICS_PT_main", "KinesicsSettings"} <= here
     disable()
     assert not classes()
-    assert not hasattr(bpy.types.Scene, "kinesics")
+    assert not hasattr(bpy.types.Scene, "kinesics") and not hasattr(bpy.types.Object, "kinesics_locks")
     enable()
     assert classes() == here
     assert bpy.context.scene.kinesics.seed == 0
@@ -112,9 +112,18 @@ def test_panels_draw_without_looking_anything_up(character: Any, module: Any) ->
     """Every name a panel draws exists: operators, icons and settings."""
     panels = module("ui.panels")
     items = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items
-    assert set(panels.PART_ICONS.values()) <= {item.identifier for item in items}
+    ranges = module("ui.properties").RANGES
+    wanted = {
+        *panels.PART_ICONS.values(),
+        *(item[3] for item in ranges),
+        "LOCKED",
+        "UNLOCKED",
+        "FILE_REFRESH",
+    }
+    assert wanted <= {item.identifier for item in items}
     for name in (
         "generate",
+        "regenerate",
         "generate_cancel",
         "add_character",
         "add_smplx_character",
@@ -122,6 +131,13 @@ def test_panels_draw_without_looking_anything_up(character: Any, module: Any) ->
         "check_pack",
     ):
         assert getattr(bpy.ops.kinesics, name).get_rna_type().description
+    scene = bpy.context.scene
+    texts = set()
+    for scene.kinesics.regenerate_range, *_ in ranges:
+        texts.add(panels._range_text(scene))
+    scene.use_preview_range, scene.frame_preview_start, scene.frame_preview_end = True, 5, 9
+    scene.kinesics.regenerate_range = "PREVIEW"
+    assert len(texts) == 3 and panels._range_text(scene) == "Frames 5 to 9"
     text = panels._progress_text
     assert [text(0.5, None), text(0.25, 12.4), text(0.1, 300.0)] == [
         "50%",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -137,6 +139,28 @@ def test_forced_codes_stay_and_steer() -> None:
     other = {**forced, Part.LOWER: (forced[Part.LOWER] + 5) % 16}
     changed = generate_window(weights, VOCABULARY, tiny_request(BLOCK_ORDER, 1.0, other), options)
     assert not torch.equal(changed[Part.FACE], codes[Part.FACE])
+
+
+def test_a_forced_tail_stays_and_later_blocks_see_it() -> None:
+    """The lower body's last two steps are given: its own drawn codes do not see them, the upper body's do."""
+    model = tiny_model()
+    weights, options = DecoderWeights(model), SamplingOptions(temperature=0.0)
+    tail = {Part.LOWER: torch.randint(0, 16, (2, 2 * LEVELS[Part.LOWER]))}
+    request = replace(tiny_request(BLOCK_ORDER, 1.0, {}), forced_tail=tail)
+    codes = generate_window(weights, VOCABULARY, request, options)
+    num_drawn = codes[Part.LOWER].shape[1] - tail[Part.LOWER].shape[1]
+    assert torch.equal(codes[Part.LOWER][:, num_drawn:], tail[Part.LOWER])
+    free = generate_window(weights, VOCABULARY, replace(request, forced_tail={}), options)
+    assert torch.equal(codes[Part.LOWER][:, :num_drawn], free[Part.LOWER][:, :num_drawn])
+    e, plan = request.encoder, request.plan
+    with torch.no_grad():
+        memory = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
+        inputs = fill_decoder(plan, codes, VOCABULARY)
+        states = model.decode(inputs, memory, e.mask, plan.key_times, plan.query_times, e.times)
+    for position in range(plan.num_codes(Part.UPPER)):
+        window = VOCABULARY.part_range(Part.UPPER, position % LEVELS[Part.UPPER])
+        logits = model.logits(states[:, plan.starts[Part.UPPER] + position], *window)
+        assert torch.equal(logits.argmax(-1), codes[Part.UPPER][:, position])
 
 
 def test_cancel_between_steps() -> None:

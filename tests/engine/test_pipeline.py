@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine import pipeline
 from engine.__main__ import main
 from engine.errors import AudioError, Cancelled, DeviceError, EngineError, InstructionError, RequestError
 from engine.motion.clip import Clip
@@ -111,6 +112,70 @@ def test_missing_parts_follow_speech_or_the_text() -> None:
         }
     )
     assert order == (Part.FACE, Part.LOWER, Part.UPPER, Part.HANDS)
+
+
+def stretch_request(kept: Clip, free: tuple[int, int], **settings: object) -> GenerateRequest:
+    """The upper body and the hands anew in some frames, face and lower body kept."""
+    directions = {part: PartDirection(Source.KEEP) for part in (Part.FACE, Part.LOWER)}
+    values = {"waveform": speech(kept.duration_s), "duration_s": kept.duration_s, "kept": kept, "free": free}
+    return GenerateRequest(directions, **{**values, **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("num_frames", "free"), [(120, (32, 88)), (118, (33, 90)), (400, (32, 368))])
+def test_a_stretch_is_drawn_between_kept_frames(
+    engine: Engine, num_frames: int, free: tuple[int, int]
+) -> None:
+    """What lies around the stretch is the model's reading of the kept motion, in one window or several."""
+    kept = engine.generate(GenerateRequest(directions={Part.LOWER: TEXT}, duration_s=num_frames / 30)).clip
+    result = engine.generate(stretch_request(kept, free))
+    assert set(result.codes) == {Part.UPPER, Part.HANDS} and result.clip.num_frames == num_frames
+    steps = -(-num_frames // 4)
+    known = engine._encode_kept(kept, list(result.codes), steps)
+    first, stop = free[0] // 4, -(-free[1] // 4)
+    for part, codes in result.codes.items():
+        levels = engine.vocabulary.num_levels(part)
+        made, was = np.reshape(codes, (steps, levels)), known[part].numpy().reshape(steps, levels)
+        assert np.array_equal(made[:first], was[:first]) and np.array_equal(made[stop:], was[stop:])
+        assert (made[first:stop] != was[first:stop]).mean() > 0.5
+    for part in (Part.FACE, Part.LOWER):
+        assert np.array_equal(result.clip.with_part(part, kept).poses, result.clip.poses)
+    assert np.array_equal(result.clip.trans, kept.trans)
+
+
+def test_a_stretch_goes_on_from_the_frames_before(engine: Engine) -> None:
+    """Other frames before it, with the same dice, give other motion in it."""
+    kept = engine.generate(GenerateRequest(directions={Part.LOWER: TEXT}, duration_s=4.0)).clip
+    other = engine.generate(
+        GenerateRequest(directions={Part.LOWER: TEXT}, duration_s=4.0, sampling=SamplingOptions(seed=5))
+    ).clip
+    mixed = other.slice(0, 30).joined(kept.slice(30, 120))
+    one, two = (engine.generate(stretch_request(clip, (32, 88))).codes[Part.UPPER] for clip in (kept, mixed))
+    levels = engine.vocabulary.num_levels(Part.UPPER)
+    assert one[8 * levels : 22 * levels] != two[8 * levels : 22 * levels]
+    assert engine.generate(stretch_request(kept, (32, 88))).codes[Part.UPPER] == one
+
+
+def test_a_stretch_hears_its_own_place_in_the_sound() -> None:
+    """Features from a second of a sound on are those of the whole sound there; outside it is silent."""
+    wave = speech(14.0) * np.linspace(0.3, 1.0, 14 * 16000, dtype=np.float32)
+    whole = pipeline._heard_features(wave, 0.0, 420)
+    part = pipeline._heard_features(wave, 6.0, 60)
+    assert part.shape == (120, 44) and np.abs(part - whole[360:480]).max() < 1e-5
+    early = pipeline._heard_features(wave, -1.0, 60)
+    assert early.shape == (120, 44) and np.abs(early[70:] - whole[10:60]).max() < 0.2
+    late = pipeline._heard_features(wave, 30.0, 60)
+    assert late.shape == (120, 44) and late.max() <= 0.0
+
+
+@pytest.mark.parametrize("free", [(-1, 20), (40, 40), (40, 121)])
+def test_a_stretch_outside_the_motion(engine: Engine, free: tuple[int, int]) -> None:
+    with pytest.raises(RequestError, match="outside the motion; choose a range within it"):
+        engine.generate(stretch_request(Clip.rest(120, 30.0), free))
+
+
+def test_a_stretch_needs_motion_around_it(engine: Engine) -> None:
+    with pytest.raises(RequestError, match="select a character with motion"):
+        engine.generate(GenerateRequest(waveform=speech(4.0), free=(32, 88)))
 
 
 @pytest.mark.parametrize(
