@@ -48,7 +48,6 @@ from .specs import (
     GenerateResult,
     Part,
     ProgressCallback,
-    SamplingOptions,
     Source,
 )
 from .tokenizers.pack_tokenizers import load_pack_tokenizers
@@ -61,6 +60,10 @@ SILENCE_S = 0.25
 
 HEARD_AROUND_S = 4
 """Sound taken along before and after a stretch, so that its loudness is judged as in the whole."""
+
+
+STRETCH_GUIDANCE = 2.0
+"""Words weigh so much more in a stretch, or the frames before it would weigh more: whoever stood stood on."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,7 @@ class Engine:
         first, vocabulary = rows[0], self.vocabulary
         options = first.request.sampling
         order = block_order(first.sources)
-        guidance = {part: _guidance(first.sources[part], options) for part in order}
+        guidance = {part: _guidance(first, part) for part in order}
         made = [part for part in order if first.sources[part] is not Source.KEEP]
         codes = {
             part: torch.zeros((len(rows), first.num_steps * vocabulary.num_levels(part)), dtype=torch.int64)
@@ -362,8 +365,11 @@ def _heard_features(wave: FloatArray, start_s: float, num_frames: int) -> FloatA
     return speech_features(heard)[first : first + 2 * num_frames]
 
 
-def _guidance(source: Source, options: SamplingOptions) -> float:
-    return options.text_guidance if source in (Source.TEXT, Source.BOTH) else options.speech_guidance
+def _guidance(row: _Row, part: Part) -> float:
+    options = row.request.sampling
+    if row.sources[part] not in (Source.TEXT, Source.BOTH):
+        return options.speech_guidance
+    return options.text_guidance * (STRETCH_GUIDANCE if row.request.free else 1.0)
 
 
 def _condition(row: _Row, start: int, length: int, texts: Sequence[str]) -> Condition:

@@ -75,24 +75,35 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     stretch = slice(first, last + 1)
     poses, trans, expressions = kept.poses.copy(), kept.trans.copy(), kept.expressions.copy()
     turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
-    joined = _joined(turns[0], turns[1], first, last, blend_frames, _Turns(), GENTLE_TURN / kept.fps**2)
+    ways = _ways(blend_frames, last - first)
+    joined = _joined(turns[0], turns[1], first, last, ways, _Turns(), GENTLE_TURN / kept.fps**2)
     poses[first + 1 : last, joints] = quaternion_to_axis_angle(joined[1:-1])
     if Part.LOWER in parts:
         places = [c.pelvis_positions.astype(np.float64)[:, None] for c in (kept, made)]
         joined = _joined(
-            places[0], places[1], first, last, blend_frames, _Numbers(), GENTLE_MOVE / kept.fps**2
+            places[0],
+            places[1],
+            first,
+            last,
+            _root_ways(blend_frames, last - first),
+            _Numbers(),
+            GENTLE_MOVE / kept.fps**2,
         )
         trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
     if Part.FACE in parts:
         if made.expression_names != kept.expression_names:
             raise ClipError("The kept and the new motion have different face channels; convert one of them.")
         values = [c.expressions.astype(np.float64)[..., None] for c in (kept, made)]
-        joined = _joined(
-            values[0], values[1], first, last, blend_frames, _Numbers(), GENTLE_FACE / kept.fps**2
-        )[..., 0]
+        joined = _joined(values[0], values[1], first, last, ways, _Numbers(), GENTLE_FACE / kept.fps**2)[
+            ..., 0
+        ]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
     return replace(kept, poses=poses, trans=trans, expressions=expressions)
+
+
+Way = tuple[int, int, float]
+"""Frames over which an offset dies away, frames over which a speed does, and how far to shift."""
 
 
 class _Kind(Protocol):
@@ -154,7 +165,7 @@ def _aligned(made: Clip, kept: Clip, frame: int) -> Clip:
 
 
 def _joined(
-    kept: DoubleArray, made: DoubleArray, first: int, last: int, blend_frames: int, kind: _Kind, gentle: float
+    kept: DoubleArray, made: DoubleArray, first: int, last: int, ways: list[Way], kind: _Kind, gentle: float
 ) -> DoubleArray:
     """Values of the stretch, (last - first + 1, K, V), for K channels of one kind, (F, K, V) each.
 
@@ -173,7 +184,7 @@ def _joined(
     least = np.full(kept.shape[1], np.inf)
     slope = kind.change(at[1], at[2]) / span
     line = at[1] + slope * frames[:, None, None]
-    for length, stop, share in _ways(blend_frames, span):
+    for length, stop, share in ways:
         rest = 1.0 - share
         offset = share * line
         offset = offset + _decay(rest * at[1], start_speed - share * slope, frames, length, stop)
@@ -189,15 +200,13 @@ def _joined(
     return best
 
 
-def _ways(blend_frames: int, span: int) -> list[tuple[int, int, float]]:
+def _ways(blend_frames: int, span: int) -> list[Way]:
     """Ways to lead a channel from the kept motion to the new one and back, in the order they are tried.
 
     First longer and longer blends until those of both ends meet; then the new motion as a whole is shifted
     towards the kept one; then blends that reach through the whole stretch.
 
-    Returns:
-        Frames over which an offset dies away, frames over which a speed does, and how far to shift. Over a
-        long time a speed carries a channel far away, so that gets twice the blend length first.
+    Over a long time a speed carries a channel far away, so that gets twice the blend length first.
     """
     half = span // 2
     shortest = max(min(blend_frames, half), 1)
@@ -206,6 +215,13 @@ def _ways(blend_frames: int, span: int) -> list[tuple[int, int, float]]:
     ways = [(length, stop, 0.0) for length in lengths for stop in sorted({min(length, 2 * shortest), length})]
     shifted = [(half, min(half, 2 * shortest), share) for share in SHIFTS]
     return [way for way in ways if way[0] <= half] + shifted + [way for way in ways if way[0] > half]
+
+
+def _root_ways(blend_frames: int, span: int) -> list[Way]:
+    """Ways for the root: every step makes up a little where the kept motion is elsewhere at the end."""
+    half = span // 2
+    stops = {min(max(blend_frames, 1) * factor, half) for factor in (1, 2, 3, 4)} | {half}
+    return [(half, stop, 1.0) for stop in sorted(stops)] + _ways(blend_frames, span)
 
 
 def _decay(offset: DoubleArray, speed: DoubleArray, frames: IntArray, length: int, stop: int) -> DoubleArray:

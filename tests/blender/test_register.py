@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from tests.blender.support import KEY, REPOSITORY, bpy, disable, enable
@@ -106,6 +107,50 @@ def test_settings_survive_a_file_and_hold_no_running_state(scene: Any, tmp_path:
     assert not {
         name for name in names if any(w in name for w in ("running", "progress", "job", "generating"))
     }
+
+
+class Layout:
+    """Stands in for a panel's layout: notes what is drawn, and that every setting and operator exists."""
+
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+        self.enabled = True
+
+    def row(self, align: bool = False) -> Layout:
+        """A layout inside this one, which notes in the same list."""
+        inside = Layout()
+        inside.drawn = self.drawn
+        return inside
+
+    column = box = row
+
+    def prop(self, data: Any, name: str, **_: Any) -> None:
+        assert name in data.bl_rna.properties, name
+        self.drawn.append(name)
+
+    def operator(self, name: str, **_: Any) -> None:
+        assert getattr(bpy.ops.kinesics, name.removeprefix("kinesics.")).get_rna_type()
+        self.drawn.append(name)
+
+    def label(self, text: str = "", **_: Any) -> None:
+        self.drawn.append(text)
+
+
+def test_the_regenerate_panel_shows_parts_and_locks(character: Any, module: Any) -> None:
+    panel, layout = module("ui.panels").KINESICS_PT_regenerate, Layout()
+    panel.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert [
+        layout.drawn.count(name) for name in ("redo", "upper", "blend_frames", "kinesics.regenerate")
+    ] == [
+        4,
+        1,
+        1,
+        1,
+    ]
+    bpy.data.objects.remove(character)
+    layout = Layout()
+    panel.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert "upper" not in layout.drawn and "redo" in layout.drawn
 
 
 def test_panels_draw_without_looking_anything_up(character: Any, module: Any) -> None:
