@@ -124,7 +124,7 @@ def test_a_walk_into_standing_joins_the_standing() -> None:
     assert joined.trans[outside].tobytes() == kept.trans[outside].tobytes()
     steps = np.diff(joined.trans[:, 2])
     assert np.abs(np.diff(steps)).max() < 0.01
-    assert np.abs(joined.trans[:, 2]).max() < 0.2, "it walks where it stands, and does not glide back at the end"
+    assert np.abs(joined.trans[:, 2]).max() < 0.2, "it must not glide back at the end"
 
 
 def test_half_turns_written_the_other_way_round() -> None:
