@@ -9,12 +9,24 @@ from dataclasses import replace
 import numpy as np
 
 from ..motion.clip import Clip
-from ..specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
-from .held_out import Speech
+from ..motion.features import starter_clip, starter_features
+from ..specs import MOTION_FPS, PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from .held_out import Speech, performed
 from .probes import EDIT_ACTIONS, Measures, measure_clip, probe_for
 from .published_rows import centred
 from .report import Row
-from .speech_rows import LAG_TARGET, LIP_TARGET, gesture_row, lip_summary, spoken_takes
+from .speech_rows import (
+    GESTURE_THRESHOLD,
+    LAG_TARGET,
+    LIP_TARGET,
+    from_pelvis,
+    gesture_row,
+    gesture_test,
+    in_pelvis_frame,
+    in_words,
+    lip_summary,
+    spoken_takes,
+)
 from .studio import SPEECH_PARTS, Studio, positions_of, same_part, speech_request, text_request
 from .text_rows import SEEN_TARGET, judge
 
@@ -49,8 +61,41 @@ def together_rows(studio: Studio) -> list[Row]:
             lips.correlation >= LIP_TARGET and abs(lips.lag) <= LAG_TARGET,
             lips.correlation,
         ),
-        gesture_row(takes, sounds, "both"),
+        gesture_row(takes, sounds, "both", in_pelvis_frame),
+        *swing_rows(studio, takes, sounds),
     ]
+
+
+def swing_rows(studio: Studio, takes: Sequence[Sequence[Clip]], sounds: Sequence[Speech]) -> list[Row]:
+    """Why gesture over walking legs is read in the pelvis' own frame: the performer on captured walks.
+
+    Args:
+        studio: Recordings and captured clips.
+        takes: Clips of speech above and walking below, take by take.
+        sounds: One for each clip of a take.
+    """
+    walks = [
+        item.lower
+        for item in studio.captured
+        if item.action == "walk_forward" and len(item.lower) >= MOTION_FPS
+    ]
+    swung = gesture_test(takes, sounds, GESTURE_THRESHOLD)
+    rows = [Row("both", "- beats with the swing of the trunk", in_words(swung), value=swung.p_value)]
+    if not walks:
+        return rows
+    clips: list[Clip] = []
+    for number, sound in enumerate(sounds):
+        features = starter_features(performed(sound, number))
+        length = len(features[Part.UPPER])
+        walk = walks[number % len(walks)]
+        features[Part.LOWER] = np.resize(walk, (length, walk.shape[1]))
+        clips.append(starter_clip(features))
+    for what, places in (("", in_pelvis_frame), (", with the swing of the trunk", from_pelvis)):
+        test = gesture_test([clips], sounds, GESTURE_THRESHOLD, places)
+        rows.append(
+            Row("both", f"- performer on captured walks, one take{what}", in_words(test), value=test.p_value)
+        )
+    return rows
 
 
 def edit_rows(studio: Studio) -> list[Row]:

@@ -44,7 +44,10 @@ answer of many.""",
     "both": """
 Speech above and "walk forward" below in one request, 10 s of each held-out recording; then, on 8 s
 of each, the same speech and seed with the legs given each of the paper's five editing examples and
-face, hands and upper body kept. Kept means that rotations and face channels hold the same bits.""",
+face, hands and upper body kept. Kept means that rotations and face channels hold the same bits.
+Beat consistency is read in the pelvis' own frame here: relative to a pelvis that does not turn,
+the swing that walking gives the trunk hides the beats even of the performer on captured walks, as
+the rows below show.""",
     "seams": """
 Held-out recordings joined to takes of 60 s. Mean acceleration of the 22 body joints within two
 frames of each place where a window begins, over that everywhere else.""",
