@@ -61,9 +61,8 @@ SILENCE_S = 0.25
 HEARD_AROUND_S = 4
 """Sound taken along before and after a stretch, so that its loudness is judged as in the whole."""
 
-
-STRETCH_GUIDANCE = 2.0
-"""Words weigh so much more in a stretch, or the frames before it would weigh more: whoever stood stood on."""
+STRETCH_GUIDANCE = 2.7
+"""So much further does guidance by words reach in a stretch: else the frames before outweigh the words."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ class _Row:
             options.speech_guidance,
         )
         sources = tuple(self.sources[p] for p in PARTS)
-        return (self.num_frames, self.free, sources, self.audio is None, sampling)
+        free = (self.request.free is None, self.free)
+        return (self.num_frames, free, sources, self.audio is None, sampling)
 
 
 def _no_report(fraction: float, text: str) -> None:
@@ -369,7 +369,7 @@ def _guidance(row: _Row, part: Part) -> float:
     options = row.request.sampling
     if row.sources[part] not in (Source.TEXT, Source.BOTH):
         return options.speech_guidance
-    return options.text_guidance * (STRETCH_GUIDANCE if row.request.free else 1.0)
+    return 1.0 + (options.text_guidance - 1.0) * (STRETCH_GUIDANCE if row.request.free else 1.0)
 
 
 def _condition(row: _Row, start: int, length: int, texts: Sequence[str]) -> Condition:

@@ -41,6 +41,12 @@ GENTLE_TURN, GENTLE_MOVE, GENTLE_FACE = 6.0, 1.5, 80.0
 SHIFTS = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
 """Shares of the way to the kept motion that are tried."""
 
+STEP_S = 0.5
+"""About the time of one step; a root's speed is taken over it."""
+
+MIN_WAY = 0.05
+"""Metres that are added to a root's way, evenly in time, for roots that stand."""
+
 LENGTH_RATIO = 1.2
 """Each longer blend that is tried lasts this much longer than the one before."""
 
@@ -75,28 +81,22 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     stretch = slice(first, last + 1)
     poses, trans, expressions = kept.poses.copy(), kept.trans.copy(), kept.expressions.copy()
     turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
-    ways = _ways(blend_frames, last - first)
-    joined = _joined(turns[0], turns[1], first, last, ways, _Turns(), GENTLE_TURN / kept.fps**2)
+    ways, even = _ways(blend_frames, last - first), np.linspace(0.0, 1.0, last - first + 1)
+    gentle = GENTLE_TURN / kept.fps**2
+    joined = _joined(turns[0], turns[1], first, last, ways, even, _Turns(), gentle)
     poses[first + 1 : last, joints] = quaternion_to_axis_angle(joined[1:-1])
     if Part.LOWER in parts:
         places = [c.pelvis_positions.astype(np.float64)[:, None] for c in (kept, made)]
-        joined = _joined(
-            places[0],
-            places[1],
-            first,
-            last,
-            _root_ways(blend_frames, last - first),
-            _Numbers(),
-            GENTLE_MOVE / kept.fps**2,
-        )
+        ways_there, gentle = _root_ways(blend_frames, last - first), GENTLE_MOVE / kept.fps**2
+        course = _course(places[1][stretch, 0], kept.fps)
+        joined = _joined(places[0], places[1], first, last, ways_there, course, _Numbers(), gentle)
         trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
     if Part.FACE in parts:
         if made.expression_names != kept.expression_names:
             raise ClipError("The kept and the new motion have different face channels; convert one of them.")
         values = [c.expressions.astype(np.float64)[..., None] for c in (kept, made)]
-        joined = _joined(values[0], values[1], first, last, ways, _Numbers(), GENTLE_FACE / kept.fps**2)[
-            ..., 0
-        ]
+        gentle = GENTLE_FACE / kept.fps**2
+        joined = _joined(values[0], values[1], first, last, ways, even, _Numbers(), gentle)[..., 0]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
     return replace(kept, poses=poses, trans=trans, expressions=expressions)
@@ -165,11 +165,30 @@ def _aligned(made: Clip, kept: Clip, frame: int) -> Clip:
 
 
 def _joined(
-    kept: DoubleArray, made: DoubleArray, first: int, last: int, ways: list[Way], kind: _Kind, gentle: float
+    kept: DoubleArray,
+    made: DoubleArray,
+    first: int,
+    last: int,
+    ways: list[Way],
+    course: DoubleArray,
+    kind: _Kind,
+    gentle: float,
 ) -> DoubleArray:
-    """Values of the stretch, (last - first + 1, K, V), for K channels of one kind, (F, K, V) each.
+    """Join channels of one kind.
 
-    `gentle` is the acceleration per frame^2 that is always allowed.
+    Args:
+        kept: Values of the kept motion, (F, K, V).
+        made: Values of the new motion, (F, K, V).
+        first: First frame of the stretch.
+        last: Last frame of the stretch.
+        ways: What is tried.
+        course: How much of a shift from the first frame's to the last one's is done at each frame of the
+            stretch, from 0 to 1, (last - first + 1,).
+        kind: What difference means.
+        gentle: Acceleration per frame^2 that is always allowed.
+
+    Returns:
+        Values of the stretch, (last - first + 1, K, V).
     """
     span = last - first
     before, after = max(first - 1, 0), min(last + 1, len(kept) - 1)
@@ -182,13 +201,14 @@ def _joined(
     allowed = np.maximum(allowed, gentle)
     best: DoubleArray | None = None
     least = np.full(kept.shape[1], np.inf)
-    slope = kind.change(at[1], at[2]) / span
-    line = at[1] + slope * frames[:, None, None]
+    across = kind.change(at[1], at[2])
+    line = at[1] + across * course[:, None, None]
+    begins, ends = across * (course[1] - course[0]), across * (course[-1] - course[-2])
     for length, stop, share in ways:
         rest = 1.0 - share
         offset = share * line
-        offset = offset + _decay(rest * at[1], start_speed - share * slope, frames, length, stop)
-        offset = offset + _decay(rest * at[2], share * slope - end_speed, span - frames, length, stop)
+        offset = offset + _decay(rest * at[1], start_speed - share * begins, frames, length, stop)
+        offset = offset + _decay(rest * at[2], share * ends - end_speed, span - frames, length, stop)
         values = kind.moved(made[first : last + 1], offset)
         sequence = np.concatenate([kept[before:first], values, kept[last + 1 : after + 1]])
         peak = _peak(sequence, kind)
@@ -222,6 +242,21 @@ def _root_ways(blend_frames: int, span: int) -> list[Way]:
     half = span // 2
     stops = {min(max(blend_frames, 1) * factor, half) for factor in (1, 2, 3, 4)} | {half}
     return [(half, stop, 1.0) for stop in sorted(stops)] + _ways(blend_frames, span)
+
+
+def _course(places: DoubleArray, fps: float) -> DoubleArray:
+    """How far along its own way over the floor a root is, 0 to 1, (F,), so that who stands is not shifted.
+
+    Args:
+        places: Positions in the stretch, (F, 3), metres.
+        fps: Frames per second.
+    """
+    width = 2 * round(STEP_S * fps / 2.0) + 1
+    steps = np.linalg.norm(np.diff(places[:, [0, 2]], axis=0), axis=-1)
+    for _ in range(2):
+        steps = np.convolve(np.pad(steps, width // 2, mode="edge"), np.full(width, 1.0 / width), mode="valid")
+    steps = steps + MIN_WAY / len(steps)
+    return np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum()
 
 
 def _decay(offset: DoubleArray, speed: DoubleArray, frames: IntArray, length: int, stop: int) -> DoubleArray:

@@ -127,6 +127,14 @@ def test_a_walk_into_standing_joins_the_standing() -> None:
     assert np.abs(joined.trans[:, 2]).max() < 0.2, "it must not glide back at the end"
 
 
+def test_who_stands_before_walking_is_not_shifted_while_standing() -> None:
+    kept = Clip.rest(NUM, 30.0)
+    trans = kept.trans.copy()
+    trans[:, 2] = 1.0 * np.maximum(np.arange(NUM) - 70, 0) / 30.0
+    joined = join(kept, replace(kept, trans=trans), (Part.LOWER,), FIRST, LAST, 8)
+    assert np.abs(joined.trans[:58, 2]).max() < 0.03 and np.abs(joined.trans[:, 2]).max() < 0.15
+
+
 def test_half_turns_written_the_other_way_round() -> None:
     """The difference between the two passes half a turn just at the join; its speed is still small."""
     times = np.arange(NUM)
