@@ -106,7 +106,7 @@ class SamplingOptions:
     top_k: int = 0
     top_p: float = 0.95
     text_guidance: float = 2.5
-    speech_guidance: float = 3.0
+    speech_guidance: float = 2.0
 
 
 @dataclass(frozen=True)
