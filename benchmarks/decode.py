@@ -184,8 +184,6 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
         text_states=torch.zeros(1, ENCODER_TOKENS, max(config.text_width, 1)),
         is_text=torch.zeros_like(mask),
     )
-    if not config.text_width:
-        encoder = replace(encoder, text_states=None, is_text=None)  # type: ignore[arg-type]
     uniform = torch.rand(1, plan.length, generator=generator)
     request = WindowRequest(plan, encoder, forced={}, guidance={}, uniform=uniform)
 
