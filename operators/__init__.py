@@ -6,12 +6,13 @@ from __future__ import annotations
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
-    from . import character, clip_io, generate, packs, regenerate
+    from . import character, clip_io, generate, packs, regenerate, takes
 
     return (
         *character.CLASSES,
         *generate.CLASSES,
         *regenerate.CLASSES,
+        *takes.CLASSES,
         *clip_io.CLASSES,
         *packs.CLASSES,
     )

@@ -13,7 +13,7 @@ from .errors import CharacterError, TargetLostError
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
-    from .bridge.armature import Rig
+    from .bridge.armature import BonePoses, Rig
     from .bridge.shape_keys import FaceMesh
 
 
@@ -145,21 +145,23 @@ def deliver_stretch(
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
     from ..engine.motion.skeleton import PART_JOINTS
-    from .bridge import shape_keys, splicing
+    from .bridge import shape_keys, splicing, takes
     from .bridge.armature import clip_to_bones
 
-    parts = _unlocked(armature, parts)
+    parts = unlocked(armature, parts)
     last = first + clip.num_frames - 1
     rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
+    takes.separate(armature)
     joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
     curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), joints, first)
     written = splicing.splice(armature, curves, first, action_name)
     for face in faces:
         shape_keys.splice_face(armature, face, clip, first, action_name)
+    takes.mark_changed(armature)
     return Delivery(written.name, clip.num_frames, len({name for face in faces for name in face.blocks}))
 
 
-def _unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Those of some parts that may be written."""
     free = tuple(part for part in parts if part not in locked_parts(armature))
     if not free:
@@ -170,7 +172,12 @@ def _unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part
 
 
 def deliver(
-    clip: Clip, armature: bpy.types.Object, parts: tuple[Part, ...], frame_start: int, action_name: str
+    clip: Clip,
+    armature: bpy.types.Object,
+    parts: tuple[Part, ...],
+    frame_start: int,
+    action_name: str,
+    keep_modes: bool = False,
 ) -> Delivery:
     """Write the chosen parts of a clip, one key per scene frame; other parts and frames stay bit-identical.
 
@@ -182,23 +189,44 @@ def deliver(
         parts: Parts to write.
         frame_start: Scene frame of the clip's first frame.
         action_name: Name of the action if the character has none yet.
+        keep_modes: Write rotations in the mode each bone has; else bones become quaternion ones.
 
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
+    from ..engine.motion.skeleton import PART_JOINTS
+    from .bridge import action, shape_keys, splicing, takes
+    from .bridge.armature import clip_to_bones
+
+    parts = unlocked(armature, parts)
+    rig, faces = check_target(armature, parts, clip.expression_names)
+    takes.separate(armature)
+    poses = clip_to_bones(clip, rig)
+    joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
+    written = action.ensure_action(armature, action_name)
+    if keep_modes:
+        curves = splicing.bone_curves(armature, rig, poses, joints, frame_start)
+        action.write_channels(armature, curves.channels, curves.values, frame_start)
+    else:
+        _write_quaternions(armature, rig, poses, joints, frame_start)
+    if faces:
+        shape_keys.write_face(armature, faces, clip, frame_start, action_name)
+    takes.mark_changed(armature)
+    return Delivery(written.name, clip.num_frames, len({name for face in faces for name in face.blocks}))
+
+
+def _write_quaternions(
+    armature: bpy.types.Object, rig: Rig, poses: BonePoses, joints: list[int], frame_start: int
+) -> None:
+    """Key the rotations of some joints as quaternions, and the pelvis' place."""
     import numpy as np
 
-    from ..engine.motion.skeleton import PART_JOINTS
-    from .bridge import action, shape_keys
-    from .bridge.armature import PELVIS, clip_to_bones
+    from .bridge import action
+    from .bridge.armature import PELVIS
 
-    parts = _unlocked(armature, parts)
-    rig, faces = check_target(armature, parts, clip.expression_names)
-    poses = clip_to_bones(clip, rig)
     channels: list[action.Channel] = []
     columns: list[np.ndarray] = []
-    written = action.ensure_action(armature, action_name)
-    for joint in sorted(joint for part in parts for joint in PART_JOINTS[part]):
+    for joint in joints:
         name = rig.bone_names[joint]
         path = f'pose.bones["{bpy.utils.escape_identifier(name)}"]'
         armature.pose.bones[name].rotation_mode = "QUATERNION"
@@ -210,6 +238,3 @@ def deliver(
             columns.append(poses.pelvis_locations)
             channels += [action.Channel(f"{path}.location", index, name) for index in range(3)]
     action.write_channels(armature, channels, np.concatenate(columns, axis=1), frame_start)
-    if faces:
-        shape_keys.write_face(armature, faces, clip, frame_start, action_name)
-    return Delivery(written.name, clip.num_frames, len({name for face in faces for name in face.blocks}))

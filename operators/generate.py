@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -12,9 +13,9 @@ import bpy
 
 from ..engine.errors import Cancelled, EngineError
 from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
-from . import delivery, engine_host, polls
+from . import delivery, engine_host, polls, take_list
 from .errors import CharacterError
-from .generation import GeneratePlan, check_directions, make_clip
+from .generation import MAX_SEED, GeneratePlan, Motion, check_directions, make_motions
 from .job import Job, JobState
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ READ_BUDGET_S = 0.02
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
-MAX_SEED = 2**31 - 1
-"""Largest seed the settings can hold."""
-
-
 class Session:
     """One running Generate: reads kept parts in the main thread, then runs the job in its own.
 
@@ -46,7 +43,7 @@ class Session:
         self.plan = plan
         self.kept: Clip | None = None
         self.cancel_requested = False
-        self.job: Job[Clip] | None = None
+        self.job: Job[list[Motion]] | None = None
         self._reading = _kept_reader(plan)
         self._drawn_s = 0.0
         self._drawn: object = None
@@ -65,7 +62,9 @@ class Session:
         if self.job is None:
             if not self._read_on(READ_BUDGET_S):
                 return False
-            self.job = Job(lambda progress, cancelled: make_clip(self.plan, self.kept, progress, cancelled))
+            self.job = Job(
+                lambda progress, cancelled: make_motions(self.plan, self.kept, progress, cancelled)
+            )
             self.job.start()
         self.state = self.job.poll()
         return self.state.finished
@@ -80,13 +79,13 @@ class Session:
         self._drawn, self._drawn_s = shown, now
         return True
 
-    def run_to_end(self) -> Clip:
+    def run_to_end(self) -> list[Motion]:
         """Do all of the work here and now, without a thread."""
         self._read_on(float("inf"))
-        return make_clip(self.plan, self.kept, lambda _fraction, _text: None, lambda: False)
+        return make_motions(self.plan, self.kept, lambda _fraction, _text: None, lambda: False)
 
-    def result(self) -> Clip:
-        """The clip.
+    def result(self) -> list[Motion]:
+        """What was made.
 
         Raises:
             EngineError: What went wrong, or `Cancelled`.
@@ -245,8 +244,7 @@ class MotionOperator:
                 if session.needs_drawing():
                     redraw_panels(context)
                 return {"PASS_THROUGH"}
-            clip = session.result()
-            outcome = self._write(session, clip)
+            outcome = self._write(session, session.result())
         except Cancelled as wish:
             self.report({"INFO"}, str(wish))
             outcome = {"CANCELLED"}
@@ -262,14 +260,19 @@ class MotionOperator:
         """Blender itself ends the operator, as when another file is loaded."""
         self._finish(context, {"CANCELLED"})
 
-    def _write(self, session: Session, clip: Clip) -> set[str]:
+    def _write(self, session: Session, motions: list[Motion]) -> set[str]:
         plan = session.plan
         armature = delivery.find_target(plan.armature_name, plan.armature_uid)
-        write = delivery.deliver if plan.stretch is None else delivery.deliver_stretch
-        done = write(clip, armature, plan.written_parts, plan.write_start, plan.action_name)
-        message = f'Wrote {done.num_frames} frames to "{done.action_name}"'
+        if plan.num_takes:
+            done = take_list.deliver_takes(plan, armature, motions)
+            message = f"Made {len(motions)} takes"
+        else:
+            write = delivery.deliver if plan.stretch is None else delivery.deliver_stretch
+            done = write(motions[0].clip, armature, plan.written_parts, plan.write_start, plan.action_name)
+            message = f'Wrote {done.num_frames} frames to "{done.action_name}" with seed {plan.seed}'
         if Part.FACE in plan.written_parts and done.num_face_channels == 0:
             message += "; no mesh of this character has face shape keys, so only its jaw and eyes move"
+        _move_seed_on(plan)
         self.report({"INFO"}, message)
         return {"FINISHED"}
 
@@ -322,10 +325,19 @@ class KINESICS_OT_new_seed(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Draw a seed."""
-        import random
-
         context.scene.kinesics.seed = random.randint(0, MAX_SEED)
         return {"FINISHED"}
+
+
+def _move_seed_on(plan: GeneratePlan) -> None:
+    """Set the seed of the next motion as the settings want it."""
+    scene = bpy.data.scenes.get(plan.scene_name)
+    if scene is None or scene.kinesics.seed_mode == "PINNED":
+        return
+    if scene.kinesics.seed_mode == "NEXT":
+        scene.kinesics.seed = (plan.seeds[-1] + 1) % (MAX_SEED + 1)
+    else:
+        scene.kinesics.seed = random.randint(0, MAX_SEED)
 
 
 def redraw_panels(context: bpy.types.Context) -> None:

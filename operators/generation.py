@@ -13,7 +13,9 @@ from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
 from . import engine_host
 
 if TYPE_CHECKING:
+    from ..engine.motion.arrays import FloatArray
     from ..engine.motion.clip import Clip
+    from ..engine.motion.measures import Measures
     from .bridge.sound import SoundSource
     from .job import IsCancelled, ReportProgress
 
@@ -28,6 +30,9 @@ PART_LABELS: dict[Part, str] = {
 }
 """The parts in an animator's words."""
 
+
+MAX_SEED = 2**31 - 1
+"""Largest seed the settings can hold."""
 
 CONTEXT_S = 32 / 30
 """Seconds of motion before and after a stretch that the model sees."""
@@ -94,6 +99,7 @@ class GeneratePlan:
         pack_dir: Folder of the model pack.
         device: auto, cpu or cuda.
         stretch: What is made anew, or None for the whole length.
+        num_takes: Takes to make for the list, each with a seed of its own; 0 writes one motion at once.
     """
 
     directions: dict[Part, PartDirection]
@@ -110,6 +116,12 @@ class GeneratePlan:
     pack_dir: Path
     device: str
     stretch: Stretch | None = None
+    num_takes: int = 0
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each motion that is made."""
+        return tuple((self.seed + index) % (MAX_SEED + 1) for index in range(max(1, self.num_takes)))
 
     @property
     def written_parts(self) -> tuple[Part, ...]:
@@ -120,6 +132,34 @@ class GeneratePlan:
     def write_start(self) -> int:
         """Scene frame of the first key."""
         return self.frame_start if self.stretch is None else self.stretch.first
+
+
+@dataclass(frozen=True)
+class Review:
+    """What helps to choose between takes.
+
+    Attributes:
+        measures: Lip sync, jitter and sliding feet.
+        picture: Small picture, see `engine.motion.picture`.
+    """
+
+    measures: Measures
+    picture: FloatArray
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One motion that was made.
+
+    Attributes:
+        clip: At the scene's rate, one frame per scene frame that is written.
+        seed: Seed of the draw.
+        review: For takes only.
+    """
+
+    clip: Clip
+    seed: int
+    review: Review | None = None
 
 
 def check_directions(directions: dict[Part, PartDirection], has_speech: bool) -> None:
@@ -146,10 +186,10 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
         raise RequestError("There is neither speech nor text: choose a sound, or write a text for one part.")
 
 
-def make_clip(
+def make_motions(
     plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled
-) -> Clip:
-    """Read the sound, run the engine and bring the motion to the scene's rate.
+) -> list[Motion]:
+    """Read the sound, run the engine and bring the motions to the scene's rate.
 
     Args:
         plan: What to do.
@@ -158,7 +198,7 @@ def make_clip(
         cancelled: Asked between steps.
 
     Returns:
-        Clip at `plan.fps`, one frame per scene frame that is written.
+        One motion per seed of the plan, at `plan.fps`.
 
     Raises:
         EngineError: With a sentence for the animator.
@@ -190,17 +230,36 @@ def make_clip(
         audio_start_s=0.0 if stretch is None else (stretch.read_first - plan.frame_start) / plan.fps,
         kept=_fitted(kept, duration_s),
         free=None if stretch is None else stretch.free(plan.fps),
-        sampling=SamplingOptions(seed=plan.seed),
     )
+    requests = [replace(request, sampling=SamplingOptions(seed=seed)) for seed in plan.seeds]
     with engine_host.engine_for(plan.pack_dir, plan.device, progress, cancelled) as engine:
         progress(LOAD_SHARE, "Making the motion")
-        result = engine.generate(
-            request, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
+        results = engine.generate_many(
+            requests, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
         )
-    clip = at_scene_rate(result.clip, plan.fps, duration_s if duration_s is not None else result.motion_s)
-    if stretch is None or kept is None:
-        return clip
-    return stretch.joined(kept, clip, plan.written_parts)
+    motions: list[Motion] = []
+    for seed, result in zip(plan.seeds, results, strict=True):
+        length_s = duration_s if duration_s is not None else result.motion_s
+        clip = at_scene_rate(result.clip, plan.fps, length_s)
+        if stretch is not None and kept is not None:
+            clip = stretch.joined(kept, clip, plan.written_parts)
+        motions.append(Motion(clip, seed, _review(plan, clip, waveform) if plan.num_takes else None))
+    return motions
+
+
+def _review(plan: GeneratePlan, clip: Clip, waveform: FloatArray | None) -> Review:
+    """Measure and draw a motion at the scene's rate."""
+    import numpy as np
+
+    from ..engine.audio.features import envelope
+    from ..engine.motion.measures import measure
+    from ..engine.motion.picture import clip_picture
+
+    heard = None
+    if waveform is not None:
+        lead = plan.write_start - plan.frame_start
+        heard = np.pad(envelope(waveform, plan.fps), (max(-lead, 0), 0))[max(lead, 0) :]
+    return Review(measure(clip, heard), clip_picture(clip))
 
 
 def at_scene_rate(clip: Clip, fps: float, duration_s: float) -> Clip:

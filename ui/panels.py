@@ -10,6 +10,7 @@ import bpy
 from ..engine.specs import Part
 from ..operators import generate, polls
 from ..operators.generation import PART_LABELS
+from . import take_panel
 from .preferences import draw_smplx_licence
 
 PART_ICONS: dict[Part, str] = {
@@ -45,6 +46,21 @@ class KINESICS_PT_main(KinesicsPanel, bpy.types.Panel):
         _draw_speech(column, context, settings)
         _draw_parts(column, settings)
         _draw_generate(layout, session)
+
+
+class KINESICS_PT_takes(KinesicsPanel, bpy.types.Panel):
+    """Several motions to choose from."""
+
+    bl_idname = "KINESICS_PT_takes"
+    bl_label = "Takes"
+    bl_parent_id = "KINESICS_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw how many to make, the list, and what is in the chosen one."""
+        column = self.layout.column()
+        column.enabled = generate.current_session() is None
+        take_panel.draw_takes(column, polls.character_of(context), context.scene.kinesics)
 
 
 class KINESICS_PT_regenerate(KinesicsPanel, bpy.types.Panel):
@@ -142,6 +158,7 @@ def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
     box.prop(settings, "emotion")
     row = box.row(align=True)
     row.prop(settings, "seed")
+    row.prop(settings, "seed_mode", text="", icon_only=True)
     row.operator("kinesics.new_seed", text="", icon="FILE_REFRESH")
 
 
@@ -198,4 +215,11 @@ def _progress_text(fraction: float, remaining_s: float | None) -> str:
     return f"{text}, {seconds} s left" if seconds < 90 else f"{text}, {round(seconds / 60)} min left"
 
 
-CLASSES = (KINESICS_PT_main, KINESICS_PT_regenerate, KINESICS_PT_files, KINESICS_PT_smplx)
+CLASSES = (
+    take_panel.KINESICS_UL_takes,
+    KINESICS_PT_main,
+    KINESICS_PT_takes,
+    KINESICS_PT_regenerate,
+    KINESICS_PT_files,
+    KINESICS_PT_smplx,
+)

@@ -4,9 +4,19 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 from ..engine.specs import EMOTIONS, MAX_INSTRUCTION_LENGTH
+from ..operators import take_list
+from ..operators.generation import MAX_SEED
 
 SOURCES = (
     ("SPEECH", "From Speech", "Follow the speech", "SOUND", 0),
@@ -25,6 +35,12 @@ RANGES = (
     ("PREVIEW", "Preview", "The preview range of the timeline: press P over it and drag", "PREVIEW_RANGE", 0),
     ("KEYS", "Keys", "From the first to the last selected key of the character", "KEYFRAME_HLT", 1),
     ("STRIP", "Strip", "The active sound strip of the Video Sequencer", "SEQ_SEQUENCER", 2),
+)
+
+SEED_MODES = (
+    ("PINNED", "Pinned", "The same seed every time: the same directions give the same motion", "PINNED", 0),
+    ("NEXT", "Next", "The next seed every time: each motion is another variation", "FORWARD", 1),
+    ("RANDOM", "Random", "Any seed every time", "QUESTION", 2),
 )
 
 RELATIVE_PATHS = (
@@ -65,6 +81,50 @@ class KinesicsLocks(bpy.types.PropertyGroup):
     lower: BoolProperty(name="Lock Lower Body", description=_LOCK, override={"LIBRARY_OVERRIDABLE"})
 
 
+class KinesicsTakeFace(bpy.types.PropertyGroup):
+    """What a take moves one face by; its name is that of the shape keys."""
+
+    action: PointerProperty(type=bpy.types.Action)
+    slot: StringProperty()
+
+
+class KinesicsTake(bpy.types.PropertyGroup):
+    """One motion of a character, kept for review. The reference to the action keeps it in the file."""
+
+    action: PointerProperty(type=bpy.types.Action)
+    slot: StringProperty()
+    faces: CollectionProperty(type=KinesicsTakeFace)
+    name: StringProperty(name="Name", description="Name of this take in the list")
+    keep: BoolProperty(name="Keep", description="Keep this take when the rest is deleted")
+    number: IntProperty()
+    seed: IntProperty()
+    instruction: StringProperty()
+    frame_start: IntProperty()
+    frame_end: IntProperty()
+    measured: BoolProperty()
+    changed: BoolProperty()
+    has_sync: BoolProperty()
+    lip_sync: FloatProperty()
+    jitter: FloatProperty()
+    foot_slide: FloatProperty()
+
+
+def _try_take(takes: KinesicsTakes, _context: bpy.types.Context) -> None:
+    take_list.try_chosen(takes.id_data)
+
+
+class KinesicsTakes(bpy.types.PropertyGroup):
+    """All takes of one character."""
+
+    items: CollectionProperty(type=KinesicsTake, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
+    index: IntProperty(
+        name="Take",
+        description="Click a take to see it on the character",
+        update=_try_take,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+
+
 class KinesicsSettings(bpy.types.PropertyGroup):
     """What the next Generate shall do."""
 
@@ -95,6 +155,17 @@ class KinesicsSettings(bpy.types.PropertyGroup):
         name="Seed",
         description="Another number gives another variation; the same gives the same motion",
         min=0,
+        max=MAX_SEED,
+    )
+    seed_mode: EnumProperty(
+        name="Next Seed", description="Which seed the next motion has", items=SEED_MODES, default="PINNED"
+    )
+    num_takes: IntProperty(
+        name="Takes", description="How many takes to make at once", default=3, min=1, max=16
+    )
+    takes_of_range: BoolProperty(
+        name="Range Only",
+        description="Make anew only the range and the parts that are chosen in the Regenerate box",
     )
     regenerate_range: EnumProperty(name="Range", description="Frames to make anew", items=RANGES)
     blend_frames: IntProperty(
@@ -110,16 +181,18 @@ class KinesicsSettings(bpy.types.PropertyGroup):
     lower: PointerProperty(type=KinesicsPart)
 
 
-CLASSES = (KinesicsPart, KinesicsLocks, KinesicsSettings)
+CLASSES = (KinesicsPart, KinesicsLocks, KinesicsTakeFace, KinesicsTake, KinesicsTakes, KinesicsSettings)
 
 
 def attach() -> None:
-    """Give every scene its settings and every object its locks."""
+    """Give every scene its settings and every object its locks and takes."""
     bpy.types.Scene.kinesics = PointerProperty(type=KinesicsSettings)
     bpy.types.Object.kinesics_locks = PointerProperty(type=KinesicsLocks, override={"LIBRARY_OVERRIDABLE"})
+    bpy.types.Object.kinesics_takes = PointerProperty(type=KinesicsTakes, override={"LIBRARY_OVERRIDABLE"})
 
 
 def detach() -> None:
     """Take them away again."""
+    del bpy.types.Object.kinesics_takes
     del bpy.types.Object.kinesics_locks
     del bpy.types.Scene.kinesics

@@ -16,12 +16,12 @@ from ..motion.clip import Clip
 from ..motion.contacts import foot_contacts
 from ..motion.features import LOWER_TURN, starter_clip
 from ..motion.kinematics import clip_joint_positions
+from ..motion.measures import NUM_BODY_JOINTS
 from ..motion.rotations import axis_angle_to_matrix, geodesic_angle
 from ..motion.skeleton import JOINT_NAMES
 from ..specs import MOTION_FPS, Part
 from . import metrics
 from .held_out import CapturedItem, unedited
-from .probes import NUM_BODY_JOINTS
 from .report import Row
 from .studio import Studio, speech_request
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..motion.measures import NUM_BODY_JOINTS
+
 if TYPE_CHECKING:
     from ..motion.clip import Clip
 
@@ -22,9 +24,6 @@ Array = npt.NDArray[Any]
 
 LEFT_HIP, RIGHT_HIP, LEFT_ANKLE, RIGHT_ANKLE, LEFT_FOOT, RIGHT_FOOT = 1, 2, 7, 8, 10, 11
 LEFT_SHOULDER, RIGHT_SHOULDER = 16, 17
-NUM_BODY_JOINTS = 22
-"""Pelvis to wrists; fingers and face are left out of every probe."""
-
 AIRBORNE_M = 0.05
 """A foot is off the floor when ankle and toe are this far above their lowest usual height."""
 

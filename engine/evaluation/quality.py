@@ -14,16 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from ..motion.measures import NUM_BODY_JOINTS, correlation, lagged_correlations
 from . import metrics
-from .probes import LEFT_FOOT, NUM_BODY_JOINTS, RIGHT_FOOT
 
 Array = npt.NDArray[Any]
 
 LEGS: tuple[tuple[int, int, int], ...] = ((1, 4, 7), (2, 5, 8))
 """Hip, knee and ankle of either side."""
-
-MAX_LAG = 10
-"""Frames by which jaw and envelope are shifted against each other when looking for the best lag."""
 
 LIP_GROUPS: dict[str, tuple[str, ...]] = {
     "jaw": ("jawOpen",),
@@ -32,22 +29,6 @@ LIP_GROUPS: dict[str, tuple[str, ...]] = {
     "press": ("mouthPressLeft", "mouthPressRight", "mouthRollLower", "mouthRollUpper", "mouthClose"),
 }
 """ARKit channels that must not all follow the loudness."""
-
-
-def foot_slide(positions: Array, fps: float) -> float:
-    """Median horizontal speed of whichever toe joint is lower.
-
-    Args:
-        positions: (F, J, 3), metres, Y up.
-        fps: Frames per second.
-
-    Returns:
-        Metres per second.
-    """
-    toes = positions[:, [LEFT_FOOT, RIGHT_FOOT]]
-    speed = np.linalg.norm(np.diff(toes[..., [0, 2]], axis=0), axis=-1) * fps
-    lower = np.argmin(toes[:-1, :, 1] + toes[1:, :, 1], axis=1)
-    return float(np.median(speed[np.arange(len(speed)), lower]))
 
 
 def knee_accelerations(positions: Array, fps: float) -> Array:
@@ -81,41 +62,6 @@ def knee_pop(clips: Sequence[Array], fps: float, percentile: float = 99.0) -> fl
         Radians per second squared.
     """
     return float(np.percentile(np.concatenate([knee_accelerations(c, fps) for c in clips]), percentile))
-
-
-def correlation(a: Array, b: Array) -> float:
-    """Pearson correlation; 0 where either side is constant.
-
-    Args:
-        a: (F,).
-        b: (F,).
-    """
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / size if size > 1e-9 else 0.0
-
-
-def lagged_correlations(moving: Array, sound: Array, max_lag: int = MAX_LAG) -> Array:
-    """Correlation of two curves at every lag.
-
-    Args:
-        moving: (F,), for example jaw opening.
-        sound: (F,), for example the speech envelope.
-        max_lag: Largest shift in frames.
-
-    Returns:
-        (2 max_lag + 1,); entry max_lag + k compares moving[t + k] with sound[t], so a best
-        value at positive k means that the motion comes late.
-    """
-    num = min(len(moving), len(sound))
-    moving, sound = np.asarray(moving[:num], np.float64), np.asarray(sound[:num], np.float64)
-    values: list[float] = []
-    for lag in range(-max_lag, max_lag + 1):
-        if lag >= 0:
-            values.append(correlation(moving[lag:], sound[: num - lag]))
-        else:
-            values.append(correlation(moving[:lag], sound[-lag:]))
-    return np.array(values)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from ..data.captions import HELD_OUT_WORDINGS
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
+from ..motion.measures import foot_slide
 from ..specs import MOTION_FPS
 from .held_out import CapturedItem, unedited
 from .probes import (
@@ -23,7 +24,7 @@ from .probes import (
     pass_rate,
     probe_for,
 )
-from .quality import foot_slide, knee_pop
+from .quality import knee_pop
 from .report import Row
 from .studio import Studio, positions_of, text_request
 

@@ -115,6 +115,41 @@ def find_fcurve(datablock: bpy.types.ID, path: str, index: int = 0) -> bpy.types
     return None if holder is None else holder.fcurves.find(path, index=index)
 
 
+@dataclass(frozen=True)
+class Playing:
+    """What moves a datablock; not kept beyond one call.
+
+    Attributes:
+        action: The active action.
+        slot: Identifier of the slot in it; empty where Blender has no slots.
+    """
+
+    action: bpy.types.Action
+    slot: str
+
+
+def playing(datablock: bpy.types.ID) -> Playing | None:
+    """The active action of a datablock, None without one."""
+    animation = datablock.animation_data
+    if animation is None or animation.action is None:
+        return None
+    slot = animation.action_slot if hasattr(animation, "action_slot") else None
+    return Playing(animation.action, slot.identifier if slot is not None else "")
+
+
+def play(datablock: bpy.types.ID, wanted: Playing | None) -> None:
+    """Give a datablock an action and slot, or take them away; nothing else of it changes."""
+    animation = datablock.animation_data
+    if animation is None:
+        if wanted is None:
+            return
+        animation = datablock.animation_data_create()
+    animation.action = wanted.action if wanted is not None else None
+    if wanted is not None and hasattr(animation, "action_slot"):
+        animation.action_slot = wanted.action.slots.get(wanted.slot)
+    datablock.update_tag()
+
+
 def is_plainly_keyed(datablock: bpy.types.ID) -> bool:
     """Whether fcurves alone give the datablock's channels: no NLA strips, no drivers."""
     animation = datablock.animation_data
@@ -194,7 +229,18 @@ def _others_follow(animation: bpy.types.AnimData, datablock: bpy.types.ID) -> bo
     if hasattr(action, "slots"):
         slot = animation.action_slot
         return slot is not None and any(user != datablock for user in slot.users())
-    return action.users - int(action.use_fake_user) > 1
+    # The number of users also counts the lists of takes, which follow nothing.
+    users = bpy.data.user_map(subset=[action])[action]
+    return any(user != datablock and _plays(user, action) for user in users)
+
+
+def _plays(datablock: bpy.types.ID, action: bpy.types.Action) -> bool:
+    """Whether an action, active or in an NLA strip, moves a datablock."""
+    animation = getattr(datablock, "animation_data", None)
+    if animation is None:
+        return False
+    strips = (strip for track in animation.nla_tracks for strip in track.strips)
+    return animation.action == action or any(strip.action == action for strip in strips)
 
 
 def key_range(datablock: bpy.types.ID) -> tuple[float, float]:

@@ -90,11 +90,10 @@ class StandInEngine:
         self.step_s = 0.0
         self.error: Exception | None = None
 
-    def generate(self, request: Any, progress: Any = None, cancel: Any = None) -> Any:
-        """Make the clip as the engine would: exact length, kept parts copied, cancel between steps."""
+    def generate_many(self, requests: Any, progress: Any = None, cancel: Any = None) -> list[Any]:
+        """Make the clips as the engine would: exact length, kept parts copied, cancel between steps."""
         errors = importlib.import_module(f"{KEY}.engine.errors")
-        specs = importlib.import_module(f"{KEY}.engine.specs")
-        self.requests.append(request)
+        self.requests += requests
         for step in range(self.steps):
             if cancel is not None and cancel():
                 raise errors.Cancelled("Stopped.")
@@ -103,6 +102,10 @@ class StandInEngine:
             time.sleep(self.step_s)
         if self.error is not None:
             raise self.error
+        return [self._made(request) for request in requests]
+
+    def _made(self, request: Any) -> Any:
+        specs = importlib.import_module(f"{KEY}.engine.specs")
         clip = make_clip(max(1, round(request.duration_s * 30)), seed=request.sampling.seed)
         for part, direction in request.directions.items():
             if direction.source is specs.Source.KEEP:

@@ -38,7 +38,7 @@ print("RESULT", seconds, heavy)
 
 
 def classes() -> set[str]:
-    groups = {"KinesicsSettings", "KinesicsPart", "KinesicsLocks"}
+    groups = {"KinesicsSettings", "KinesicsPart", "KinesicsLocks", "KinesicsTake", "KinesicsTakes"}
     known = {name for name in groups if bpy.types.PropertyGroup.bl_rna_get_subclass_py(name) is not None}
     return known | {name for name in dir(bpy.types) if "KINESICS" in name.upper()}
 
@@ -65,6 +65,7 @@ def test_register_unregister_register() -> None:
     disable()
     assert not classes()
     assert not hasattr(bpy.types.Scene, "kinesics") and not hasattr(bpy.types.Object, "kinesics_locks")
+    assert not hasattr(bpy.types.Object, "kinesics_takes")
     enable()
     assert classes() == here
     assert bpy.context.scene.kinesics.seed == 0
@@ -116,7 +117,7 @@ class Layout:
         self.drawn: list[str] = []
         self.enabled = True
 
-    def row(self, align: bool = False) -> Layout:
+    def row(self, align: bool = False, **_: Any) -> Layout:
         """A layout inside this one, which notes in the same list."""
         inside = Layout()
         inside.drawn = self.drawn
@@ -132,8 +133,15 @@ class Layout:
         assert getattr(bpy.ops.kinesics, name.removeprefix("kinesics.")).get_rna_type()
         self.drawn.append(name)
 
-    def label(self, text: str = "", **_: Any) -> None:
-        self.drawn.append(text)
+    def label(self, text: str = "", icon: str = "", icon_value: int = -1, **_: Any) -> None:
+        self.drawn.append(text or (f"icon {icon}" if icon else "picture"))
+
+    def template_list(self, name: str, _id: str, data: Any, items: str, *active: Any, **_: Any) -> None:
+        assert items in data.bl_rna.properties and active[1] in active[0].bl_rna.properties
+        self.drawn.append(name)
+
+    def template_icon(self, icon_value: int, **_: Any) -> None:
+        self.drawn.append(f"picture {icon_value}")
 
 
 def test_the_regenerate_panel_shows_parts_and_locks(character: Any, module: Any) -> None:

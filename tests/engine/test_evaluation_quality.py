@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from engine.evaluation import quality
+from engine.motion import measures
 from engine.motion.arkit import ARKIT_NAMES
 
 FPS = 30.0
@@ -17,9 +18,9 @@ def test_foot_slide_reads_the_lower_toe() -> None:
     positions[:, 10, 0] = 0.5 * np.arange(60) / FPS
     positions[:, 11, 1] = 0.1
     positions[:, 11, 2] = 3.0 * np.arange(60) / FPS
-    assert quality.foot_slide(positions, FPS) == pytest.approx(0.5)
+    assert measures.foot_slide(positions, FPS) == pytest.approx(0.5)
     positions[:, 10, 1] = 0.2
-    assert quality.foot_slide(positions, FPS) == pytest.approx(3.0)
+    assert measures.foot_slide(positions, FPS) == pytest.approx(3.0)
 
 
 def legs(angle: np.ndarray) -> np.ndarray:
@@ -49,10 +50,10 @@ def test_lag_is_positive_when_motion_is_late() -> None:
     rng = np.random.default_rng(1)
     sound = rng.normal(size=300)
     late = np.concatenate([np.zeros(3), sound[:-3]])
-    curve = quality.lagged_correlations(late, sound)
-    assert int(np.argmax(curve)) - quality.MAX_LAG == 3
+    curve = measures.lagged_correlations(late, sound)
+    assert int(np.argmax(curve)) - measures.MAX_LAG == 3
     assert curve.max() == pytest.approx(1.0)
-    assert quality.correlation(np.ones(5), np.arange(5.0)) == 0.0
+    assert measures.correlation(np.ones(5), np.arange(5.0)) == 0.0
 
 
 def speech_like(num: int = 600, seed: int = 0) -> np.ndarray:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from engine.errors import ClipError
-from engine.evaluation.quality import foot_slide, knee_pop
+from engine.evaluation.quality import knee_pop
 from engine.motion.arrays import FloatArray
 from engine.motion.clip import Clip
 from engine.motion.features import LOWER_CONTACTS, LOWER_ROTATIONS, starter_clip, starter_features
 from engine.motion.foot_lock import contact_spans, plant_feet
 from engine.motion.kinematics import clip_joint_positions, forward_kinematics
+from engine.motion.measures import foot_slide
 from engine.motion.rotations import (
     axis_angle_to_matrix,
     matrix_to_rotation_6d,

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The takes of a character, kept on its object: each refers to the actions that hold its keys.
+
+The reference alone keeps an action in the file, so takes need no fake user, travel with the object when it is
+saved, appended or copied, and leave nothing behind when they are deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from . import action, shape_keys
+from .action import Playing
+
+if TYPE_CHECKING:
+    from ...engine.motion.arrays import FloatArray
+
+Take = Any
+"""One item of the list; see `ui.properties.KinesicsTake`."""
+
+
+def takes_of(armature: bpy.types.Object) -> Any:
+    """The list of takes of a character, in the order in which they were made."""
+    return armature.kinesics_takes.items
+
+
+def face_keys(armature: bpy.types.Object) -> list[bpy.types.Key]:
+    """Shape key datablocks of all meshes of a character that can be animated."""
+    found = [mesh.data.shape_keys for mesh in shape_keys.meshes_of(armature)]
+    return [keys for keys in found if keys is not None and keys.library is None]
+
+
+def shown_take(armature: bpy.types.Object) -> Take | None:
+    """The take whose action moves the character now, or None."""
+    now = action.playing(armature)
+    if now is None:
+        return None
+    return next((take for take in takes_of(armature) if take.action == now.action), None)
+
+
+def add_take(armature: bpy.types.Object, name: str) -> Take:
+    """Put what moves the character now into its list."""
+    take = takes_of(armature).add()
+    take.name = name
+    record(armature, take)
+    return take
+
+
+def record(armature: bpy.types.Object, take: Take) -> None:
+    """Let a take hold what moves the character now."""
+    body = action.playing(armature)
+    take.action, take.slot = (body.action, body.slot) if body is not None else (None, "")
+    take.faces.clear()
+    for keys in face_keys(armature):
+        now = action.playing(keys)
+        if now is not None:
+            face = take.faces.add()
+            face.name, face.action, face.slot = keys.name, now.action, now.slot
+
+
+def show_take(armature: bpy.types.Object, take: Take) -> None:
+    """Swap the character's action and slot, and those of its face, for those of a take."""
+    action.play(armature, Playing(take.action, take.slot))
+    mine = {used for other in takes_of(armature) for used in actions_of(other)}
+    keys_here = face_keys(armature)
+    in_order = not any(keys.name in take.faces for keys in keys_here)  # a copy has other names
+    for order, keys in enumerate(keys_here):
+        face = take.faces.get(keys.name)
+        if face is None and in_order and order < len(take.faces):
+            face = take.faces[order]
+        now = action.playing(keys)
+        if face is not None and face.action is not None:
+            action.play(keys, Playing(face.action, face.slot))
+        elif now is not None and now.action in mine:
+            action.play(keys, None)
+
+
+def keep_current(armature: bpy.types.Object, name: str) -> None:
+    """Take an action that is in no list into it, where showing another one would lose it."""
+    if action.playing(armature) is not None and shown_take(armature) is None:
+        add_take(armature, name)
+
+
+def duplicate_actions(armature: bpy.types.Object, name: str) -> None:
+    """Put copies in the place of the actions that move a character and its face."""
+    copies: dict[bpy.types.Action, bpy.types.Action] = {}
+    for datablock in (armature, *face_keys(armature)):
+        now = action.playing(datablock)
+        if now is None:
+            continue
+        if now.action not in copies:
+            copies[now.action] = now.action.copy()
+            copies[now.action].name = name if datablock == armature else f"{name} {datablock.name}"
+            copies[now.action].use_fake_user = False
+        action.play(datablock, Playing(copies[now.action], now.slot))
+
+
+def separate(armature: bpy.types.Object) -> None:
+    """Before keys are written: let go of an action that another character lists among its takes as well."""
+    take = shown_take(armature)
+    if take is None or not any(
+        other.action == take.action
+        for item in bpy.data.objects
+        if item != armature and item.type == "ARMATURE"
+        for other in takes_of(item)
+    ):
+        return
+    duplicate_actions(armature, take.action.name)
+    record(armature, take)
+
+
+def mark_changed(armature: bpy.types.Object) -> None:
+    """Note that keys were written to the take on show, whose measures no longer hold."""
+    take = shown_take(armature)
+    if take is not None:
+        take.changed = True
+
+
+def actions_of(take: Take) -> Iterator[bpy.types.Action]:
+    """Every action a take refers to."""
+    for holder in (take, *take.faces):
+        if holder.action is not None:
+            yield holder.action
+
+
+def remove_take(armature: bpy.types.Object, index: int) -> None:
+    """Take one out of the list, with its actions where nothing else uses them.
+
+    Where it is on show, the one that follows is shown; the last take leaves the character without motion.
+    """
+    takes = takes_of(armature)
+    used = set(actions_of(takes[index]))
+    was_shown = shown_take(armature) == takes[index]
+    takes.remove(index)
+    if was_shown:
+        following = next((take for take in [*takes[index:], *reversed(takes[:index])] if take.action), None)
+        if following is not None:
+            show_take(armature, following)
+        else:
+            for datablock in (armature, *face_keys(armature)):
+                now = action.playing(datablock)
+                if now is not None and now.action in used:
+                    action.play(datablock, None)
+    remove_unused(used)
+
+
+def remove_unused(actions: set[bpy.types.Action]) -> None:
+    """Remove those actions that nothing refers to any more."""
+    for unused in [item for item in actions if item.users == 0]:
+        bpy.data.actions.remove(unused)
+
+
+def set_picture(target: bpy.types.Action, picture: FloatArray) -> None:
+    """Make a picture the preview of an action, which is saved with it; (H, W, 4), lowest row first."""
+    preview = target.preview_ensure()
+    preview.image_size = (picture.shape[1], picture.shape[0])
+    preview.image_pixels_float.foreach_set(picture.ravel())

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of takes and what is shown of the chosen one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+PICTURE_SCALE = 4.0
+"""Height of the chosen take's picture in rows."""
+
+
+class KINESICS_UL_takes(bpy.types.UIList):
+    """Takes of a character: the one on show is marked; a click shows another."""
+
+    bl_idname = "KINESICS_UL_takes"
+
+    def draw_item(
+        self,
+        context: bpy.types.Context,
+        layout: bpy.types.UILayout,
+        data: Any,
+        item: Any,
+        icon: int,
+        active_data: Any,
+        active_property: str,
+    ) -> None:
+        """Draw one line: on show or not, picture, name, lip sync, star."""
+        row = layout.row(align=True)
+        if item.action is None:
+            row.label(text="", icon="ERROR")
+        else:
+            row.label(text="", icon="HIDE_OFF" if _is_shown(item) else "BLANK1")
+            row.label(text="", icon_value=_picture(item))
+        row.prop(item, "name", text="", emboss=False)
+        if item.has_sync:
+            mark = row.row(align=True)
+            mark.alignment = "RIGHT"
+            mark.label(text=_percent(item.lip_sync))
+        row.prop(item, "keep", text="", icon="SOLO_ON" if item.keep else "SOLO_OFF", emboss=False)
+
+
+def draw_takes(layout: bpy.types.UILayout, character: bpy.types.Object | None, settings: Any) -> None:
+    """Draw how many takes to make, the list, and what is known of the chosen one."""
+    row = layout.row(align=True)
+    row.prop(settings, "num_takes")
+    row.prop(settings, "takes_of_range", toggle=True)
+    layout.operator("kinesics.generate_takes", icon="DUPLICATE")
+    if character is None or len(character.kinesics_takes.items) == 0:
+        return
+    takes = character.kinesics_takes
+    layout.template_list("KINESICS_UL_takes", "", takes, "items", takes, "index", rows=4)
+    row = layout.row(align=True)
+    row.operator("kinesics.delete_take", text="Delete", icon="TRASH")
+    row.operator("kinesics.delete_other_takes")
+    if 0 <= takes.index < len(takes.items):
+        _draw_take(layout.box(), takes.items[takes.index])
+
+
+def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
+    """Picture and numbers side by side, the directions below."""
+    if take.action is None:
+        box.label(text="Its action was deleted", icon="ERROR")
+        return
+    if take.measured:
+        row = box.row()
+        row.template_icon(icon_value=_picture(take), scale=PICTURE_SCALE)
+        column = row.column(align=True)
+        column.scale_y = 0.8
+        for line in measure_lines(take):
+            column.label(text=line)
+    if take.changed:
+        box.label(text="Changed since it was measured", icon="INFO")
+    lines = take.instruction.splitlines()
+    if lines:
+        column = box.column(align=True)
+        column.scale_y = 0.8
+        for line in lines:
+            column.label(text=line)
+
+
+def measure_lines(take: Any) -> list[str]:
+    """Seed and measures of a take in words."""
+    return [
+        f"Seed {take.seed}",
+        f"Lip sync {_percent(take.lip_sync)}" if take.has_sync else "Lip sync: no speech",
+        f"Jitter {take.jitter:.0f} m/s\u00b3",
+        f"Feet slide {take.foot_slide * 100:.1f} cm/s",
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{max(share, 0.0):.0%}"
+
+
+def _is_shown(take: Any) -> bool:
+    animation = take.id_data.animation_data
+    return animation is not None and animation.action == take.action
+
+
+def _picture(take: Any) -> int:
+    """Number of the picture's icon, 0 without one."""
+    return take.action.preview.icon_id if take.action.preview is not None else 0
