@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import bpy
 
 from ..engine.specs import PartDirection, Source
 from . import delivery
+from .errors import CharacterError
 from .generation import PART_LABELS, GeneratePlan, Motion, Review
 
 if TYPE_CHECKING:
@@ -61,6 +63,95 @@ def deliver_takes(
     return done[0]
 
 
+def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict[Part, int]) -> Take:
+    """Make a take of parts from others, each channel copied to the bit, and show it.
+
+    Args:
+        armature: Character.
+        scene: Its scene, for the rate.
+        chosen: Place in the list of the take that gives each part.
+
+    Raises:
+        CharacterError: If the action of one was deleted, or has modifiers, which cannot be copied.
+    """
+    from ..engine.specs import Part
+    from .bridge import action, takes
+    from .bridge.armature import read_rig
+
+    givers = {part: takes.takes_of(armature)[index] for part, index in chosen.items()}
+    check_mergeable(givers)
+    rig = read_rig(armature)
+    number = next_number(armature)
+    sync = givers[Part.FACE] if givers[Part.FACE].has_sync else None
+    values = {
+        "merged": True,
+        "instruction": _merged_instruction(givers),
+        "has_sync": sync is not None,
+        "lip_sync": sync.lip_sync if sync is not None else 0.0,
+    }
+    ranges = [(take.frame_start, take.frame_end) for take in givers.values() if take.measured]
+    sources = {part: takes.body_of(take) for part, take in givers.items()}
+    base = givers[Part.FACE].action
+    name = f"{base.name.rpartition(f' {TAKE_NAME} ')[0] or base.name} {TAKE_NAME} {number}"
+    takes.keep_current(armature, f"Before {TAKE_NAME} {number}")  # may move the list in memory
+    takes.show_take(armature, takes.takes_of(armature)[chosen[Part.FACE]])
+    takes.duplicate_actions(armature, name)
+    for part, source in sources.items():
+        if part is not Part.FACE:
+            takes.take_over(armature, rig, part, source)
+    take = takes.add_take(armature, f"{TAKE_NAME} {number}")
+    take.number = number
+    for key, value in values.items():
+        setattr(take, key, value)
+    ranges = ranges or [tuple(round(end) for end in action.key_range(armature))]
+    take.frame_start, take.frame_end = min(start for start, _ in ranges), max(end for _, end in ranges)
+    measure_shown(armature, scene, take)
+    armature.kinesics_takes.index = len(takes.takes_of(armature)) - 1
+    return take
+
+
+def measure_shown(armature: bpy.types.Object, scene: bpy.types.Scene, take: Take) -> None:
+    """Measure and draw the take on show as it is now; its lip sync stays, since that needs the sound."""
+    from ..engine.motion.measures import measure
+    from ..engine.motion.picture import clip_picture
+    from .bridge.armature import read_rig
+    from .bridge.sampling import current_clip
+    from .bridge.sound import scene_fps
+
+    num_frames = max(take.frame_end - take.frame_start + 1, 1)
+    clip = current_clip(armature, read_rig(armature), scene, take.frame_start, num_frames, scene_fps(scene))
+    measures = replace(measure(clip), lip_sync=take.lip_sync if take.has_sync else None)
+    note_review(take, Review(measures, clip_picture(clip)))
+
+
+def check_mergeable(givers: dict[Part, Take]) -> None:
+    """Refuse takes whose channels cannot be copied.
+
+    Raises:
+        CharacterError: Naming the take and the remedy.
+    """
+    from .bridge import action, takes
+
+    for take in givers.values():
+        if take.action is None:
+            raise CharacterError(f'The action of "{take.name}" was deleted: choose another take.')
+        if any(len(curve.modifiers) for curve in action.curves_in(takes.body_of(take))):
+            raise CharacterError(
+                f'Curves of "{take.name}" have modifiers, which cannot be merged: bake them in the Graph '
+                "Editor."
+            )
+
+
+def _merged_instruction(givers: dict[Part, Take]) -> str:
+    """What each part was asked for, and the take it comes from."""
+    lines: list[str] = []
+    for part, take in givers.items():
+        label = PART_LABELS[part]
+        said = next((s for s in take.instruction.splitlines() if s.startswith(f"{label}: ")), f"{label}:")
+        lines.append(f"{said} ({take.name})")
+    return "\n".join(lines)
+
+
 def next_number(armature: bpy.types.Object) -> int:
     """Number of the next take: one more than the highest there is."""
     from .bridge import takes
@@ -104,6 +195,14 @@ def try_chosen(armature: bpy.types.Object) -> None:
         return
     takes.keep_current(armature, f"Before {chosen.items[chosen.index].name}")
     takes.show_take(armature, chosen.items[chosen.index])
+
+
+def shown_name(armature: bpy.types.Object) -> str | None:
+    """Name of the take on show, None where none is."""
+    from .bridge import takes
+
+    take = takes.shown_take(armature)
+    return take.name if take is not None else None
 
 
 def in_tweak_mode(armature: bpy.types.Object) -> bool:

@@ -6,11 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
-from bpy.props import IntProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty
 
+from ..engine.errors import EngineError
+from ..engine.specs import Part
 from . import polls, take_list
 from .generate import MotionOperator, read_plan
-from .generation import GeneratePlan
+from .generation import PART_LABELS, GeneratePlan
 from .regenerate import read_stretch_plan
 
 
@@ -103,4 +105,92 @@ class KINESICS_OT_delete_other_takes(TakeOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (KINESICS_OT_generate_takes, KINESICS_OT_delete_take, KINESICS_OT_delete_other_takes)
+_take_items: list[tuple[str, str, str]] = []
+"""Blender wants the items of a menu to stay alive while it is open."""
+
+
+def _list_takes(_operator: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    armature = polls.character_of(context)
+    takes = armature.kinesics_takes.items if armature is not None else ()
+    _take_items[:] = [(str(i), take.name, f"Take this part from {take.name}") for i, take in enumerate(takes)]
+    return _take_items
+
+
+class KINESICS_OT_merge_takes(TakeOperator, bpy.types.Operator):
+    """Make another take with each part from the take you choose for it"""
+
+    bl_idname = "kinesics.merge_takes"
+    bl_label = "Merge Takes"
+
+    face: EnumProperty(name=PART_LABELS[Part.FACE], items=_list_takes, options={"SKIP_SAVE"})
+    hands: EnumProperty(name=PART_LABELS[Part.HANDS], items=_list_takes, options={"SKIP_SAVE"})
+    upper: EnumProperty(name=PART_LABELS[Part.UPPER], items=_list_takes, options={"SKIP_SAVE"})
+    lower: EnumProperty(name=PART_LABELS[Part.LOWER], items=_list_takes, options={"SKIP_SAVE"})
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask which part comes from which take, starting from the chosen one."""
+        chosen = polls.character_of(context).kinesics_takes
+        for part in Part:
+            setattr(self, part.value, str(min(chosen.index, len(chosen.items) - 1)))
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Merge them."""
+        armature = polls.character_of(context)
+        try:
+            chosen = {part: int(getattr(self, part.value)) for part in Part}
+            take = take_list.merge_takes(armature, context.scene, chosen)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Merged into {take.name}")
+        return {"FINISHED"}
+
+
+class KINESICS_OT_push_take(TakeOperator, bpy.types.Operator):
+    """Turn the motion on show into strips in the NLA Editor, at the same frames; it stays in the list"""
+
+    bl_idname = "kinesics.push_take"
+    bl_label = "Push to NLA"
+
+    per_part: BoolProperty(
+        name="One Track per Part",
+        description="Face, hands, upper and lower body each get a track, to move and mix on their own",
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether a take is on show."""
+        if not super().poll(context):
+            return False
+        if take_list.shown_name(polls.character_of(context)) is None:
+            cls.poll_message_set("No take is on show: click one in the list")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Make the strips."""
+        from .bridge import armature as armature_bridge
+        from .bridge import takes
+
+        armature = polls.character_of(context)
+        name = take_list.shown_name(armature)
+        try:
+            if self.per_part:
+                takes.push_parts_down(armature, armature_bridge.read_rig(armature), name, PART_LABELS)
+            else:
+                takes.push_down(armature, name)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{name} plays in the NLA Editor now")
+        return {"FINISHED"}
+
+
+CLASSES = (
+    KINESICS_OT_generate_takes,
+    KINESICS_OT_delete_take,
+    KINESICS_OT_delete_other_takes,
+    KINESICS_OT_merge_takes,
+    KINESICS_OT_push_take,
+)

@@ -101,6 +101,7 @@ class KinesicsTake(bpy.types.PropertyGroup):
     instruction: StringProperty()
     frame_start: IntProperty()
     frame_end: IntProperty()
+    merged: BoolProperty()
     measured: BoolProperty()
     changed: BoolProperty()
     has_sync: BoolProperty()

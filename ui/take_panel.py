@@ -54,6 +54,10 @@ def draw_takes(layout: bpy.types.UILayout, character: bpy.types.Object | None, s
     row = layout.row(align=True)
     row.operator("kinesics.delete_take", text="Delete", icon="TRASH")
     row.operator("kinesics.delete_other_takes")
+    row = layout.row(align=True)
+    row.operator("kinesics.merge_takes", text="Merge", icon="AUTOMERGE_ON")
+    row.operator("kinesics.push_take", text="To NLA", icon="NLA_PUSHDOWN").per_part = False
+    row.operator("kinesics.push_take", text="By Part", icon="NLA").per_part = True
     if 0 <= takes.index < len(takes.items):
         _draw_take(layout.box(), takes.items[takes.index])
 
@@ -83,7 +87,7 @@ def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
 def measure_lines(take: Any) -> list[str]:
     """Seed and measures of a take in words."""
     return [
-        f"Seed {take.seed}",
+        "Merged" if take.merged else f"Seed {take.seed}",
         f"Lip sync {_percent(take.lip_sync)}" if take.has_sync else "Lip sync: no speech",
         f"Jitter {take.jitter:.0f} m/s\u00b3",
         f"Feet slide {take.foot_slide * 100:.1f} cm/s",

@@ -97,13 +97,40 @@ def ensure_fcurve(datablock: bpy.types.ID, channel: Channel) -> bpy.types.FCurve
 
 def fcurves_of(datablock: bpy.types.ID) -> list[bpy.types.FCurve]:
     """All fcurves that animate a datablock through its action; none without one."""
-    animation = datablock.animation_data
-    if animation is None or animation.action is None:
-        return []
-    if not hasattr(animation.action, "slots"):
-        return list(animation.action.fcurves)
-    bag = _channelbag(datablock)
+    now = playing(datablock)
+    return [] if now is None else curves_in(now)
+
+
+def curves_in(source: Playing) -> list[bpy.types.FCurve]:
+    """All fcurves in one slot of an action, whether or not anything follows it now."""
+    if not hasattr(source.action, "slots"):
+        return list(source.action.fcurves)
+    bag = _bag(source.action, source.action.slots.get(source.slot))
     return [] if bag is None else list(bag.fcurves)
+
+
+def remove_curves(source: Playing, curves: Iterable[bpy.types.FCurve]) -> None:
+    """Remove some fcurves of a slot."""
+    holder: Any = source.action
+    if hasattr(source.action, "slots"):
+        holder = _bag(source.action, source.action.slots.get(source.slot))
+    for curve in list(curves):
+        holder.fcurves.remove(curve)
+
+
+def remove_other_slots(source: Playing) -> None:
+    """Leave one slot in an action; where Blender has no slots there is nothing to do."""
+    for slot in list(getattr(source.action, "slots", ())):
+        if slot.identifier != source.slot:
+            source.action.slots.remove(slot)
+
+
+def copy_curve(datablock: bpy.types.ID, source: bpy.types.FCurve) -> None:
+    """Give a datablock's own action a curve like one of another action, with every property of every key."""
+    group = source.group.name if source.group is not None else ""
+    curve = ensure_fcurve(datablock, Channel(source.data_path, source.array_index, group))
+    replace_keys(curve, read_keys(source.keyframe_points), float("-inf"), float("inf"))
+    curve.extrapolation, curve.mute = source.extrapolation, source.mute
 
 
 def find_fcurve(datablock: bpy.types.ID, path: str, index: int = 0) -> bpy.types.FCurve | None:
@@ -212,10 +239,14 @@ def continuous_quaternions(
 def _channelbag(datablock: bpy.types.ID) -> Any:
     """The channelbag of the datablock's slot, or None; Blender 4.4 and later."""
     animation = datablock.animation_data
-    slot = animation.action_slot
+    return _bag(animation.action, animation.action_slot)
+
+
+def _bag(action: bpy.types.Action, slot: Any) -> Any:
+    """The channelbag of a slot of an action, or None."""
     if slot is None:
         return None
-    for layer in animation.action.layers:
+    for layer in action.layers:
         for strip in layer.strips:
             bag = strip.channelbag(slot)
             if bag is not None:

@@ -7,6 +7,8 @@ saved, appended or copied, and leave nothing behind when they are deleted.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,11 @@ from .action import Playing
 
 if TYPE_CHECKING:
     from ...engine.motion.arrays import FloatArray
+    from ...engine.specs import Part
+    from .armature import Rig
+
+ICON_SIZE = 32
+"""Width and height of an action's icon in pixels, Blender's own."""
 
 Take = Any
 """One item of the list; see `ui.properties.KinesicsTake`."""
@@ -119,6 +126,95 @@ def mark_changed(armature: bpy.types.Object) -> None:
         take.changed = True
 
 
+def body_of(take: Take) -> Playing:
+    """What a take moves the bones by."""
+    return Playing(take.action, take.slot)
+
+
+def take_over(armature: bpy.types.Object, rig: Rig, part: Part, source: Playing) -> None:
+    """Put one part's bone channels of another action in the place of those the character follows now."""
+    names = part_bones(rig, part)
+    now = action.playing(armature)
+    if now is None:
+        return
+    action.remove_curves(now, [curve for curve in action.curves_in(now) if bone_of(curve) in names])
+    for curve in action.curves_in(source):
+        if bone_of(curve) in names:
+            action.copy_curve(armature, curve)
+    now.action.update_tag()
+
+
+def part_bones(rig: Rig, part: Part) -> frozenset[str]:
+    """Names of the bones of a part."""
+    from ...engine.motion.skeleton import PART_JOINTS
+
+    return frozenset(rig.bone_names[joint] for joint in PART_JOINTS[part])
+
+
+def bone_of(curve: bpy.types.FCurve) -> str:
+    """Bone whose channel a curve is; empty for others."""
+    found = re.match(r'pose\.bones\["((?:[^"\\]|\\.)*)"\]', curve.data_path)
+    return bpy.utils.unescape_identifier(found[1]) if found else ""
+
+
+def push_down(armature: bpy.types.Object, name: str) -> None:
+    """Turn the actions on show into NLA strips on a new track of the character and of each face."""
+    for datablock in (armature, *face_keys(armature)):
+        now = action.playing(datablock)
+        if now is not None:
+            _add_strip(datablock, name, now)
+            action.play(datablock, None)
+
+
+def push_parts_down(armature: bpy.types.Object, rig: Rig, name: str, labels: dict[Part, str]) -> None:
+    """Turn what is on show into one NLA track per part, each with an action of its own.
+
+    Channels of bones outside the four parts, and of the object, go with the lower body.
+    """
+    from ...engine.specs import Part
+
+    body = action.playing(armature)
+    faces = {keys: action.playing(keys) for keys in face_keys(armature)}
+    for part in Part:
+        others = frozenset().union(*(part_bones(rig, other) for other in Part if other is not part))
+        wanted = part_bones(rig, part)
+        title = f"{name} {labels[part]}"
+        if body is not None:
+            copy = Playing(body.action.copy(), body.slot)
+            copy.action.name = title
+            gone = [
+                curve
+                for curve in action.curves_in(copy)
+                if bone_of(curve) in others or (part is not Part.LOWER and bone_of(curve) not in wanted)
+            ]
+            action.remove_curves(copy, gone)
+            action.remove_other_slots(copy)
+            if action.curves_in(copy):
+                _add_strip(armature, title, copy)
+            else:
+                bpy.data.actions.remove(copy.action)
+    for keys, now in faces.items():
+        if now is not None:
+            copy = Playing(now.action.copy(), now.slot)
+            copy.action.name = f"{name} {keys.name}"
+            action.remove_other_slots(copy)
+            _add_strip(keys, f"{name} {labels[Part.FACE]}", copy)
+            action.play(keys, None)
+    action.play(armature, None)
+
+
+def _add_strip(datablock: bpy.types.ID, name: str, source: Playing) -> None:
+    """Put an action on a new NLA track, so that it plays at the frames it has keys on."""
+    track = datablock.animation_data.nla_tracks.new()
+    track.name = name
+    start = source.action.frame_range[0]
+    strip = track.strips.new(name, math.floor(start), source.action)
+    if hasattr(strip, "action_slot"):
+        strip.action_slot = source.action.slots.get(source.slot)
+    if strip.frame_start != start:
+        strip.frame_start_ui = start
+
+
 def actions_of(take: Take) -> Iterator[bpy.types.Action]:
     """Every action a take refers to."""
     for holder in (take, *take.faces):
@@ -154,7 +250,17 @@ def remove_unused(actions: set[bpy.types.Action]) -> None:
 
 
 def set_picture(target: bpy.types.Action, picture: FloatArray) -> None:
-    """Make a picture the preview of an action, which is saved with it; (H, W, 4), lowest row first."""
+    """Make a picture the preview and the icon of an action, which are saved with it.
+
+    Args:
+        target: The action.
+        picture: Red, green, blue and opacity, lowest row first, (S, S, 4), S a multiple of `ICON_SIZE`.
+    """
     preview = target.preview_ensure()
-    preview.image_size = (picture.shape[1], picture.shape[0])
+    size = len(picture)
+    preview.image_size = (size, size)
     preview.image_pixels_float.foreach_set(picture.ravel())
+    step = size // ICON_SIZE
+    icon = picture.reshape(ICON_SIZE, step, ICON_SIZE, step, 4).mean(axis=(1, 3))
+    preview.icon_size = (ICON_SIZE, ICON_SIZE)
+    preview.icon_pixels_float.foreach_set(icon.ravel())

@@ -129,9 +129,10 @@ class Layout:
         assert name in data.bl_rna.properties, name
         self.drawn.append(name)
 
-    def operator(self, name: str, **_: Any) -> None:
+    def operator(self, name: str, **_: Any) -> SimpleNamespace:
         assert getattr(bpy.ops.kinesics, name.removeprefix("kinesics.")).get_rna_type()
         self.drawn.append(name)
+        return SimpleNamespace()
 
     def label(self, text: str = "", icon: str = "", icon_value: int = -1, **_: Any) -> None:
         self.drawn.append(text or (f"icon {icon}" if icon else "picture"))

@@ -111,6 +111,9 @@ def test_each_take_has_a_picture_that_shows_it(ready: Any, module: Any) -> None:
         assert tuple(preview.image_size) == (96, 96) and preview.is_image_custom
         pixels = np.array(preview.image_pixels_float).reshape(96, 96, 4)
         assert np.abs(pixels - draw(make_clip(60, seed=take.seed))).max() < 0.01
+        assert tuple(preview.icon_size) == (32, 32) and preview.is_icon_custom
+        small = np.array(preview.icon_pixels_float).reshape(32, 32, 4)
+        assert np.abs(small[10, 15] - pixels[30:33, 45:48].mean(axis=(0, 1))).max() < 0.02
 
 
 def test_trying_swaps_action_and_slot_and_nothing_else(ready: Any, module: Any) -> None:
@@ -431,3 +434,108 @@ def test_the_panel_shows_what_is_known(ready: Any, module: Any) -> None:
     draw = module("ui.take_panel").KINESICS_UL_takes.draw_item
     draw(None, bpy.context, line, ada().kinesics_takes, take, 0, ada().kinesics_takes, "index")
     assert line.drawn[:2] == ["icon HIDE_OFF", "picture"] and {"name", "keep"} <= set(line.drawn)
+
+
+def bones(module: Any, part: str) -> set[str]:
+    skeleton, parts = module("engine.motion.skeleton"), module("engine.specs").Part
+    return {skeleton.JOINT_NAMES[joint] for joint in skeleton.PART_JOINTS[parts(part)]}
+
+
+def of_part(keys: dict[Any, bytes], module: Any, part: str) -> dict[Any, bytes]:
+    """Those keys that belong to a part."""
+    names = bones(module, part)
+
+    def mine(path: str) -> bool:
+        return path.split('"')[1] in names if path.startswith("pose") else part == "face"
+
+    return {key: value for key, value in keys.items() if mine(key[0])}
+
+
+def test_merge_takes_each_part_to_the_bit(ready: Any, module: Any) -> None:
+    make_takes()
+    seen = [choose(index) for index in range(3)]
+    assert bpy.ops.kinesics.merge_takes(face="2", hands="0", upper="1", lower="0") == {"FINISHED"}
+    assert names() == ["Take 1", "Take 2", "Take 3", "Take 4"] and ada().kinesics_takes.index == 3
+    merged = all_keys()
+    for part, index in {"face": 2, "hands": 0, "upper": 1, "lower": 0}.items():
+        assert of_part(merged, module, part) == of_part(seen[index], module, part), part
+    assert sum(len(of_part(merged, module, part)) for part in ("face", "hands", "upper", "lower")) == 275
+    assert [choose(index) for index in range(3)] == seen, "the takes it was made of stay as they were"
+    takes = ada().kinesics_takes.items
+    assert takes[3].merged and not takes[2].merged and takes[3].lip_sync == takes[2].lip_sync
+    assert takes[3].foot_slide == pytest.approx(takes[0].foot_slide, rel=1e-3)
+    assert takes[3].measured and tuple(takes[3].action.preview.image_size) == (96, 96)
+    assert takes[3].instruction.splitlines()[0] == "Face: speech (Take 3)"
+    assert takes[3].action.name == "line Take 4" and not orphans()
+    assert len(bpy.data.actions) == num_actions(4)
+
+
+def test_merge_refuses_what_it_cannot_copy(ready: Any, module: Any) -> None:
+    make_takes()
+    actions = module("operators.bridge.action")
+    choose(1)
+    actions.fcurves_of(ada())[0].modifiers.new("NOISE")
+    before = fingerprint()
+    assert "modifiers" in refusal(lambda: bpy.ops.kinesics.merge_takes(face="0", upper="1"))
+    bpy.data.actions.remove(ada().kinesics_takes.items[2].action)
+    assert "was deleted" in refusal(lambda: bpy.ops.kinesics.merge_takes(face="0", lower="2"))
+    assert len(names()) == 3 and before
+
+
+def shown_pose(frame: float) -> np.ndarray:
+    """Bones and face as the scene shows them at a frame."""
+    bpy.context.scene.frame_set(int(frame // 1), subframe=frame % 1)
+    bones = [value for bone in ada().pose.bones for row in bone.matrix for value in row]
+    return np.array([*bones, *(block.value for block in face_keys().key_blocks)])
+
+
+@pytest.mark.parametrize("per_part", [False, True])
+def test_pushed_to_the_nla_it_looks_the_same(ready: Any, module: Any, per_part: bool) -> None:
+    ready.frame_start = 11
+    make_takes()
+    choose(1)
+    frames = (11, 25, 40.5, 70)
+    wanted = [shown_pose(frame) for frame in frames]
+    assert bpy.ops.kinesics.push_take(per_part=per_part) == {"FINISHED"}
+    assert ada().animation_data.action is None and face_keys().animation_data.action is None
+    for frame, pose in zip(frames, wanted, strict=True):
+        assert np.abs(shown_pose(frame) - pose).max() < 5e-5
+    tracks = [track.name for track in ada().animation_data.nla_tracks]
+    labels = ["Face", "Hands", "Upper Body", "Lower Body"]
+    assert tracks == ([f"Take 2 {label}" for label in labels] if per_part else ["Take 2"])
+    assert len(face_keys().animation_data.nla_tracks) == 1 and not orphans()
+    assert len(names()) == 3
+    assert "No take is on show" in poll_refusal("push_take")
+    shown = choose(0)
+    assert shown, "another take can be shown above the strips"
+
+
+def test_one_part_of_the_nla_can_be_muted(ready: Any, module: Any) -> None:
+    make_takes()
+    choose(0)
+    assert bpy.ops.kinesics.push_take(per_part=True) == {"FINISHED"}
+    scene, pose = bpy.context.scene, ada().pose.bones
+
+    def turns() -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return tuple(pose["left_index1"].rotation_quaternion), tuple(pose["left_knee"].rotation_quaternion)
+
+    scene.frame_set(20)
+    hand, knee = turns()
+    ada().animation_data.nla_tracks["Take 1 Hands"].mute = True
+    scene.frame_set(40)
+    assert turns()[0] == hand and turns()[1] != pytest.approx(knee, abs=1e-3)
+    ada().animation_data.nla_tracks["Take 1 Hands"].mute = False
+    scene.frame_set(41)
+    assert turns()[0] != pytest.approx(hand, abs=1e-3)
+
+
+def test_keys_between_frames_keep_their_place_in_the_nla(ready: Any, module: Any) -> None:
+    make_takes()
+    for curve in module("operators.bridge.action").fcurves_of(ada()):
+        for key in curve.keyframe_points:
+            key.co[0] += 0.25
+        curve.update()
+    wanted = [shown_pose(frame) for frame in (5, 30.5)]
+    assert bpy.ops.kinesics.push_take(per_part=True) == {"FINISHED"}
+    for frame, pose in zip((5, 30.5), wanted, strict=True):
+        assert np.abs(shown_pose(frame) - pose).max() < 1e-3
