@@ -16,9 +16,15 @@ from .generation import PART_LABELS, GeneratePlan, Motion, Review
 
 if TYPE_CHECKING:
     from ..engine.specs import Part
+    from .bridge.reducing import Limits, Reduction
     from .bridge.takes import Take
 
 TAKE_NAME = "Take"
+
+_SAME_WHEN_REDUCED = (
+    "number", "seed", "merged", "instruction", "has_sync", "lip_sync", "frame_start", "frame_end",
+)  # fmt: skip
+"""What a take with fewer keys has from the one it was made of."""
 
 
 def deliver_takes(
@@ -108,6 +114,34 @@ def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict
     measure_shown(armature, scene, take)
     armature.kinesics_takes.index = len(takes.takes_of(armature)) - 1
     return take
+
+
+def reduce_shown(armature: bpy.types.Object, scene: bpy.types.Scene, limits: Limits) -> Reduction:
+    """Put a take with fewer keys beside the one on show, which stays as it is for the way back.
+
+    Raises:
+        CharacterError: If nothing moves the character.
+    """
+    from .bridge import action, takes
+    from .bridge.reducing import reduce_action
+
+    now = action.playing(armature)
+    if now is None:
+        raise CharacterError(f'"{armature.name}" has no action to reduce: press Generate first.')
+    takes.keep_current(armature, now.action.name)
+    shown = takes.shown_take(armature)
+    title, dense = shown.name, list(takes.takes_of(armature)).index(shown)
+    takes.duplicate_actions(armature, f"{now.action.name} Reduced")
+    done = reduce_action(armature, limits)
+    take = takes.add_take(armature, f"{title} Reduced")
+    dense_take = takes.takes_of(armature)[dense]
+    for name in _SAME_WHEN_REDUCED:
+        setattr(take, name, getattr(dense_take, name))
+    if not dense_take.measured:
+        take.frame_start, take.frame_end = (round(end) for end in action.key_range(armature))
+    measure_shown(armature, scene, take)
+    armature.kinesics_takes.index = len(takes.takes_of(armature)) - 1
+    return done
 
 
 def measure_shown(armature: bpy.types.Object, scene: bpy.types.Scene, take: Take) -> None:

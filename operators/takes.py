@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..engine.errors import EngineError
 from ..engine.specs import Part
@@ -187,10 +187,69 @@ class KINESICS_OT_push_take(TakeOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class KINESICS_OT_reduce_keys(bpy.types.Operator):
+    """Put smooth keys in the place of one per frame, as few as keep every frame within these errors. The
+    motion as it is now stays in the list of takes: click it there to go back"""
+
+    bl_idname = "kinesics.reduce_keys"
+    bl_label = "Reduce Keys"
+    bl_options = {"REGISTER", "UNDO"}
+
+    degrees: FloatProperty(
+        name="Degrees", description="Furthest that any bone may turn away", default=0.5, min=0.01, max=45.0
+    )
+    mm: FloatProperty(
+        name="Millimetres",
+        description="Furthest that the body may move away",
+        default=1.0,
+        min=0.01,
+        max=500.0,
+    )
+    share: FloatProperty(
+        name="Face",
+        description="Furthest that a face shape may be off, as part of its whole way",
+        default=0.01,
+        min=0.0005,
+        max=0.5,
+        subtype="FACTOR",
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether a character has an action and nothing is being made."""
+        if not polls.is_free(cls) or not polls.has_character(cls, context):
+            return False
+        animation = polls.character_of(context).animation_data
+        if animation is None or animation.action is None or animation.use_tweak_mode:
+            cls.poll_message_set("The character has no action that could be changed: press Generate first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Reduce them."""
+        from .bridge.reducing import Limits
+
+        try:
+            done = take_list.reduce_shown(
+                polls.character_of(context), context.scene, Limits(self.degrees, self.mm, self.share)
+            )
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        worst = done.worst
+        self.report(
+            {"INFO"},
+            f"{done.num_after} keys instead of {done.num_before}, at most {worst.degrees:.2f} degrees, "
+            f"{worst.mm:.2f} mm and {worst.share:.1%} of a face shape off",
+        )
+        return {"FINISHED"}
+
+
 CLASSES = (
     KINESICS_OT_generate_takes,
     KINESICS_OT_delete_take,
     KINESICS_OT_delete_other_takes,
     KINESICS_OT_merge_takes,
     KINESICS_OT_push_take,
+    KINESICS_OT_reduce_keys,
 )

@@ -42,14 +42,18 @@ class KINESICS_UL_takes(bpy.types.UIList):
 
 
 def draw_takes(layout: bpy.types.UILayout, character: bpy.types.Object | None, settings: Any) -> None:
-    """Draw how many takes to make, the list, and what is known of the chosen one."""
+    """Draw how many takes to make, those there are, and Reduce Keys."""
     row = layout.row(align=True)
     row.prop(settings, "num_takes")
     row.prop(settings, "takes_of_range", toggle=True)
     layout.operator("kinesics.generate_takes", icon="DUPLICATE")
-    if character is None or len(character.kinesics_takes.items) == 0:
-        return
-    takes = character.kinesics_takes
+    if character is not None and len(character.kinesics_takes.items):
+        _draw_list(layout, character.kinesics_takes)
+    layout.operator("kinesics.reduce_keys", icon="IPO_BEZIER")
+
+
+def _draw_list(layout: bpy.types.UILayout, takes: Any) -> None:
+    """The takes, what can be done with them, and what is known of the chosen one."""
     layout.template_list("KINESICS_UL_takes", "", takes, "items", takes, "index", rows=4)
     row = layout.row(align=True)
     row.operator("kinesics.delete_take", text="Delete", icon="TRASH")
