@@ -175,6 +175,7 @@ def read_plan(context: bpy.types.Context, parts: Iterable[Part] = tuple(Part)) -
         action_name=sound.label if sound is not None else _text_title(directions),
         pack_dir=pack_folder(preferences),
         device=preferences.device.lower() if preferences is not None else "auto",
+        variation=float(settings.variation),
     )
     from ..engine.motion.arkit import ARKIT_NAMES
 

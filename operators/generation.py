@@ -99,6 +99,7 @@ class GeneratePlan:
         pack_dir: Folder of the model pack.
         device: auto, cpu or cuda.
         stretch: What is made anew, or None for the whole length.
+        variation: How freely the motion is drawn, as a factor of the model's own freedom.
         num_takes: Takes to make for the list, each with a seed of its own; 0 writes one motion at once.
     """
 
@@ -116,6 +117,7 @@ class GeneratePlan:
     pack_dir: Path
     device: str
     stretch: Stretch | None = None
+    variation: float = 1.0
     num_takes: int = 0
 
     @property
@@ -231,7 +233,9 @@ def make_motions(
         kept=_fitted(kept, duration_s),
         free=None if stretch is None else stretch.free(plan.fps),
     )
-    requests = [replace(request, sampling=SamplingOptions(seed=seed)) for seed in plan.seeds]
+    freedom = request.sampling.temperature * plan.variation
+    samplings = [SamplingOptions(seed=seed, temperature=freedom) for seed in plan.seeds]
+    requests = [replace(request, sampling=sampling) for sampling in samplings]
     with engine_host.engine_for(plan.pack_dir, plan.device, progress, cancelled) as engine:
         progress(LOAD_SHARE, "Making the motion")
         results = engine.generate_many(

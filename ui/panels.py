@@ -160,6 +160,7 @@ def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
     row.prop(settings, "seed")
     row.prop(settings, "seed_mode", text="", icon_only=True)
     row.operator("kinesics.new_seed", text="", icon="FILE_REFRESH")
+    box.prop(settings, "variation")
 
 
 def _draw_choice(layout: bpy.types.UILayout, character: bpy.types.Object | None, settings: Any) -> None:

@@ -161,6 +161,14 @@ class KinesicsSettings(bpy.types.PropertyGroup):
     seed_mode: EnumProperty(
         name="Next Seed", description="Which seed the next motion has", items=SEED_MODES, default="PINNED"
     )
+    variation: FloatProperty(
+        name="Variation",
+        description="Lower stays near the likeliest motion, higher strays from it; 1 suits the model best",
+        default=1.0,
+        min=0.25,
+        max=1.5,
+        subtype="FACTOR",
+    )
     num_takes: IntProperty(
         name="Takes", description="How many takes to make at once", default=3, min=1, max=16
     )

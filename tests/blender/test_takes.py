@@ -415,6 +415,15 @@ def test_the_next_seed_is_pinned_next_or_random(ready: Any, mode: str, wanted: s
         assert ready.seed not in (7, 8, 9, 10)
 
 
+def test_variation_is_a_factor_of_the_models_own_freedom(ready: Any, engine: Any, module: Any) -> None:
+    own = module("engine.specs").SamplingOptions().temperature
+    assert bpy.ops.kinesics.generate() == {"FINISHED"}
+    ready.variation = 0.5
+    make_takes()
+    drawn = [request.sampling.temperature for request in engine.requests]
+    assert drawn == pytest.approx([own, own / 2, own / 2, own / 2])
+
+
 def test_the_panel_shows_what_is_known(ready: Any, module: Any) -> None:
     from types import SimpleNamespace
 
