@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -71,6 +72,8 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
         )
     if arguments.seed < 0:
         raise RequestError("The seed must not be negative; choose 0 or more.")
+    if not 0.0 <= arguments.temperature < math.inf:
+        raise RequestError("The temperature must be a number from 0 up; choose 0.8 for the usual variety.")
     return GenerateRequest(
         directions=directions,
         waveform=wave,

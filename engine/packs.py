@@ -13,17 +13,19 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from .errors import PackError
 from .toml_writer import to_toml
-from .weights.safetensors_file import damaged, read_safetensors
+from .weights.safetensors_file import damaged, read_safetensors, safetensors_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 FORMAT_VERSION = 1
 STARTER, PUBLISHED = "starter", "published"
@@ -110,6 +112,37 @@ class Pack:
         """
         return read_safetensors(self.file(name), prefix)
 
+    def build_module(self, name: str, make: Callable[[], ModuleT], prefix: str = "") -> ModuleT:
+        """Make a network in the sizes that the pack asks for, and fill it.
+
+        The network is drawn up without memory first and compared with the file, so that a pack never makes
+        this allocate more than its file holds.
+
+        Args:
+            name: File with its tensors.
+            make: Makes the network; called twice.
+            prefix: Beginning of the names of its tensors in the file.
+
+        Returns:
+            The network, filled.
+
+        Raises:
+            PackError: If there is no network of these sizes, or the file does not hold exactly this one.
+        """
+        import torch
+
+        try:
+            with torch.device("meta"):
+                sketch = make()
+        except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
+            raise PackError(f"The pack's {PACK_FILE} asks for impossible sizes; {_DOWNLOAD}.") from problem
+        shapes = safetensors_shapes(self.file(name))
+        held = {key[len(prefix) :]: shape for key, shape in shapes.items() if key.startswith(prefix)}
+        _check_shapes(name, prefix, held, {key: value.shape for key, value in sketch.state_dict().items()})
+        module = make()
+        self.load_module(name, module, prefix)
+        return module
+
     def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
         """Fill a network with the tensors of one file whose names begin with `prefix`.
 
@@ -121,12 +154,9 @@ class Pack:
         """
         held = self.tensors(name, prefix)
         wanted = module.state_dict()
-        if odd := sorted(set(held) ^ set(wanted)):
-            where = "lacks" if odd[0] in wanted else "has an unknown"
-            raise damaged(name, f"it {where} {prefix}{odd[0]}")
+        shapes = {key: tensor.shape for key, tensor in held.items()}
+        _check_shapes(name, prefix, shapes, {key: tensor.shape for key, tensor in wanted.items()})
         for key, tensor in wanted.items():
-            if held[key].shape != tensor.shape:
-                raise damaged(name, f"{prefix}{key} has shape {tuple(held[key].shape)}")
             if held[key].is_floating_point() != tensor.is_floating_point():
                 raise damaged(name, f"{prefix}{key} has type {held[key].dtype}")
         module.load_state_dict(held, assign=any(tensor.is_meta for tensor in wanted.values()))
@@ -210,6 +240,18 @@ def write_pack(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return load_pack(root)
+
+
+def _check_shapes(
+    name: str, prefix: str, held: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Compare the tensors of a file with those of a network."""
+    if odd := sorted(set(held) ^ set(wanted)):
+        where = "lacks" if odd[0] in wanted else "has an unknown"
+        raise damaged(name, f"it {where} {prefix}{odd[0]}")
+    for key, shape in wanted.items():
+        if tuple(held[key]) != tuple(shape):
+            raise damaged(name, f"{prefix}{key} has shape {tuple(held[key])}")
 
 
 def _swap(draft: Path, root: Path) -> None:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ from .specs import (
     ProgressCallback,
     Source,
 )
+from .tokenizers.config import config_from_dict
 from .tokenizers.pack_tokenizers import load_pack_tokenizers
 from .tokenizers.vocabulary import Vocabulary
 
@@ -125,8 +127,8 @@ class Engine:
             pack.tensors("text_encoder.safetensors"),
             pack.file("tokenizer.json"),
         )
-        self.model = LanguageModel(LanguageModelConfig(**pack.table("language_model")))  # type: ignore[arg-type]
-        pack.load_module("language_model.safetensors", self.model)
+        config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
+        self.model = pack.build_module("language_model.safetensors", partial(LanguageModel, config))
         self.model.to(device).eval()
         self.weights = DecoderWeights(self.model)
 

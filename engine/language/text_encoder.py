@@ -43,7 +43,8 @@ class TextEncoderConfig:
     norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
-        if min(self.num_layers, self.width, self.num_heads, self.hidden, self.num_words) < 1:
+        sizes = (self.num_layers, self.width, self.num_heads, self.hidden, self.num_words, self.num_positions)
+        if min(sizes) < 1:
             raise ValueError("sizes must be positive")
         if self.width % self.num_heads:
             raise ValueError("the width must be a multiple of the heads")
@@ -146,9 +147,9 @@ class TextEncoder:
     ) -> None:
         self.config = config
         self.device = torch.device(device)
-        with torch.device("meta"):
-            self._network = _Network(config)
         try:
+            with torch.device("meta"):
+                self._network = _Network(config)
             self._network.load_state_dict(_expand(tensors), strict=True, assign=True)
         except (RuntimeError, KeyError) as problem:
             raise PackError(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from enum import Enum
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     ConfigT = TypeVar("ConfigT", bound=DataclassInstance)
 
 PlainValue = str | int | float | bool
+
+MAX_SIZE = 10_000_000
+"""Largest whole number a description may hold."""
+
+MAX_LAYERS = 100
+"""Most layers or levels; each costs time to draw up, however small it is."""
 
 
 def config_to_dict(config: DataclassInstance) -> dict[str, PlainValue]:
@@ -47,23 +54,28 @@ def config_from_dict(cls: type[ConfigT], values: Mapping[str, object], what: str
     try:
         if missing := sorted(required - set(values)):
             raise ValueError(f"{', '.join(missing)} missing")
-        return cls(**{name: _typed(str(known[name].type), value) for name, value in values.items()})
+        return cls(**{name: _typed(name, str(known[name].type), value) for name, value in values.items()})
     except (TypeError, ValueError) as problem:
         raise PackError(
             f"The pack's description of {what} cannot be used ({problem}); download the pack again."
         ) from problem
 
 
-def _typed(annotation: str, value: object) -> object:
-    """Check one value against the annotation of its field; strings become enums in the dataclass."""
+def _typed(name: str, annotation: str, value: object) -> object:
+    """Check one value against its field's annotation and range; strings become enums in the dataclass."""
     if annotation == "bool":
         if isinstance(value, bool):
             return value
     elif annotation == "int":
         if isinstance(value, int) and not isinstance(value, bool):
+            most = MAX_LAYERS if name.endswith(("layers", "quantizers")) else MAX_SIZE
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} is {value}")
             return value
     elif annotation == "float":
         if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
             return float(value)
     elif isinstance(value, str):
         return value

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..packs import Pack
 from ..specs import PARTS, Part
 from .audio_tokenizer import StarterAudioTokenizer
@@ -20,9 +22,8 @@ def load_pack_tokenizers(pack: Pack) -> tuple[dict[Part, MotionVQVAE], StarterAu
     motion: dict[Part, MotionVQVAE] = {}
     for part in PARTS:
         config = MotionVQVAEConfig.from_dict(pack.table("tokenizers", part.value))
-        motion[part] = MotionVQVAE(config, part)
-        pack.load_module(WEIGHTS_FILE, motion[part], f"{part.value}.")
-        motion[part].eval()
-    audio = StarterAudioTokenizer(MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio")))
-    pack.load_module(WEIGHTS_FILE, audio, "audio.")
+        make = partial(MotionVQVAE, config, part)
+        motion[part] = pack.build_module(WEIGHTS_FILE, make, f"{part.value}.").eval()
+    config = MotionVQVAEConfig.from_dict(pack.table("tokenizers", "audio"), "speech")
+    audio = pack.build_module(WEIGHTS_FILE, partial(StarterAudioTokenizer, config), "audio.")
     return motion, audio.eval()

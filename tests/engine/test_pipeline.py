@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
+import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +15,22 @@ import pytest
 import soundfile
 
 from engine import pipeline
-from engine.__main__ import main
-from engine.errors import AudioError, Cancelled, DeviceError, EngineError, InstructionError, RequestError
+from engine.__main__ import build_parser, build_request, main
+from engine.errors import (
+    AudioError,
+    Cancelled,
+    DeviceError,
+    EngineError,
+    InstructionError,
+    PackError,
+    RequestError,
+)
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
 from engine.pipeline import Engine, load_engine
 from engine.requests import block_order, resolve_sources, windows
 from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from engine.toml_writer import to_toml
 from tests.tiny_pack import write_tiny_pack
 
 
@@ -221,6 +234,50 @@ def test_unknown_device(pack: Path) -> None:
         load_engine(pack, "tpu")
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("language_model.d_model", 10_000_000),
+        ("language_model.d_model", 10**12),
+        ("language_model.d_model", -1),
+        ("language_model.d_model", 0),
+        ("language_model.d_model", "wide"),
+        ("language_model.vocab_size", None),
+        ("language_model.num_layers", 10**9),
+        ("language_model.time_reach", 9_000_000),
+        ("language_model.new_setting", 1),
+        ("text_encoder.width", 10_000_000),
+        ("text_encoder.num_layers", 10**9),
+        ("text_encoder.num_positions", 0),
+        ("tokenizers.upper.width", 1_000_000),
+        ("tokenizers.upper.num_quantizers", 10**9),
+        ("tokenizers.upper.frame_fps", float("inf")),
+        ("tokenizers.audio.codebook_size", 10_000_000),
+        ("vocabulary.num_text", 10**9),
+    ],
+)
+def test_sizes_of_a_hostile_pack_are_refused(pack: Path, tmp_path: Path, place: str, value: object) -> None:
+    """One sentence, at once, and without taking memory for what the files do not hold."""
+    root = tmp_path / "pack"
+    shutil.copytree(pack, root)
+    card = tomllib.loads((root / "pack.toml").read_text("utf-8"))
+    *tables, name = place.split(".")
+    table = card
+    for key in tables:
+        table = table[key]
+    if value is None:
+        del table[name]
+    else:
+        table[name] = value
+    (root / "pack.toml").write_text(to_toml(card), "utf-8")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PackError) as caught:
+        load_engine(root, "cpu")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+    message = str(caught.value)
+    assert message.endswith(".") and re.search("; (download|update)", message) and "\n" not in message
+
+
 def test_command_line(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound, out = tmp_path / "line.wav", tmp_path / "clip.npz"
     soundfile.write(sound, np.stack([speech(1.5)] * 2, 1), 16000, subtype="PCM_24")
@@ -248,6 +305,60 @@ def test_command_line(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert isinstance(load_npz(out), Clip)
     assert main(["info", str(pack)]) == 0
     assert "Tiny" in capsys.readouterr().out
+
+
+def test_every_option_of_the_command_line_arrives(pack: Path, tmp_path: Path) -> None:
+    sound = tmp_path / "line.wav"
+    soundfile.write(sound, speech(1.0), 16000)
+    fixed = ["generate", "--pack", str(pack), "--out", "clip.npz"]
+    parse = build_parser().parse_args
+    texts = ["--face", "smile", "--hands", "wave", "--upper", "bow", "--lower", "jump", "--text", "run"]
+    numbers = ["--emotion", "anger", "--seconds", "2.5", "--seed", "7", "--temperature", "0.5"]
+    request = build_request(parse([*fixed, *texts, *numbers]))
+    assert {part.value: direction.text for part, direction in request.directions.items()} == {
+        "face": "smile",
+        "hands": "wave",
+        "upper": "bow",
+        "lower": "jump",
+    }
+    assert (request.emotion, request.duration_s, request.waveform) == ("anger", 2.5, None)
+    assert (request.sampling.seed, request.sampling.temperature) == (7, 0.5)
+    assert parse([*fixed, "--device", "cuda"]).device == "cuda"
+    alone = build_request(parse([*fixed, "--text", "run"]))
+    assert {part: direction.text for part, direction in alone.directions.items()} == dict.fromkeys(
+        PARTS, "run"
+    )
+    heard = build_request(parse([*fixed, "--audio", str(sound), "--lower", "jump"]))
+    sources, _ = resolve_sources(heard)
+    assert sources == dict.fromkeys(PARTS, Source.SPEECH) | {Part.LOWER: Source.TEXT}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--text", "walk", "--seconds", "nan"], "must last"),
+        (["--text", "walk", "--seconds", "-2"], "must last"),
+        (["--text", "walk", "--temperature", "nan"], "temperature"),
+        (["--text", "walk", "--temperature", "-1"], "temperature"),
+        (["--text", "walk", "--seed", "-3"], "seed"),
+        (["--lower", ""], "empty"),
+        (["--audio", "gone.wav"], "does not exist"),
+        (["--text", "walk", "--out", "no/such/folder/clip.npz"], "folder"),
+    ],
+)
+def test_wrong_options_get_one_sentence(
+    pack: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "--pack", str(pack), "--out", "clip.npz", *options]) == 1
+    said = capsys.readouterr().err.strip()
+    assert message in said and said.endswith(".") and "\n" not in said
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_command_line_says_what_is_wrong(
