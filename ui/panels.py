@@ -136,13 +136,20 @@ def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, setting
         if strip is not None and strip.type == "SOUND":
             box.label(text=strip.name, icon="CHECKMARK")
         else:
-            box.label(text="Click a sound strip in the Video Sequencer", icon="ERROR")
+            _draw_no_strip(box)
     elif settings.audio_source == "FILE":
         box.prop(settings, "audio_path", text="")
         box.prop(settings, "frame_start")
     else:
         box.prop(settings, "duration_s")
         box.prop(settings, "frame_start")
+
+
+def _draw_no_strip(layout: bpy.types.UILayout) -> None:
+    """What to do, in lines that the narrow sidebar does not cut."""
+    column = layout.column(align=True)
+    column.label(text="Click a sound strip", icon="ERROR")
+    column.label(text="in the Video Sequencer", icon="BLANK1")
 
 
 def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
@@ -183,27 +190,29 @@ def _range_text(scene: bpy.types.Scene) -> str:
     """The frames that are chosen, where that is known without looking through keys."""
     chosen = scene.kinesics.regenerate_range
     if chosen == "KEYS":
-        return "From first to last selected key"
+        return "First to last selected key"
     if chosen == "PREVIEW":
         if not scene.use_preview_range:
-            return "Press P over the timeline and drag"
+            return "In the timeline press P, drag"
         return f"Frames {scene.frame_preview_start} to {scene.frame_preview_end}"
     editor = scene.sequence_editor
     strip = editor.active_strip if editor is not None else None
     if strip is None or strip.type != "SOUND":
-        return "Click a sound strip in the Video Sequencer"
+        return "Click a sound strip"
     return f"Frames {int(strip.frame_final_start)} to {int(strip.frame_final_end) - 1}"
 
 
 def _draw_generate(layout: bpy.types.UILayout, session: generate.Session | None) -> None:
-    column = layout.column()
+    """The button, and while a motion is made, how far it is: as high, so that nothing below moves."""
+    column = layout.column(align=True)
     if session is None:
-        column.scale_y = 1.6
+        column.scale_y = 2.0
         column.operator("kinesics.generate", icon="PLAY")
         return
     state = session.state
-    column.progress(factor=state.fraction, text=_progress_text(state.fraction, state.remaining_s))
-    column.label(text=state.message or "Starting")
+    begun = round(state.fraction * 100) > 0
+    text = _progress_text(state.fraction, state.remaining_s) if begun else state.message or "Starting"
+    column.progress(factor=state.fraction, text=text)
     column.operator("kinesics.generate_cancel", icon="CANCEL")
 
 

@@ -26,6 +26,10 @@ BLOCK_S = 0.05
 """Longest the main thread may be away while a motion is being made."""
 
 
+pytestmark = pytest.mark.timeout(2 * LIMIT_S)
+"""A visit with the making of its chroot takes longer than a test may elsewhere."""
+
+
 @pytest.fixture(scope="session")
 def harness(shared_dir: Path) -> Path:
     """Folder with setup.sh and run.sh."""
