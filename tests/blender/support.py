@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -181,14 +182,27 @@ def fingerprint() -> str:
         for path, keys in keys_of(item).items():
             digest.update(repr(path).encode() + keys.tobytes())
         for bone in item.pose.bones if item.pose else ():
-            pose = (bone.rotation_mode, tuple(bone.rotation_quaternion), tuple(bone.location))
+            turns = (tuple(bone.rotation_quaternion), tuple(bone.rotation_euler))
+            pose = (bone.rotation_mode, *turns, tuple(bone.location))
             digest.update(repr(pose).encode())
     for keys in bpy.data.shape_keys:
-        digest.update(repr([(b.name, b.value, b.slider_max) for b in keys.key_blocks]).encode())
+        digest.update(repr([(b.name, b.value, b.slider_min, b.slider_max) for b in keys.key_blocks]).encode())
         for path, points in keys_of(keys).items():
             digest.update(repr(path).encode() + points.tobytes())
-    digest.update(repr([scene.frame_current for scene in bpy.data.scenes]).encode())
+    for scene in bpy.data.scenes:
+        digest.update(repr((scene.frame_current, scene.frame_start, scene.frame_end)).encode())
+        editor = scene.sequence_editor
+        strips = getattr(editor, "strips_all" if hasattr(editor, "strips_all") else "sequences_all", ())
+        places = [(strip.name, strip.frame_final_start, strip.frame_final_end) for strip in strips]
+        digest.update(repr((places, scene.kinesics.character and scene.kinesics.character.name)).encode())
     return digest.hexdigest()
+
+
+REMEDIES = (
+    "(add|bake|choose|click|convert|copy|describe|do not use|download|export|get|install|it must last|leave|"
+    "make|move|open|or|parent|press|push|remove|render|restore|select|set|shorten|switch|unmute|use|write)"
+)
+"""What an animator is told to do begins with one of these."""
 
 
 def refusal(operation: Callable[[], Any]) -> str:
@@ -198,7 +212,8 @@ def refusal(operation: Callable[[], Any]) -> str:
     text = str(caught.value)
     assert text.startswith("Error: "), text
     sentence = text.removeprefix("Error: ").strip()
-    assert "\n" not in sentence and sentence.endswith("."), sentence
+    assert "\n" not in sentence and sentence.endswith(".") and ". " not in sentence, sentence
+    assert re.search(rf"[:;,] (so )?{REMEDIES}", sentence), f"no remedy: {sentence}"
     return sentence
 
 

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import pickle
+import re
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from tests.blender.support import (
     refusal,
     write_sound,
 )
+from tests.blender.test_sound import film
 
 
 @pytest.fixture
@@ -32,8 +37,6 @@ def ready(scene: Any, character: Any, engine: Any, speech: Path) -> Any:
 
 def refuses(message: str) -> None:
     """Generate says this and leaves everything as it was."""
-    import re
-
     before = fingerprint()
     sentence = refusal(bpy.ops.kinesics.generate)
     assert re.search(message, sentence), sentence
@@ -65,6 +68,41 @@ def test_strip_whose_file_never_was(ready: Any, tmp_path: Path) -> None:
     refuses('sound file of strip "Line 1" is missing')
 
 
+@needs_audaspace
+def test_strip_whose_file_was_damaged_later(ready: Any, tmp_path: Path) -> None:
+    ready.audio_source = "STRIP"
+    path = write_sound(tmp_path / "a.wav", 1.0)
+    add_strip(path)
+    path.write_bytes(b"RIFF" + bytes(4000))
+    refuses('"a.wav" is damaged or of an unknown format: convert it')
+
+
+@needs_audaspace
+def test_strip_without_sound(ready: Any, speech: Path) -> None:
+    ready.audio_source = "STRIP"
+    bpy.data.sounds.remove(add_strip(speech).sound)
+    refuses('strip "Line 1" has no sound: remove it and add the sound file again')
+
+
+@needs_audaspace
+def test_strip_trimmed_to_a_tenth_of_a_second(ready: Any, speech: Path) -> None:
+    ready.audio_source = "STRIP"
+    add_strip(speech).frame_final_duration = 3
+    refuses("lasts only 0.10 s; it must last at least")
+
+
+@needs_audaspace
+def test_strip_trimmed_to_silence(ready: Any, tmp_path: Path) -> None:
+    import soundfile
+
+    ready.audio_source = "STRIP"
+    path = tmp_path / "pause.wav"
+    times = np.arange(32000) / 16000
+    soundfile.write(path, 0.4 * np.sin(900 * times) * (times < 1.0), 16000)
+    add_strip(path).frame_offset_start = 30
+    refuses("is silent; choose a strip with speech")
+
+
 def test_no_file_chosen(ready: Any) -> None:
     ready.audio_path = "  "
     refuses("No sound file is chosen: choose one")
@@ -73,6 +111,10 @@ def test_no_file_chosen(ready: Any) -> None:
 def test_file_missing(ready: Any) -> None:
     ready.audio_path = "//not/there.wav"
     refuses("does not exist: choose another one")
+
+
+UNREADABLE = r'"bad\.\w+" is damaged or of an unknown format: convert it|cannot read the format of "bad'
+"""With Blender's audio library, and in builds without it."""
 
 
 def silence(path: Path) -> None:
@@ -87,13 +129,27 @@ def not_numbers(path: Path) -> None:
     soundfile.write(path, np.full(32000, np.nan), 16000, subtype="FLOAT")
 
 
+def some_not_numbers(path: Path) -> None:
+    import soundfile
+
+    samples = 0.3 * np.sin(np.arange(32000) / 20)
+    samples[20000] = np.nan
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+
+
+def noise(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "silent": (silence, "silent"),
     "0.1 s": (lambda path: write_sound(path, 0.1), "lasts only 0.10 s"),
     "not numbers": (not_numbers, "damaged samples"),
-    "corrupt": (lambda path: path.write_bytes(b"RIFFxxxxWAVEfmt "), "damaged|cannot read"),
+    "some not numbers": (some_not_numbers, "damaged samples"),
+    "cut off": (lambda path: path.write_bytes(b"RIFFxxxxWAVEfmt "), UNREADABLE),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
-    "text": (lambda path: path.write_text("hello"), "damaged|cannot read"),
+    "text": (lambda path: path.write_text("hello"), UNREADABLE),
+    "corrupt": (noise, UNREADABLE),
 }
 
 
@@ -105,6 +161,13 @@ def test_bad_sound(ready: Any, tmp_path: Path, kind: str) -> None:
     refuses(message)
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3", ".mp4"])
+def test_corrupt_file_of_every_format(ready: Any, tmp_path: Path, suffix: str) -> None:
+    noise(tmp_path / f"bad{suffix}")
+    ready.audio_path = str(tmp_path / f"bad{suffix}")
+    refuses(UNREADABLE)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"rate": 8000}, {"channels": 2, "rate": 44100}, {"subtype": "PCM_24"}, {"channels": 6, "rate": 48000}],
@@ -114,6 +177,27 @@ def test_unusual_but_good_sound(ready: Any, character: Any, tmp_path: Path, opti
     ready.audio_path = str(write_sound(tmp_path / "good.wav", 1.0, **options))
     assert bpy.ops.kinesics.generate() == {"FINISHED"}
     assert len(keys_of(character)['pose.bones["pelvis"].location', 0]) == 30
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
+def test_other_formats(ready: Any, character: Any, tmp_path: Path, suffix: str) -> None:
+    ready.audio_path = str(write_sound(tmp_path / f"good{suffix}", 1.0, rate=44100))
+    assert bpy.ops.kinesics.generate() == {"FINISHED"}
+    assert len(keys_of(character)['pose.bones["pelvis"].location', 0]) == pytest.approx(30, abs=2)
+
+
+@needs_audaspace
+@pytest.mark.parametrize("source", ["FILE", "STRIP"])
+def test_mp4(engine: Any, module: Any, tmp_path: Path, speech: Path, source: str) -> None:
+    path = film(tmp_path / "film.mp4", 2.0, speech)
+    armature = module("operators.bridge.armature").build_armature("Ada")
+    add_face(armature)
+    settings = bpy.context.scene.kinesics
+    settings.character, settings.audio_source, settings.audio_path = armature, source, str(path)
+    if source == "STRIP":
+        add_strip(path)
+    assert bpy.ops.kinesics.generate() == {"FINISHED"}
+    assert len(keys_of(armature)['pose.bones["pelvis"].location', 0]) == pytest.approx(60, abs=3)
 
 
 @pytest.mark.parametrize(
@@ -280,40 +364,109 @@ def test_nla_tweak_mode(ready: Any, character: Any) -> None:
     refuses("NLA strip of .* is being tweaked: leave tweak mode")
 
 
-@pytest.mark.parametrize("kind", ["missing", "not toml", "other version", "wrong size", "outside the folder"])
-def test_bad_pack(
-    scene: Any, character: Any, speech: Path, tmp_path: Path, module: Callable[[str], Any], kind: str
-) -> None:
-    """The real loader on packs that are damaged or hostile."""
+class Payload:
+    """What a hostile pickle would do: make a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.folder,)
+
+
+def edit_card(pack: Path, change: Callable[[dict[str, Any]], Any], module: Any) -> None:
+    """Change pack.toml."""
+    card = tomllib.loads((pack / "pack.toml").read_text("utf-8"))
+    change(card)
+    (pack / "pack.toml").write_text(module("engine.toml_writer").to_toml(card), "utf-8")
+
+
+def put_weights(pack: Path, content: bytes, module: Any) -> None:
+    """Replace weights, and their size and hash with them, as a hostile author would."""
+    (pack / WEIGHTS).write_bytes(content)
+    table = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    edit_card(pack, lambda card: card["files"].update({WEIGHTS: table}), module)
+
+
+def link_weights(pack: Path) -> None:
+    (pack / WEIGHTS).rename(pack.parent / WEIGHTS)
+    (pack / WEIGHTS).symlink_to(pack.parent / WEIGHTS)
+
+
+def enlarge(card: dict[str, Any]) -> None:
+    card["language_model"]["d_model"] = 1_000_000
+
+
+WEIGHTS = "language_model.safetensors"
+BAD_PACKS: dict[str, tuple[Callable[[Path, Any], Any], str]] = {
+    "no folder": (
+        lambda pack, _: pack.rename(pack.parent / "away"),
+        "no model pack at .*; choose the folder",
+    ),
+    "no card": (
+        lambda pack, _: (pack / "pack.toml").unlink(),
+        r"no pack\.toml; choose a model pack's folder",
+    ),
+    "card is not toml": (
+        lambda pack, _: (pack / "pack.toml").write_text("= broken ["),
+        r"pack\.toml is damaged .*; download it again",
+    ),
+    "other version": (
+        lambda pack, module: edit_card(pack, lambda card: card.update(format=99), module),
+        "format 99 but this Kinesics reads format 1; get the pack and the extension in matching versions",
+    ),
+    "file missing": (lambda pack, _: (pack / WEIGHTS).unlink(), f"{WEIGHTS} is missing; download"),
+    "truncated": (
+        lambda pack, _: (pack / WEIGHTS).write_bytes((pack / WEIGHTS).read_bytes()[:-4]),
+        f"{WEIGHTS} is damaged .it has .*; download it again",
+    ),
+    "damaged": (
+        lambda pack, _: (pack / WEIGHTS).write_bytes(bytes((pack / WEIGHTS).stat().st_size)),
+        f"{WEIGHTS} is damaged .its contents have changed.; download it again",
+    ),
+    "pickle for weights": (
+        lambda pack, module: put_weights(pack, pickle.dumps(Payload(pack.parent / "harm")), module),
+        f"{WEIGHTS} is damaged .*; download it again",
+    ),
+    "name outside the folder": (
+        lambda pack, module: edit_card(
+            pack, lambda card: card["files"].update({"../out.bin": {"size": 1, "sha256": "0"}}), module
+        ),
+        "unsafe name .*; do not use this pack",
+    ),
+    "link": (lambda pack, _: link_weights(pack), f"{WEIGHTS} is a link, which is not safe; download"),
+    "enormous sizes": (
+        lambda pack, module: edit_card(pack, enlarge, module),
+        f"{WEIGHTS} is damaged .*; download it again",
+    ),
+}
+
+
+@pytest.fixture
+def own_pack(scene: Any, tmp_path: Path, module: Callable[[str], Any]) -> Iterator[Path]:
+    """A sound pack of untrained networks that a test may spoil, chosen in the preferences."""
     pytest.importorskip("torch", reason="needs torch to load a pack")
-    module("operators.engine_host").release()
-    folder = tmp_path / "pack"
-    message = {
-        "missing": "pack",
-        "not toml": "pack",
-        "other version": "format",
-        "wrong size": "weights.safetensors",
-        "outside the folder": "pack|name",
-    }[kind]
-    if kind != "missing":
-        folder.mkdir()
-        name = "../outside.safetensors" if kind == "outside the folder" else "weights.safetensors"
-        text = f"""format = {99 if kind == "other version" else 1}
-kind = "starter"
-name = "Bad"
-version = "1"
-licence = "CC0-1.0"
-[files."{name}"]
-size = 10
-sha256 = "{"0" * 64}"
-"""
-        (folder / "pack.toml").write_text("= broken [" if kind == "not toml" else text)
-        (folder / "weights.safetensors").write_bytes(b"short")
-    scene.kinesics.audio_source, scene.kinesics.audio_path = "FILE", str(speech)
+    from tests.tiny_pack import write_tiny_pack
+
     preferences = module("operators.generate").preferences_of(bpy.context)
-    preferences.pack_dir = str(folder)
-    try:
-        refuses(message)
-        assert message.split("|")[0] in refusal(bpy.ops.kinesics.check_pack).lower()
-    finally:
-        preferences.pack_dir = ""
+    write_tiny_pack(tmp_path / "pack")
+    preferences.pack_dir = str(tmp_path / "pack")
+    module("operators.engine_host").release()
+    yield tmp_path / "pack"
+    preferences.pack_dir = ""
+    module("operators.engine_host").release()
+
+
+@pytest.mark.parametrize("kind", list(BAD_PACKS))
+def test_bad_pack(
+    character: Any, own_pack: Path, speech: Path, module: Callable[[str], Any], kind: str
+) -> None:
+    """The real loader on packs that are damaged, of another version or hostile."""
+    spoil, message = BAD_PACKS[kind]
+    spoil(own_pack, module)
+    settings = bpy.context.scene.kinesics
+    settings.audio_source, settings.audio_path = "FILE", str(speech)
+    refuses(message)
+    assert not (own_pack.parent / "harm").exists()
+    if kind not in ("pickle for weights", "enormous sizes"):  # found when the weights are read
+        assert re.search(message, refusal(bpy.ops.kinesics.check_pack))

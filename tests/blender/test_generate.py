@@ -16,6 +16,7 @@ from tests.blender.support import (
     MOUSE,
     TIMER,
     Modal,
+    add_face,
     add_strip,
     bpy,
     fingerprint,
@@ -242,7 +243,7 @@ def test_finish_is_idempotent(from_file: Any, generate: Any, engine: Any) -> Non
     assert modal.modal(bpy.context, TIMER) == {"CANCELLED"}
 
 
-@pytest.mark.parametrize("way", ["deleted", "undone"])
+@pytest.mark.parametrize("way", ["deleted", "file closed"])
 def test_target_gone_while_running(from_file: Any, generate: Any, engine: Any, way: str) -> None:
     engine.steps, engine.step_s = 10, 0.02
     modal = Modal(generate)
@@ -256,6 +257,38 @@ def test_target_gone_while_running(from_file: Any, generate: Any, engine: Any, w
     kind, text = modal.reports[-1]
     assert kind == "ERROR" and 'The character "Ada" was deleted or undone' in text and text.endswith("again.")
     assert fingerprint() == before
+
+
+def test_target_undone_while_running(from_file: Any, generate: Any, engine: Any, module: Any) -> None:
+    """Undo of the step that added the character, by Blender's own undo."""
+    engine.steps, engine.step_s = 10, 0.02
+    bpy.ops.ed.undo_push(message="before")
+    eve = module("operators.bridge.armature").build_armature("Eve")
+    add_face(eve, "Eve Face")
+    bpy.context.scene.kinesics.character = eve
+    bpy.ops.ed.undo_push(message="Eve")
+    modal = Modal(generate)
+    modal.modal(bpy.context, TIMER)
+    bpy.ops.ed.undo()
+    assert "Eve" not in bpy.data.objects and "Ada" in bpy.data.objects
+    before = fingerprint()
+    assert modal.run() == {"CANCELLED"}
+    kind, text = modal.reports[-1]
+    assert kind == "ERROR" and 'The character "Eve" was deleted or undone' in text and text.endswith("again.")
+    assert fingerprint() == before
+
+
+def test_undo_of_something_else_while_running(from_file: Any, generate: Any, engine: Any) -> None:
+    """The character is still there, though every reference to it has died: it gets its motion."""
+    engine.steps, engine.step_s = 10, 0.02
+    bpy.ops.ed.undo_push(message="before")
+    bpy.data.objects["Ada"].location.x = 3.0
+    bpy.ops.ed.undo_push(message="moved")
+    modal = Modal(generate)
+    modal.modal(bpy.context, TIMER)
+    bpy.ops.ed.undo()
+    assert modal.run() == {"FINISHED"}
+    assert len(keys_of(bpy.data.objects["Ada"])) == 223 and bpy.data.objects["Ada"].location.x == 0.0
 
 
 def test_undo_that_removes_the_target_while_a_part_is_read(
