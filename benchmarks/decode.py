@@ -59,9 +59,10 @@ class Case:
 def starter_case(folder: Path) -> Case:
     """The starter pack's weights; random ones of its recipe's size where it is absent."""
     if (folder / "pack.toml").exists():
-        from engine.pipeline import WINDOW_STEPS, load_engine
+        from engine.pipeline import WINDOW_STEPS, Engine, load_engine
 
         engine = load_engine(folder, "cpu")
+        assert isinstance(engine, Engine)
         return Case("starter pack", engine.model, engine.vocabulary, WINDOW_STEPS)
     from engine.training.recipe import load_recipe
 

@@ -11,7 +11,17 @@ import time
 from pathlib import Path
 
 from .errors import EngineError, RequestError
-from .specs import EMOTIONS, PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from .specs import (
+    EMOTIONS,
+    PARTS,
+    GenerateRequest,
+    GenerateResult,
+    MotionEngine,
+    Part,
+    PartDirection,
+    SamplingOptions,
+    Source,
+)
 
 DEFAULT_PACK = Path(__file__).parent.parent / "packs" / "starter"
 
@@ -33,6 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--temperature", type=float, default=SamplingOptions.temperature)
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     generate.add_argument("--pack", type=Path, default=DEFAULT_PACK)
+    generate.add_argument(
+        "--compatible",
+        action="store_true",
+        help="an imported published model moves exactly as in its own demo, faults included",
+    )
     generate.add_argument("--json", action="store_true", help="print load_s, compute_s and motion_s")
     generate.add_argument("--out", type=Path, required=True, help="motion file to write (.npz)")
     info = commands.add_parser("info", help="print a pack's card")
@@ -41,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     published.add_argument("folder", type=Path, help="folder with the downloaded files")
     published.add_argument("--out", type=Path, required=True, help="pack folder to write")
     published.add_argument(
-        "--model", choices=("speech", "text"), help="default: speech if its files are there"
+        "--model", choices=("speech", "text"), help="default: each one whose files are there"
     )
     published.add_argument("--audio-layer", type=int, choices=(12, 9), default=12)
     published.add_argument("--audio-start", type=int, default=500, help="500 as released, 502 later")
@@ -93,13 +108,22 @@ def generate(arguments: argparse.Namespace) -> None:
     began = time.perf_counter()
     engine = load_engine(arguments.pack, arguments.device)
     load_s = time.perf_counter() - began
-    result = engine.generate(request)
+    result = compatible(engine, request) if arguments.compatible else engine.generate(request)
     save_npz(result.clip, arguments.out)
     if arguments.json:
         times = {"load_s": load_s, "compute_s": result.compute_s, "motion_s": result.motion_s}
         print(json.dumps({name: round(value, 4) for name, value in times.items()}))
     else:
         print(f"{result.motion_s:.2f} s of motion in {result.compute_s:.2f} s: {arguments.out}")
+
+
+def compatible(engine: MotionEngine, request: GenerateRequest) -> GenerateResult:
+    """Generate as the published demo does; raises `RequestError` if the pack is not the published model."""
+    from .published.engine import PublishedEngine
+
+    if not isinstance(engine, PublishedEngine):
+        raise RequestError("Only an imported published model has a compatible way; leave out --compatible.")
+    return engine.generate_as_published(request)
 
 
 def print_card(root: Path) -> None:

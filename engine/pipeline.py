@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from .audio.features import FEATURE_HZ, speech_features
-from .audio.waveform import check_waveform
-from .errors import DeviceError, PackError, RequestError
+from .errors import DeviceError
 from .language.decoding import DecoderWeights, WindowRequest, generate_window
 from .language.layout import (
     MOTION_TIME,
@@ -38,15 +37,25 @@ from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
 from .motion.foot_lock import plant_feet
 from .packs import STARTER, Pack, load_pack
-from .requests import WINDOW_STEPS, block_order, drawn_steps, free_steps, resolve_sources, windows
+from .requests import (
+    WINDOW_STEPS,
+    block_order,
+    check_length,
+    check_sound,
+    drawn_steps,
+    fitted_kept,
+    free_steps,
+    resolve_sources,
+    windows,
+)
 from .specs import (
     AUDIO_HZ,
-    EMOTIONS,
     MOTION_FPS,
     PARTS,
     CancelCheck,
     GenerateRequest,
     GenerateResult,
+    MotionEngine,
     Part,
     ProgressCallback,
     Source,
@@ -56,8 +65,6 @@ from .tokenizers.pack_tokenizers import load_pack_tokenizers
 from .tokenizers.vocabulary import Vocabulary
 
 FRAMES_PER_STEP = 4
-TEXT_ONLY_S = 5.0
-MAX_DURATION_S = 7200.0
 SILENCE_S = 0.25
 
 HEARD_AROUND_S = 4
@@ -195,36 +202,15 @@ class Engine:
 
     def _prepare(self, request: GenerateRequest) -> _Row:
         """Check a request and encode what it brings."""
-        if request.emotion is not None and request.emotion not in EMOTIONS:
-            raise RequestError(
-                f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}."
-            )
-        wave = None
-        if request.waveform is not None:
-            wave = check_waveform(request.waveform, request.sample_rate)
+        wave = check_sound(request)
         sources, texts = resolve_sources(request)
-        duration = request.duration_s
-        if duration is None:
-            duration = len(wave) / AUDIO_HZ if wave is not None else TEXT_ONLY_S
-        if not math.isfinite(duration) or not 1.0 / MOTION_FPS <= duration <= MAX_DURATION_S:
-            raise RequestError(
-                f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change it."
-            )
-        num_frames = max(1, round(duration * MOTION_FPS))
+        num_frames = check_length(request, wave)
         steps = math.ceil(num_frames / FRAMES_PER_STEP)
         audio = self._encode_audio(wave, request.audio_start_s, steps) if wave is not None else None
-        kept, kept_codes = None, {}
         free = free_steps(request, num_frames, FRAMES_PER_STEP)
         parts = [part for part in PARTS if request.free or sources[part] is Source.KEEP]
-        if parts:
-            if request.kept is None:
-                raise RequestError(
-                    "Parts to keep need a motion to keep them from; select a character with motion."
-                )
-            kept = request.kept
-            if kept.fps != MOTION_FPS or kept.num_frames != num_frames:
-                kept = kept.resample(MOTION_FPS, num_frames)
-            kept_codes = self._encode_kept(kept, parts, steps)
+        kept = fitted_kept(request, parts, num_frames)
+        kept_codes = {} if kept is None else self._encode_kept(kept, parts, steps)
         return _Row(request, num_frames, sources, texts, audio, kept, kept_codes, free)
 
     @torch.inference_mode()
@@ -381,8 +367,8 @@ def _condition(row: _Row, start: int, length: int, texts: Sequence[str]) -> Cond
     return Condition(dict(row.sources), rows, row.request.emotion, audio)
 
 
-def load_engine(pack_dir: Path, device: str = "auto") -> Engine:
-    """Load a pack.
+def load_engine(pack_dir: Path, device: str = "auto") -> MotionEngine:
+    """Load a pack and the engine for its kind.
 
     Args:
         pack_dir: The pack's folder.
@@ -402,5 +388,7 @@ def load_engine(pack_dir: Path, device: str = "auto") -> Engine:
     chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     pack = load_pack(Path(pack_dir))
     if pack.kind != STARTER:
-        raise PackError(f"Generate cannot run the pack {pack.name}; choose the starter pack.")
+        from .published.engine import PublishedEngine
+
+        return PublishedEngine(pack, torch.device(chosen))
     return Engine(pack, torch.device(chosen))

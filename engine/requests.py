@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from .audio.waveform import check_waveform
 from .errors import RequestError
 from .language.instruction import check_instruction
 from .language.layout import BLOCK_ORDER
-from .specs import PARTS, GenerateRequest, Part, Source
+from .motion.arrays import FloatArray
+from .motion.clip import Clip
+from .specs import AUDIO_HZ, EMOTIONS, MOTION_FPS, PARTS, GenerateRequest, Part, Source
+
+TEXT_ONLY_S = 5.0
+MAX_DURATION_S = 7200.0
 
 WINDOW_STEPS = 32
 """Motion steps generated at once; the language model was trained on windows up to this length."""
@@ -17,22 +24,77 @@ OVERLAP_STEPS = 8
 """Steps a window takes over from the one before, as codes already decided."""
 
 
-def windows(num_steps: int) -> list[tuple[int, int]]:
+def windows(num_steps: int, size: int = WINDOW_STEPS, overlap: int = OVERLAP_STEPS) -> list[tuple[int, int]]:
     """Cut a request into windows.
 
     Args:
         num_steps: Motion steps in all.
+        size: Steps of a window.
+        overlap: Steps a window takes over from the one before.
 
     Returns:
         (first step, steps already decided) per window; the last window ends with the request.
     """
     result = [(0, 0)]
-    decided = min(WINDOW_STEPS, num_steps)
+    decided = min(size, num_steps)
     while decided < num_steps:
-        start = min(decided - OVERLAP_STEPS, num_steps - WINDOW_STEPS)
+        start = min(decided - overlap, num_steps - size)
         result.append((start, decided - start))
-        decided = start + WINDOW_STEPS
+        decided = start + size
     return result
+
+
+def check_sound(request: GenerateRequest) -> FloatArray | None:
+    """The request's sound at `AUDIO_HZ`, or None; raises `AudioError` if it cannot be used."""
+    if request.waveform is None:
+        return None
+    return check_waveform(request.waveform, request.sample_rate)
+
+
+def check_length(request: GenerateRequest, wave: FloatArray | None) -> int:
+    """Frames of a request's motion.
+
+    Args:
+        request: The request.
+        wave: Its sound at `AUDIO_HZ`, or None.
+
+    Raises:
+        RequestError: If its length or its emotion is none.
+    """
+    if request.emotion is not None and request.emotion not in EMOTIONS:
+        raise RequestError(f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}.")
+    duration = request.duration_s
+    if duration is None:
+        duration = len(wave) / AUDIO_HZ if wave is not None else TEXT_ONLY_S
+    if not math.isfinite(duration) or not 1.0 / MOTION_FPS <= duration <= MAX_DURATION_S:
+        raise RequestError(
+            f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change it."
+        )
+    return max(1, round(duration * MOTION_FPS))
+
+
+def fitted_kept(request: GenerateRequest, parts: Sequence[Part], num_frames: int) -> Clip | None:
+    """The motion that a request keeps, at the engine's rate and length.
+
+    Args:
+        request: The request.
+        parts: Parts that are taken from it.
+        num_frames: Frames of the request's motion.
+
+    Returns:
+        None where nothing is kept.
+
+    Raises:
+        RequestError: If there is nothing to keep them from.
+    """
+    if not parts:
+        return None
+    kept = request.kept
+    if kept is None:
+        raise RequestError("Parts to keep need a motion to keep them from; select a character with motion.")
+    if kept.fps != MOTION_FPS or kept.num_frames != num_frames:
+        kept = kept.resample(MOTION_FPS, num_frames)
+    return kept
 
 
 def free_steps(request: GenerateRequest, num_frames: int, frames_per_step: int) -> tuple[int, int]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     import numpy.typing as npt
@@ -164,3 +165,25 @@ ProgressCallback = Callable[[float, str], None]
 
 CancelCheck = Callable[[], bool]
 """Returns True once the user asked to stop; asked between decoding steps."""
+
+
+class MotionEngine(Protocol):
+    """A loaded pack, ready to generate, whatever its kind. Not safe for two threads at once."""
+
+    def generate(
+        self,
+        request: GenerateRequest,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> GenerateResult:
+        """Turn one request into motion; raises `EngineError`, and `Cancelled` when `cancel` said so."""
+        ...
+
+    def generate_many(
+        self,
+        requests: Sequence[GenerateRequest],
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> list[GenerateResult]:
+        """Turn several requests into motion."""
+        ...

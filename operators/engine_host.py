@@ -19,10 +19,10 @@ from .errors import SetupError
 from .job import IsCancelled, ReportProgress
 
 if TYPE_CHECKING:
-    from ..engine.pipeline import Engine
+    from ..engine.specs import MotionEngine
 
 _lock = threading.Lock()
-_loaded: dict[tuple[str, str, float], Engine] = {}
+_loaded: dict[tuple[str, str, float], MotionEngine] = {}
 
 WAIT_STEP_S = 0.05
 """How often a waiting job looks whether it was cancelled, in seconds."""
@@ -48,7 +48,7 @@ def check_packages() -> None:
         )
 
 
-def load_engine(pack_dir: Path, device: str) -> Engine:
+def load_engine(pack_dir: Path, device: str) -> MotionEngine:
     """Load a pack from disk; the first call imports torch."""
     _open_torch_library()
     with importing():
@@ -96,7 +96,7 @@ def _open_torch_library() -> None:
 @contextmanager
 def engine_for(
     pack_dir: Path, device: str, progress: ReportProgress, cancelled: IsCancelled
-) -> Iterator[Engine]:
+) -> Iterator[MotionEngine]:
     """Hold the engine of a pack while one job uses it.
 
     The last pack stays in memory; another pack, device or a changed pack folder replaces it.

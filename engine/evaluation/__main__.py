@@ -87,7 +87,8 @@ def evaluate(options: argparse.Namespace) -> int:
     """
     import torch
 
-    from ..pipeline import load_engine
+    from ..errors import PackError
+    from ..pipeline import Engine, load_engine
 
     begin = time.perf_counter()
     prepare(options.data, options.build)
@@ -96,6 +97,8 @@ def evaluate(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     engine = load_engine(options.pack, options.device)
     load_s = time.perf_counter() - started
+    if not isinstance(engine, Engine):
+        raise PackError("Only packs of the starter's kind can be evaluated; choose one.")
     quick = bool(options.quick)
     studio = Studio(
         engine=engine,

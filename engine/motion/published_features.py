@@ -148,11 +148,13 @@ def apply_published_features(clip: Clip, layout: Layout, features: AnyFloatArray
     return replace(clip, poses=poses)
 
 
-def global_input(lower: ArrayT) -> ArrayT:
+def global_input(lower: ArrayT, keep_contacts: bool = True) -> ArrayT:
     """Prepare decoded lower features for the published network that finds the root motion.
 
     Args:
         lower: Decoded lower features, (..., 54) or (..., 61).
+        keep_contacts: Pass contacts on as decoded, as the published demo does; the network was trained
+            without any.
 
     Returns:
         (..., 61): rotations made orthonormal, root channels zero, contacts as decoded or zero.
@@ -161,7 +163,8 @@ def global_input(lower: ArrayT) -> ArrayT:
     matrices = rotation_6d_to_matrix(lower[..., :54].reshape((*lower.shape[:-1], 9, 6)))
     rotations = matrix_to_rotation_6d(matrices).reshape((*lower.shape[:-1], 54))
     root = xp.zeros_like(lower[..., :3])
-    contacts = lower[..., 57:61] if lower.shape[-1] == 61 else xp.zeros_like(lower[..., :4])
+    has_contacts = keep_contacts and lower.shape[-1] == 61
+    contacts = lower[..., 57:61] if has_contacts else xp.zeros_like(lower[..., :4])
     return xp.concatenate([rotations, root, contacts], -1)
 
 

@@ -100,26 +100,30 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choose(findings: Findings, release: Release | None = None) -> Choice:
-    """Choose the files of one model.
+def choose(findings: Findings, release: Release | None = None) -> list[Choice]:
+    """Choose the files of each model that is there.
 
     Args:
         findings: Everything in the folder.
-        release: Which model; None takes the one for speech if its files are there.
+        release: Which model; None takes each one whose files are there, the one for speech first.
 
     Returns:
-        The files.
+        The files of one or two models, which never share a language model.
 
     Raises:
         MissingFilesError: If something is missing; it says what and where it comes from.
     """
     wanted = [release] if release else list(Release)
     attempts = [_attempt(findings, one) for one in wanted]
-    best = min(attempts, key=lambda attempt: len(attempt[1]))
-    choice, missing = best
-    if choice is None:
+    choices: list[Choice] = []
+    for choice, _ in attempts:
+        taken = [other.language[0].path for other in choices]
+        if choice is not None and choice.language[0].path not in taken:
+            choices.append(choice)
+    if not choices:
+        _, missing = min(attempts, key=lambda attempt: len(attempt[1]))
         raise MissingFilesError("\n".join([*missing, *findings.refused]))
-    return choice
+    return choices
 
 
 def _attempt(findings: Findings, release: Release) -> tuple[Choice | None, list[str]]:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class ImportOptions:
     """What the files do not say.
 
     Attributes:
-        release: Which of the two published models; None takes the one for speech if its files are there.
+        release: Which of the two published models; None takes each one whose files are there.
         audio_layer: Layer of the speech model that is compared with the centres.
         audio_start: Number of the audio start; the end follows it.
     """
@@ -121,16 +122,18 @@ def import_published(
     check_target(out)
     report(0.0, "Looking through the folder")
     findings = find_files(folder, cancel)
-    choice = choose(findings, options.release)
-    vocabulary = _check_together(choice, options)
-    _check_space(choice, out)
-    steps = {
-        MOTION_FILE: lambda: _motion_tensors(choice),
-        LANGUAGE_FILE: lambda: _language_tensors(choice),
-        SPEECH_FILE: lambda: _speech_tensors(choice),
-        BODY_FILE: lambda: _body_tensors(choice),
-        JUDGE_FILE: lambda: {} if choice.judge is None else choice.judge.read(list(choice.judge.names)),
-    }
+    choices = choose(findings, options.release)
+    vocabularies = [_check_together(choice, options) for choice in choices]
+    _check_space(choices, out)
+    first = choices[0]
+    steps: dict[str, Callable[[], dict[str, Tensor]]] = {}
+    for choice in choices:
+        prefix = "" if choice is first else f"{choice.release.value}_"
+        steps[prefix + MOTION_FILE] = partial(_motion_tensors, choice)
+        steps[prefix + LANGUAGE_FILE] = partial(_language_tensors, choice)
+    steps[SPEECH_FILE] = lambda: _speech_tensors(first)
+    steps[BODY_FILE] = lambda: _body_tensors(first)
+    steps[JUDGE_FILE] = lambda: {} if first.judge is None else first.judge.read(list(first.judge.names))
     tensors: dict[str, Mapping[str, Tensor]] = {}
     for index, (name, read) in enumerate(steps.items()):
         if cancel is not None and cancel():
@@ -141,14 +144,15 @@ def import_published(
     if cancel is not None and cancel():
         raise Cancelled("The import was stopped.")
     report(0.7, "Writing the model pack")
-    sources = _sources(choice)
-    card = _CARD.format(
-        name=_NAMES[choice.release], home=HOME, licence=LICENCE, sources="\n".join(f"- {s}" for s in sources)
-    )
-    info = _info(choice, options, vocabulary)
-    pack = write_pack(out, info, tensors, {WORDS_FILE: choice.words, CARD_FILE: card})
+    sources = tuple(dict.fromkeys(source for choice in choices for source in _sources(choice)))
+    name = " and ".join(_NAMES[choice.release] for choice in choices)
+    card = _CARD.format(name=name, home=HOME, licence=LICENCE, sources="\n".join(f"- {s}" for s in sources))
+    info = _info(first, options, name, sources) | _model_info(first, vocabularies[0])
+    for choice, vocabulary in zip(choices[1:], vocabularies[1:], strict=True):
+        info[choice.release.value] = _model_info(choice, vocabulary)
+    pack = write_pack(out, info, tensors, {WORDS_FILE: first.words, CARD_FILE: card})
     report(1.0, "Done")
-    return ImportReport(pack, sources, (*choice.notes, *findings.refused))
+    return ImportReport(pack, sources, (*first.notes, *findings.refused))
 
 
 def _no_report(fraction: float, text: str) -> None:
@@ -194,13 +198,13 @@ def _check_together(choice: Choice, options: ImportOptions) -> Vocabulary:
     return vocabulary
 
 
-def _check_space(choice: Choice, out: Path) -> None:
+def _check_space(choices: list[Choice], out: Path) -> None:
     """Make sure that the weights fit into memory's limit and on the disk."""
-    networks = [*choice.motion.values(), choice.root]
+    networks = [network for choice in choices for network in (*choice.motion.values(), choice.root)]
     shapes = [tokenizer_shapes(network.config) for network in networks]
-    shapes.append(language_shapes(choice.language[1]))
-    if choice.speech is not None:
-        shapes.append(choice.speech[1].shapes())
+    shapes += [language_shapes(choice.language[1]) for choice in choices]
+    if choices[0].speech is not None:
+        shapes.append(choices[0].speech[1].shapes())
     wanted = 4 * sum(prod(shape) for table in shapes for shape in table.values()) + _OTHER_BYTES
     if wanted > MAX_READ_BYTES:
         raise PackError("The weights are far larger than the published ones; download the files again.")
@@ -263,17 +267,26 @@ def _sources(choice: Choice) -> tuple[str, ...]:
     return tuple(sources)
 
 
-def _info(choice: Choice, options: ImportOptions, vocabulary: Vocabulary) -> dict[str, object]:
-    """Contents of `pack.toml`."""
-    stride = choice.motion[PARTS[0]].config.stride
-    widths = {layout_width(layout): layout.value for layout in Layout}
+def _info(choice: Choice, options: ImportOptions, name: str, sources: tuple[str, ...]) -> dict[str, object]:
+    """What `pack.toml` says of the whole pack."""
     info: dict[str, object] = {
         "kind": PUBLISHED,
-        "name": f"The Language of Motion, {_NAMES[choice.release]}",
+        "name": f"The Language of Motion, {name}",
         "version": "1",
         "licence": LICENCE,
         "release": choice.release.value,
-        "sources": list(_sources(choice)),
+        "sources": list(sources),
+    }
+    if choice.speech is not None:
+        info["speech"] = {"layer": options.audio_layer, "model": choice.speech[1].to_dict()}
+    return info
+
+
+def _model_info(choice: Choice, vocabulary: Vocabulary) -> dict[str, object]:
+    """What `pack.toml` says of one model."""
+    stride = choice.motion[PARTS[0]].config.stride
+    widths = {layout_width(layout): layout.value for layout in Layout}
+    return {
         "rates": {
             "motion_fps": MOTION_FPS,
             "audio_hz": AUDIO_HZ,
@@ -288,6 +301,3 @@ def _info(choice: Choice, options: ImportOptions, vocabulary: Vocabulary) -> dic
         },
         "language_model": choice.language[1].to_dict(),
     }
-    if choice.speech is not None:
-        info["speech"] = {"layer": options.audio_layer, "model": choice.speech[1].to_dict()}
-    return info

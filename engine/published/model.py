@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import torch
 from ..errors import PackError
 from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.text_encoder import read_tokenizer
+from ..motion.published_features import Layout, layout_width
 from ..motion.smplx_file import SmplxMesh
 from ..packs import PUBLISHED, Pack, load_pack
 from ..specs import PARTS, Part
@@ -21,6 +22,7 @@ from ..tokenizers.motion_vqvae import MotionVQVAE, MotionVQVAEConfig
 from ..tokenizers.published import PublishedTokenizers
 from ..tokenizers.published_strings import token_strings
 from ..tokenizers.vocabulary import Vocabulary
+from .choice import Release
 from .importer import (
     BODY_ARRAYS,
     BODY_FILE,
@@ -38,37 +40,108 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-@dataclass(frozen=True)
 class PublishedModel:
-    """The published model in memory, every network in evaluation mode.
+    """One of a pack's models. Each network is read when it is first used, in evaluation mode.
 
-    Attributes:
-        pack: Where it came from.
-        tokenizers: Motion networks of the four parts, and the root network.
-        language: The language model; its output head is a matrix of its own. `encode` and `decode` take the
-            mask of what is padded, which published code leaves to its library.
-        vocabulary: Numbers of all words, poses and sounds.
-        words: Splits text into numbers; knows the added words such as `<face_id_0>` too.
-        speech: Speech to numbers, or None in a pack made without it.
+    Args:
+        pack: The pack.
+        release: Which of its models.
+        device: Where the networks run.
     """
 
-    pack: Pack
-    tokenizers: PublishedTokenizers
-    language: LanguageModel
-    vocabulary: Vocabulary
-    words: Tokenizer
-    speech: HubertTokenizer | None
+    def __init__(self, pack: Pack, release: Release, device: str | torch.device = "cpu") -> None:
+        if pack.kind != PUBLISHED:
+            raise PackError(f"The pack {pack.name} does not hold the published model; choose one that does.")
+        self.pack, self.release, self.device = pack, release, device
+        self._table, self._prefix = place_of(pack, release)
+        self.vocabulary = Vocabulary.from_dict(pack.table(*self._table, "vocabulary"))
+
+    @cached_property
+    def layouts(self) -> dict[Part, Layout]:
+        """Meaning of each part's channels, told by their number."""
+        widths = {layout_width(layout): layout for layout in Layout}
+        return {part: widths[self.tokenizers.parts[part].config.feature_dim] for part in PARTS}
+
+    @cached_property
+    def tokenizers(self) -> PublishedTokenizers:
+        """Motion networks of the four parts, and the root network."""
+        networks: dict[Part | None, MotionVQVAE] = {}
+        for part in (*PARTS, None):
+            name = part.value if part else ROOT_NAME
+            table = self.pack.table(*self._table, "tokenizers", name)
+            config = MotionVQVAEConfig.from_dict(table, f"the {name}")
+            if part and config.codebook_size != self.vocabulary.parts[part].codebook_size:
+                raise PackError(f"The pack's vocabulary does not fit the {name}; import the model again.")
+            network = MotionVQVAE(config, part)
+            self.pack.load_module(self._prefix + MOTION_FILE, network, f"{name}.")
+            networks[part] = network.eval().requires_grad_(False).to(self.device)
+        return PublishedTokenizers({part: networks[part] for part in PARTS}, networks[None])
+
+    @cached_property
+    def language(self) -> LanguageModel:
+        """The language model; its output head is a matrix of its own.
+
+        `encode` and `decode` take the mask of what is padded, which published code leaves to its library.
+        """
+        table = self.pack.table(*self._table, "language_model")
+        config = config_from_dict(LanguageModelConfig, table, "the language model")
+        if config.vocab_size != self.vocabulary.size or config.embedding_offset:
+            raise PackError("The pack's vocabulary does not fit its language model; import the model again.")
+        with torch.device("meta"):
+            model = LanguageModel(config)
+        self.pack.load_module(self._prefix + LANGUAGE_FILE, model)
+        return model.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def words(self) -> Tokenizer:
+        """Splits text into numbers; knows the added words such as `<face_id_0>` too."""
+        return _words(self.pack, self.vocabulary)
+
+    @cached_property
+    def speech(self) -> HubertTokenizer | None:
+        """Speech to numbers, or None in a pack made without it."""
+        if "speech" not in self.pack.info:
+            return None
+        return _speech(self.pack, self.vocabulary, self.device)
 
 
-def load_published(root: Path, device: str | torch.device = "cpu") -> PublishedModel:
-    """Load a published pack.
+def place_of(pack: Pack, release: Release) -> tuple[tuple[str, ...], str]:
+    """Where one of a pack's models is: its table in `pack.toml`, and how its files begin.
+
+    Raises:
+        PackError: If the pack does not hold it.
+    """
+    if pack.value(str, "release") == release.value:
+        return (), ""
+    if release.value in pack.info:
+        return (release.value,), f"{release.value}_"
+    raise PackError(
+        f"This model pack cannot follow {_FOLLOWS[release]}; import the published model again from a folder "
+        "that holds the files for it too."
+    )
+
+
+def releases_of(pack: Pack) -> tuple[Release, ...]:
+    """The models in a pack."""
+    own = pack.value(str, "release")
+    return tuple(release for release in Release if release.value == own or release.value in pack.info)
+
+
+_FOLLOWS = {Release.SPEECH: "speech", Release.TEXT: "written instructions"}
+
+
+def load_published(
+    root: Path, device: str | torch.device = "cpu", release: Release | None = None
+) -> PublishedModel:
+    """Load a published pack whole.
 
     Args:
         root: The pack's folder.
         device: Where the networks run.
+        release: Which of its models; None takes the first.
 
     Returns:
-        Everything in it that making motion needs.
+        The model.
 
     Raises:
         PackError: If the pack is missing, damaged, of another kind, or its files do not fit each other.
@@ -76,15 +149,9 @@ def load_published(root: Path, device: str | torch.device = "cpu") -> PublishedM
     pack = load_pack(root)
     if pack.kind != PUBLISHED:
         raise PackError(f"The pack {pack.name} does not hold the published model; choose one that does.")
-    vocabulary = Vocabulary.from_dict(pack.table("vocabulary"))
-    return PublishedModel(
-        pack,
-        _tokenizers(pack, vocabulary, device),
-        _language(pack, vocabulary, device),
-        vocabulary,
-        _words(pack, vocabulary),
-        _speech(pack, vocabulary, device) if "speech" in pack.info else None,
-    )
+    model = PublishedModel(pack, release or releases_of(pack)[0], device)
+    _ = model.tokenizers, model.language, model.words, model.speech
+    return model
 
 
 def load_body(pack: Pack) -> SmplxMesh | None:
@@ -95,31 +162,6 @@ def load_body(pack: Pack) -> SmplxMesh | None:
     if set(held) != set(BODY_ARRAYS):
         raise PackError(f"The pack's file {BODY_FILE} lacks arrays; import the model again.")
     return SmplxMesh(**{name: held[name].numpy() for name in BODY_ARRAYS})
-
-
-def _tokenizers(pack: Pack, vocabulary: Vocabulary, device: str | torch.device) -> PublishedTokenizers:
-    """The motion networks."""
-    networks: dict[Part | None, MotionVQVAE] = {}
-    for part in (*PARTS, None):
-        name = part.value if part else ROOT_NAME
-        config = MotionVQVAEConfig.from_dict(pack.table("tokenizers", name), f"the {name}")
-        if part and config.codebook_size != vocabulary.parts[part].codebook_size:
-            raise PackError(f"The pack's vocabulary does not fit the {name}; import the model again.")
-        network = MotionVQVAE(config, part)
-        pack.load_module(MOTION_FILE, network, f"{name}.")
-        networks[part] = network.eval().requires_grad_(False).to(device)
-    return PublishedTokenizers({part: networks[part] for part in PARTS}, networks[None])
-
-
-def _language(pack: Pack, vocabulary: Vocabulary, device: str | torch.device) -> LanguageModel:
-    """The language model."""
-    config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
-    if config.vocab_size != vocabulary.size or config.embedding_offset:
-        raise PackError("The pack's vocabulary does not fit its language model; import the model again.")
-    with torch.device("meta"):
-        model = LanguageModel(config)
-    pack.load_module(LANGUAGE_FILE, model)
-    return model.eval().requires_grad_(False).to(device)
 
 
 def _words(pack: Pack, vocabulary: Vocabulary) -> Tokenizer:

@@ -26,6 +26,9 @@ HUBERT_STRIDE = 320
 HUBERT_RECEPTIVE_FIELD = 400
 """Samples that the first step of HuBERT's convolutions sees."""
 
+PUBLISHED_CHUNK = 1_600_000
+"""Samples that the published script reads at once."""
+
 
 def starter_audio_config(
     *, width: int = 128, codebook_size: int = 256, num_quantizers: int = 2, code_dim: int = 96
@@ -214,6 +217,24 @@ class HubertTokenizer(nn.Module):
             output = self.model(waveform[:, first * HUBERT_STRIDE : end], output_hidden_states=True)
             kept.append(output.hidden_states[self.layer][:, start - first : stop - first])
         return torch.cat(kept, 1)
+
+    @torch.no_grad()
+    def encode_as_published(self, waveform: Tensor) -> Tensor:
+        """Codes (1, T), int64, of samples at 16 kHz (1, N) as the published script makes them.
+
+        It reads 100 s at a time, each alone; chunks too short for one step are dropped (spec 5).
+
+        Raises:
+            AudioError: If the sound is shorter than one step.
+        """
+        kept = [
+            self.model(chunk, output_hidden_states=True).hidden_states[self.layer][0]
+            for chunk in waveform.split(PUBLISHED_CHUNK, 1)
+            if chunk.shape[1] >= HUBERT_RECEPTIVE_FIELD
+        ]
+        if not kept:
+            raise AudioError("The sound is too short to hold speech; choose one of at least 0.25 seconds.")
+        return nearest_codes(torch.cat(kept), self.centres)[None]
 
     def encode(self, features: Tensor) -> Tensor:
         """Codes (B, T), int64, of samples at 16 kHz (B, N); see `hidden_states`."""

@@ -96,6 +96,24 @@ def parse_parts(text: str, vocabulary: Vocabulary) -> dict[Part, list[int]]:
     return {part: found for part, found in codes.items() if found}
 
 
+def parse_as_published(text: str, vocabulary: Vocabulary) -> dict[Part, list[int]]:
+    """Codes of each part as the published parser finds them, odd things included.
+
+    Only tokens that stand next to each other count, special numbers inside a block stay (the demo brings
+    them into range later), and a part without codes gets the code 0.
+    """
+    motion = f"<motion_id_{_MOTION_START}>", f"<motion_id_{_MOTION_END}>"
+    codes: dict[Part, list[int]] = {}
+    for part, word in PART_WORDS.items():
+        size = vocabulary.parts[part].codebook_size
+        start, end = motion if motion[0] in text else (f"<{word}_id_{size}>", f"<{word}_id_{size + 1}>")
+        _, _, rest = text.partition(start)
+        pieces = f"{start}{rest.partition(end)[0]}{end}".split("><")[1:-1]
+        numbers = [re.fullmatch(rf"{word}_id_(\d{{1,6}})", piece) for piece in pieces]
+        codes[part] = [int(match[1]) for match in numbers if match] or [0]
+    return codes
+
+
 def _first_block(tokens: list[tuple[str, int]], part: Part, vocabulary: Vocabulary) -> list[tuple[str, int]]:
     """Tokens between a part's first start token and its end token or the end."""
     word, size = PART_WORDS[part], vocabulary.parts[part].codebook_size

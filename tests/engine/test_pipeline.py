@@ -43,7 +43,9 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(pack: Path) -> Engine:
-    return load_engine(pack, "cpu")
+    engine = load_engine(pack, "cpu")
+    assert isinstance(engine, Engine)
+    return engine
 
 
 def speech(seconds: float) -> np.ndarray:

@@ -19,14 +19,13 @@ from engine.__main__ import main
 from engine.errors import Cancelled, PackError
 from engine.motion.smplx_file import load_smplx_mesh
 from engine.packs import load_pack, write_pack
-from engine.pipeline import load_engine
 from engine.published import files as published_files_module
 from engine.published import importer
 from engine.published.centres import read_centres
 from engine.published.choice import MissingFilesError, Release
 from engine.published.importer import ImportOptions, ImportReport, import_published
 from engine.published.language import published_words
-from engine.published.model import PublishedModel, load_body, load_published
+from engine.published.model import PublishedModel, load_body, load_published, releases_of
 from engine.specs import PARTS, Part
 from engine.tokenizers.motion_vqvae import Family
 from engine.tokenizers.published import load_published_tokenizers, read_state_dict
@@ -269,7 +268,14 @@ def test_centres_of_every_layout(speech: Imported, tmp_path: Path) -> None:
 
 def test_both_models_in_one_folder(folder: Path, text_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(text_folder, folder, dirs_exist_ok=True)
-    assert import_published(folder, tmp_path / "a").pack.value(str, "release") == "speech"
+    both = import_published(folder, tmp_path / "a").pack
+    assert both.value(str, "release") == "speech" and releases_of(both) == tuple(Release)
+    assert {"motion networks: vq_emage_speaker_2.ckpt", "motion networks: lom_vq.ckpt"} <= set(
+        both.value(list, "sources")
+    )
+    for release, stride in ((Release.SPEECH, 1), (Release.TEXT, 4)):
+        model = load_published(both.root, release=release)
+        assert model.tokenizers.parts[Part.LOWER].stride == stride
     report = import_published(folder, tmp_path / "b", ImportOptions(Release.TEXT))
     assert report.pack.value(str, "release") == "text"
     assert "language model: Instruct_Mixed_T2M_LM.ckpt" in report.sources
@@ -650,11 +656,6 @@ def test_packs_that_contradict_themselves(speech: Imported, tmp_path: Path) -> N
         load_published(rewrite(pack.root, tmp_path / "e", speech={"layer": 9, "model": model}))
     with pytest.raises(PackError, match="layer 13"):
         load_published(rewrite(pack.root, tmp_path / "f", speech={**pack.table("speech"), "layer": 13}))
-
-
-def test_generate_says_that_it_needs_another_pack(speech: Imported) -> None:
-    with pytest.raises(PackError, match="choose the starter pack"):
-        load_engine(speech.report.pack.root, "cpu")
 
 
 def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

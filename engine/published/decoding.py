@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Motion from the published language model: block by block with exact lengths, or free as its demo draws.
+
+The decoder starts with the padding word (spec 3.2). In the free way it writes whatever it likes until its end
+mark, which transformers' `generate` gives too, draw for draw. In the other it writes one block for each part,
+chooses itself which comes next, and can write nothing but that part's poses, exactly as many as asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import Cancelled
+from ..language.biases import UNTIMED
+from ..language.decoding import CachedDecoder, DecoderWeights, draw
+from ..specs import PARTS, CancelCheck, Part, SamplingOptions
+from ..tokenizers.vocabulary import Vocabulary
+
+PAD, END = 0, 1
+"""Words of T5: the padding, which also starts the decoder, and the end mark."""
+
+MAX_WORDS = 512
+"""Longest text the published model reads or writes (spec 3.3, 3.6)."""
+
+PUBLISHED_TOP_K = 50
+"""Likeliest words among which the published demo draws: its library's default (spec 3.6)."""
+
+
+@dataclass(frozen=True)
+class BlockRequest:
+    """What one batch of windows is asked for.
+
+    Attributes:
+        prompts: Words of each row's request, ended by the end mark.
+        num_steps: Codes of each part (T).
+        allowed: Parts whose blocks the model may write.
+        wanted: Parts that are needed; writing stops when all are there.
+        known: Codes already decided, (B, T), int64, -1 where one is to be drawn; parts may be absent.
+        uniform: Random numbers in [0, 1), (B, len(allowed) * T), float32.
+    """
+
+    prompts: list[list[int]]
+    num_steps: int
+    allowed: tuple[Part, ...]
+    wanted: frozenset[Part]
+    known: Mapping[Part, Tensor]
+    uniform: Tensor
+
+
+def start_decoder(weights: DecoderWeights, prompts: list[list[int]], length: int) -> CachedDecoder:
+    """Read the requests and make room for an answer; what is padded is hidden.
+
+    Args:
+        weights: The model.
+        prompts: Words of each row.
+        length: Most words of the answer, the start included.
+    """
+    model, device = weights.model, weights.head.device
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), longest), PAD, dtype=torch.int64)
+    mask = torch.zeros((len(prompts), longest), dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = torch.tensor(prompt)
+        mask[row, : len(prompt)] = True
+    ids, mask = ids.to(device), mask.to(device)
+    encoded = model.encode(ids, mask)
+    times = torch.full((length,), UNTIMED, device=device)
+    memory_times = torch.full((longest,), UNTIMED, device=device)
+    self_bias = model.decoder.self_bias(times, times)
+    cross_bias = model.decoder.cross_bias(times, memory_times)
+    return CachedDecoder(weights, encoded, mask, self_bias, cross_bias)
+
+
+@torch.inference_mode()
+def write_freely(
+    weights: DecoderWeights,
+    prompt: list[int],
+    options: SamplingOptions,
+    generator: torch.Generator,
+    on_step: Callable[[int], None] | None = None,
+    cancel: CancelCheck | None = None,
+) -> list[int]:
+    """Write as transformers' `generate(max_length=512, do_sample=True)` does, one row at a time.
+
+    Args:
+        weights: The model.
+        prompt: Words of the request.
+        options: Temperature (0 takes the likeliest word) and top-k; the rest does not count.
+        generator: Drawn from once for each word, as `torch.multinomial` draws.
+        on_step: Called with the words written so far.
+        cancel: Asked before every word.
+
+    Returns:
+        The words, without the start and the end mark.
+
+    Raises:
+        Cancelled: When `cancel` said so.
+    """
+    decoder = start_decoder(weights, [prompt], MAX_WORDS)
+    written: list[int] = []
+    last = PAD
+    while len(written) < MAX_WORDS - 1:
+        if cancel is not None and cancel():
+            raise Cancelled("Stopped; nothing was changed.")
+        states = decoder.advance(torch.tensor([[last]], device=weights.head.device))
+        logits = F.linear(states, weights.head).float().cpu()
+        if options.temperature <= 0.0:
+            last = int(logits.argmax(dim=-1))
+        else:
+            logits = logits / options.temperature
+            if options.top_k > 0:
+                least = logits.topk(min(options.top_k, logits.shape[-1])).values[:, -1:]
+                logits = logits.masked_fill(logits < least, float("-inf"))
+            last = int(torch.multinomial(logits.softmax(dim=-1), 1, generator=generator))
+        if last == END:
+            break
+        written.append(last)
+        if on_step is not None:
+            on_step(len(written))
+    return written
+
+
+@torch.inference_mode()
+def write_blocks(
+    weights: DecoderWeights,
+    vocabulary: Vocabulary,
+    request: BlockRequest,
+    options: SamplingOptions,
+    on_step: Callable[[int], None] | None = None,
+    cancel: CancelCheck | None = None,
+) -> dict[Part, Tensor]:
+    """Write blocks of exact length until all wanted parts are there.
+
+    Args:
+        weights: The model.
+        vocabulary: Numbers of the parts' codes.
+        request: What to write.
+        options: How to draw.
+        on_step: Called with the codes decided so far.
+        cancel: Asked before every code.
+
+    Returns:
+        Codes of every part that each row has, the wanted ones among them, (B, T), int64.
+
+    Raises:
+        Cancelled: When `cancel` said so.
+    """
+    return _Writer(weights, vocabulary, request, options, on_step, cancel).run()
+
+
+class _Writer:
+    """One call of `write_blocks`. Rows may write their parts in different orders."""
+
+    def __init__(
+        self,
+        weights: DecoderWeights,
+        vocabulary: Vocabulary,
+        request: BlockRequest,
+        options: SamplingOptions,
+        on_step: Callable[[int], None] | None,
+        cancel: CancelCheck | None,
+    ) -> None:
+        self.weights, self.request, self.options = weights, request, options
+        self.on_step, self.cancel = on_step, cancel
+        batch, steps, device = len(request.prompts), request.num_steps, weights.head.device
+        self.decoder = start_decoder(weights, request.prompts, 1 + len(request.allowed) * (steps + 2))
+        self.rows = torch.arange(batch, device=device)
+        blocks = [vocabulary.blocks[part] for part in PARTS]
+        self.base = min(block.first for block in blocks)
+        self.head = weights.head[self.base : max(block.stop for block in blocks)]
+        self.first = torch.tensor([block.first for block in blocks], device=device)
+        self.starts = torch.tensor([block.start for block in blocks], device=device)
+        self.ends = torch.tensor([block.end for block in blocks], device=device)
+        is_code = torch.zeros((len(PARTS), len(self.head)), dtype=torch.bool)
+        for index, block in enumerate(blocks):
+            is_code[index, block.first - self.base : block.start - self.base] = True
+        self.is_code = is_code.to(device)
+        known = torch.full((batch, len(PARTS), steps), -1, dtype=torch.int64)
+        for part, codes in request.known.items():
+            known[:, PARTS.index(part)] = codes
+        self.codes = known.to(device)
+        self.uniform = request.uniform.to(device)
+        left = torch.tensor([part in request.allowed for part in PARTS], device=device)
+        self.left = left.repeat(batch, 1)
+        self.pending = torch.full((batch, 1), PAD, dtype=torch.int64, device=device)
+
+    def run(self) -> dict[Part, Tensor]:
+        """Write block after block."""
+        wanted = [PARTS.index(part) for part in PARTS if part in self.request.wanted]
+        for number in range(len(self.request.allowed)):
+            if not bool(self.left[:, wanted].any()):
+                break
+            self._block(number)
+        whole = (self.codes >= 0).all(-1).all(0).tolist()
+        return {part: self.codes[:, index].cpu() for index, part in enumerate(PARTS) if whole[index]}
+
+    def _logits(self) -> Tensor:
+        """Scores of the parts' words after what is pending, (B, words)."""
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("Stopped; nothing was changed.")
+        states = self.decoder.advance(self.pending)
+        self.pending = self.pending[:, :0]
+        return F.linear(states, self.head).float()
+
+    def _block(self, number: int) -> None:
+        """Let each row choose a part that it has not written, and write its codes."""
+        steps = self.request.num_steps
+        scores = self._logits()[:, self.starts - self.base]
+        part = scores.masked_fill(~self.left, float("-inf")).argmax(dim=-1)  # (B,)
+        self.left[self.rows, part] = False
+        self.pending = self.starts[part][:, None]
+        allowed, first = self.is_code[part], self.first[part]
+        for step in range(steps):
+            codes = self.codes[self.rows, part, step]
+            if bool((codes < 0).any()):
+                logits = self._logits().masked_fill(~allowed, float("-inf"))
+                drawn = draw(logits, self.uniform[:, number * steps + step], self.options)
+                codes = torch.where(codes < 0, drawn + self.base - first, codes)
+                self.codes[self.rows, part, step] = codes
+            self.pending = torch.cat([self.pending, (codes + first)[:, None]], dim=1)
+            if self.on_step is not None:
+                self.on_step(number * steps + step + 1)
+        self.pending = torch.cat([self.pending, self.ends[part][:, None]], dim=1)

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs an imported pack: requests to prompts, prompts to codes, codes to a clip.
+
+Speech and words go to two models, as in the paper: one run for the parts that follow the speech, one for each
+instruction, merged by parts. The two write at different rates; each part is rebuilt on its own and cut to the
+length asked for. Long requests run in windows, each starting with the last codes of the one before.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import RequestError
+from ..language.decoding import DecoderWeights
+from ..motion.arrays import FloatArray
+from ..motion.clip import Clip
+from ..motion.clip_io import SMPLX_PELVIS_REST
+from ..motion.contacts import foot_contacts
+from ..motion.foot_lock import plant_feet
+from ..motion.kinematics import clip_joint_positions
+from ..motion.published_features import Layout, published_features
+from ..motion.rotations import axis_angle_to_matrix, heading_angle
+from ..packs import Pack
+from ..requests import check_length, check_sound, fitted_kept, free_steps, resolve_sources, windows
+from ..specs import (
+    AUDIO_HZ,
+    MOTION_FPS,
+    PARTS,
+    CancelCheck,
+    GenerateRequest,
+    GenerateResult,
+    Part,
+    ProgressCallback,
+    Source,
+)
+from ..tokenizers.assembly import published_clip, root_motion
+from ..tokenizers.audio_tokenizer import HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE
+from .choice import Release
+from .compatible import as_published
+from .decoding import BlockRequest, write_blocks
+from .model import PublishedModel, place_of, releases_of
+from .prompts import prompt_words, speech_prompt
+
+WINDOW_STEPS = 120
+"""Codes of each part in one window: what the published models were trained on (spec 3.5)."""
+
+OVERLAP_STEPS = {Release.SPEECH: 20, Release.TEXT: 8}
+"""Codes a window takes over from the one before: two thirds of a second of speech, one of written text."""
+
+TEXT_PARTS = (Part.UPPER, Part.LOWER)
+"""Parts that the text model learnt; its training motion had neither face nor hands (spec 3.5)."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One pass through one of the two models.
+
+    Attributes:
+        release: Which model.
+        parts: Parts that are taken from it.
+        text: Instruction, or "" for speech.
+    """
+
+    release: Release
+    parts: tuple[Part, ...]
+    text: str
+
+
+class LoadedModel:
+    """One of a pack's models, ready to write.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: PublishedModel) -> None:
+        self.model = model
+
+    @cached_property
+    def weights(self) -> DecoderWeights:
+        """Weights of the language model as the decoder wants them."""
+        return DecoderWeights(self.model.language)
+
+    @property
+    def stride(self) -> int:
+        """Frames per code."""
+        return self.model.tokenizers.parts[Part.LOWER].stride
+
+
+class PublishedEngine:
+    """A loaded published pack; the counterpart of `pipeline.Engine`. Not safe for two threads at once."""
+
+    def __init__(self, pack: Pack, device: torch.device) -> None:
+        self.pack = pack
+        self.device = device
+        self.models = {
+            release: LoadedModel(PublishedModel(pack, release, device)) for release in releases_of(pack)
+        }
+        _ = next(iter(self.models.values())).weights  # so that a damaged pack is known at once
+
+    def generate(
+        self,
+        request: GenerateRequest,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> GenerateResult:
+        """Turn one request into motion.
+
+        Args:
+            request: What to generate.
+            progress: Told how far it is.
+            cancel: Asked between steps.
+
+        Returns:
+            The motion, exactly as long as asked for.
+
+        Raises:
+            EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
+        """
+        began = time.perf_counter()
+        report = progress or _no_report
+        report(0.0, "Listening to the speech")
+        clip, codes = _Generation(self, request, report, cancel).run()
+        report(1.0, "Done")
+        return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
+
+    def generate_many(
+        self,
+        requests: Sequence[GenerateRequest],
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> list[GenerateResult]:
+        """Turn several requests into motion, one after the other."""
+        report = progress or _no_report
+        results: list[GenerateResult] = []
+        for number, request in enumerate(requests):
+
+            def share(fraction: float, text: str, number: int = number) -> None:
+                report((number + fraction) / len(requests), text)
+
+            results.append(self.generate(request, share, cancel))
+        return results
+
+    def generate_as_published(
+        self,
+        request: GenerateRequest,
+        progress: ProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
+    ) -> GenerateResult:
+        """Turn one request into motion exactly as the published demo does, faults included.
+
+        Speech or one instruction drives all parts; windows know nothing of each other, what is missing is
+        filled with the code 0, and the motion may be up to 4 s longer than the sound.
+
+        Raises:
+            EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
+        """
+        began = time.perf_counter()
+        wave = check_sound(request)
+        sources, texts = resolve_sources(request)
+        if len({(sources[part], texts.get(part)) for part in PARTS}) != 1:
+            raise RequestError(
+                "The compatible way follows either the speech or one instruction with the whole body; "
+                "give one of them."
+            )
+        release = _release(sources[Part.LOWER], Part.LOWER)
+        place_of(self.pack, release)
+        loaded = self.models[release]
+        clip, codes = as_published(
+            loaded.model, loaded.weights, wave, texts.get(Part.LOWER), request.sampling, progress, cancel
+        )
+        return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
+
+
+class _Generation:
+    """One request on its way to a clip."""
+
+    def __init__(
+        self,
+        engine: PublishedEngine,
+        request: GenerateRequest,
+        report: ProgressCallback,
+        cancel: CancelCheck | None,
+    ) -> None:
+        self.engine, self.request, self.report, self.cancel = engine, request, report, cancel
+        self.wave = check_sound(request)
+        self.sources, texts = resolve_sources(request)
+        self.num_frames = check_length(request, self.wave)
+        if request.emotion is not None:
+            raise RequestError("The published model takes no emotion; leave the emotion to the speech.")
+        self.runs = _runs(self.sources, texts)
+        for run in self.runs:
+            place_of(engine.pack, run.release)
+        self.made = [part for part in PARTS if self.sources[part] is not Source.KEEP]
+        kept_parts = [part for part in PARTS if request.free or part not in self.made]
+        self.kept = fitted_kept(request, kept_parts, self.num_frames)
+        self.random = torch.Generator().manual_seed(request.sampling.seed & (2**63 - 1))
+
+    def run(self) -> tuple[Clip, dict[Part, list[int]]]:
+        """Make the clip.
+
+        Returns:
+            The clip, and the codes of the parts that were made.
+        """
+        if self.kept is not None and not self.made:
+            return self.kept, {}
+        codes: dict[Part, Tensor] = {}
+        features: dict[Part, Tensor] = {}
+        for number, run in enumerate(self.runs):
+            loaded = self.engine.models[run.release]
+            drawn = self._codes(run, loaded, number)
+            codes |= drawn
+            features |= {part: self._features(loaded, part, codes[part]) for part in drawn}
+        self.report(0.97, "Building the motion")
+        return self._clip(features), {part: values[0].tolist() for part, values in codes.items()}
+
+    def _codes(self, run: _Run, loaded: LoadedModel, number: int) -> dict[Part, Tensor]:
+        """Codes of one run's parts, (1, T), window after window."""
+        num_steps = math.ceil(self.num_frames / loaded.stride)
+        allowed = TEXT_PARTS if run.release is Release.TEXT else PARTS
+        codes = self._known(run, loaded, num_steps, allowed)
+        heard = self._heard(loaded.model) if run.release is Release.SPEECH else []
+        cuts = windows(num_steps, WINDOW_STEPS, OVERLAP_STEPS[run.release]) if run.parts else []
+        for index, (start, _) in enumerate(cuts):
+            length = min(WINDOW_STEPS, num_steps - start)
+            text = run.text or speech_prompt(heard, start, length, MOTION_FPS / loaded.stride, loaded.model)
+            place = slice(start, start + length)
+            request = BlockRequest(
+                prompts=[prompt_words(text, loaded.model.words)],
+                num_steps=length,
+                allowed=allowed,
+                wanted=frozenset(run.parts),
+                known={part: codes[part][:, place] for part in allowed},
+                uniform=torch.rand((1, len(allowed) * length), generator=self.random),
+            )
+
+            def on_step(done: int, index: int = index, total: int = len(allowed) * length) -> None:
+                share = (number + (index + done / total) / len(cuts)) / len(self.runs)
+                self.report(0.02 + 0.95 * share, "Moving the body")
+
+            drawn = write_blocks(
+                loaded.weights, loaded.model.vocabulary, request, self.request.sampling, on_step, self.cancel
+            )
+            for part, values in drawn.items():
+                codes[part][:, place] = values
+        return {part: codes[part] for part in run.parts}
+
+    def _known(
+        self, run: _Run, loaded: LoadedModel, num_steps: int, allowed: Sequence[Part]
+    ) -> dict[Part, Tensor]:
+        """Codes that are not drawn, (1, T) per part, -1 where one is; only a stretch has any."""
+        codes = {part: torch.full((1, num_steps), -1, dtype=torch.int64) for part in allowed}
+        if self.request.free is None or self.kept is None:
+            return codes
+        first, stop = free_steps(self.request, self.num_frames, loaded.stride)
+        for part in allowed:
+            seen = _kept_features(self.kept, loaded.model, part)
+            if seen is None:
+                continue
+            short = num_steps * loaded.stride - len(seen)
+            values = torch.from_numpy(np.pad(seen, ((0, short), (0, 0)), mode="edge"))
+            known = loaded.model.tokenizers.parts[part].encode(values[None].to(self.engine.device)).cpu()
+            if part in run.parts:
+                known[:, first:stop] = -1
+            codes[part] = known
+        return codes
+
+    @torch.inference_mode()
+    def _heard(self, model: PublishedModel) -> list[int]:
+        """Numbers of the sound from the motion's first moment to its last, 50 a second; silence outside."""
+        assert self.wave is not None
+        speech = model.speech
+        if speech is None:
+            raise RequestError("This model pack was made without the speech model; import it again with it.")
+        start = round(self.request.audio_start_s * AUDIO_HZ)
+        count = math.ceil(self.num_frames * AUDIO_HZ / MOTION_FPS / HUBERT_STRIDE)
+        length = (count - 1) * HUBERT_STRIDE + HUBERT_RECEPTIVE_FIELD
+        sound = np.zeros(length, dtype=np.float32)
+        piece = self.wave[max(start, 0) : max(start + length, 0)]
+        lead = max(-start, 0)
+        sound[lead : lead + len(piece)] = piece[: max(length - lead, 0)]
+        return speech.encode(torch.from_numpy(sound)[None].to(self.engine.device))[0].tolist()
+
+    @torch.inference_mode()
+    def _features(self, loaded: LoadedModel, part: Part, codes: Tensor) -> Tensor:
+        """Rebuilt features of one part, (F, width)."""
+        return loaded.model.tokenizers.parts[part].decode(codes.to(self.engine.device))[0, : self.num_frames]
+
+    @torch.inference_mode()
+    def _clip(self, features: Mapping[Part, Tensor]) -> Clip:
+        """Put the parts together, place the root, plant the feet, put kept parts back untouched."""
+        root, contacts = None, None
+        if Part.LOWER in features:
+            release = next(run.release for run in self.runs if Part.LOWER in run.parts)
+            network = self.engine.models[release].model.tokenizers.root
+            root, contacts = root_motion(network, features[Part.LOWER], keep_contacts=False)
+        arrays = {part: values.float().cpu().numpy() for part, values in features.items()}
+        clip = published_clip(arrays, root, self.num_frames)
+        if self.kept is not None:
+            clip = _started(clip, self.kept)
+            for part in PARTS:
+                if part not in self.made:
+                    clip = clip.with_part(part, self.kept)
+        if contacts is not None and self.request.plant_feet:
+            clip = plant_feet(clip, contacts)
+        return clip
+
+
+def _no_report(fraction: float, text: str) -> None:
+    """Progress nobody asked for."""
+
+
+def _release(source: Source, part: Part) -> Release:
+    """Which model follows a source."""
+    if source is Source.BOTH:
+        raise RequestError(
+            f"The published model cannot follow speech and text with the same part ({part.value}); choose "
+            "one of them for it."
+        )
+    return Release.SPEECH if source is Source.SPEECH else Release.TEXT
+
+
+def _runs(sources: Mapping[Part, Source], texts: Mapping[Part, str]) -> list[_Run]:
+    """One run for what follows the speech and one for each instruction."""
+    parts: dict[tuple[Release, str], list[Part]] = {}
+    for part in PARTS:
+        if sources[part] is Source.KEEP:
+            continue
+        release = _release(sources[part], part)
+        members = parts.setdefault((release, texts.get(part, "")), [])
+        if release is Release.SPEECH or part in TEXT_PARTS:
+            members.append(part)
+    return [_Run(release, tuple(members), text) for (release, text), members in parts.items() if members]
+
+
+def _kept_features(kept: Clip, model: PublishedModel, part: Part) -> FloatArray | None:
+    """Kept motion as a part's network reads it; None for a face without SMPL-X channels."""
+    if part is Part.FACE and kept.basis == "arkit":
+        return None
+    layout = model.layouts[part]
+    contacts = None
+    if layout is Layout.LOWER_61:
+        contacts = foot_contacts(clip_joint_positions(kept), kept.fps)
+        start = kept.pelvis_positions[0] * np.array([1, 0, 1]) + SMPLX_PELVIS_REST
+        kept = replace(kept, trans=kept.pelvis_positions - start)
+    return published_features(kept, layout, contacts)
+
+
+def _started(clip: Clip, kept: Clip) -> Clip:
+    """The clip turned and moved over the floor so that it starts where another does."""
+    ends = np.stack([kept.poses[0, 0], clip.poses[0, 0]]).astype(np.float64)
+    there, here = heading_angle(axis_angle_to_matrix(ends))
+    clip = clip.moved(turn=float(there - here))
+    step = kept.pelvis_positions[0] - clip.pelvis_positions[0]
+    return clip.moved(shift=(float(step[0]), float(step[2])))
