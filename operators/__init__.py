@@ -6,7 +6,7 @@ from __future__ import annotations
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
-    from . import character, clip_io, generate, packs, regenerate, takes
+    from . import character, clip_io, generate, import_model, packs, regenerate, takes
 
     return (
         *character.CLASSES,
@@ -15,6 +15,7 @@ def _classes() -> tuple[type, ...]:
         *takes.CLASSES,
         *clip_io.CLASSES,
         *packs.CLASSES,
+        *import_model.CLASSES,
     )
 
 
@@ -30,9 +31,10 @@ def unregister() -> None:
     """Stop what runs, forget the engine and unregister all operators, last first."""
     import bpy
 
-    from . import engine_host, generate
+    from . import engine_host, generate, import_model
 
     generate.stop_all()
+    import_model.stop()
     engine_host.release()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)

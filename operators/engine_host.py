@@ -131,3 +131,7 @@ def release() -> None:
     """Forget the engine, so that its memory can be used again."""
     _loaded.clear()
     gc.unfreeze()
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

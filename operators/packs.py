@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Model packs: check the chosen one."""
+"""Model packs: check the chosen one, and give back the memory of the loaded one."""
 
 from __future__ import annotations
 
 import bpy
 
 from ..engine.errors import EngineError
-from . import engine_host, generate
+from . import engine_host, generate, polls
 
 
 class KINESICS_OT_check_pack(bpy.types.Operator):
@@ -38,4 +38,25 @@ class KINESICS_OT_check_pack(bpy.types.Operator):
         return {"FINISHED"}
 
 
-CLASSES = (KINESICS_OT_check_pack,)
+class KINESICS_OT_release_memory(bpy.types.Operator):
+    """Forget the loaded model, so that other programs can use its memory; the next Generate loads it again"""
+
+    bl_idname = "kinesics.release_memory"
+    bl_label = "Release Memory"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether a model is in memory and nothing uses it."""
+        if not engine_host.is_loaded():
+            cls.poll_message_set("No model is in memory")
+            return False
+        return polls.is_free(cls)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Forget it."""
+        engine_host.release()
+        self.report({"INFO"}, "The model's memory is free again")
+        return {"FINISHED"}
+
+
+CLASSES = (KINESICS_OT_check_pack, KINESICS_OT_release_memory)

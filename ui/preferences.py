@@ -6,6 +6,8 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
+from ..operators import import_model
+
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
 DEVICES = (
@@ -41,10 +43,22 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         column = self.layout.column()
         column.prop(self, "pack_dir")
         column.operator("kinesics.check_pack", icon="CHECKMARK")
+        _draw_import(column)
+        column.operator("kinesics.release_memory", icon="TRASH")
         column.prop(self, "device")
         column.separator()
         column.prop(self, "smplx_path")
         draw_smplx_licence(column)
+
+
+def _draw_import(column: bpy.types.UILayout) -> None:
+    """The import of the published model, or how far it is."""
+    state = import_model.import_state()
+    if state is None:
+        column.operator("kinesics.import_model", icon="IMPORT")
+        return
+    column.progress(factor=state.fraction, text=state.message or "Starting")
+    column.operator("kinesics.import_model_cancel", icon="CANCEL")
 
 
 def draw_smplx_licence(layout: bpy.types.UILayout) -> None:

@@ -71,7 +71,7 @@ def transformers_model(model: LanguageModel) -> Any:
     from transformers import T5Config, T5ForConditionalGeneration
 
     config = model.config
-    theirs = T5ForConditionalGeneration(
+    theirs: Any = T5ForConditionalGeneration(
         T5Config(
             vocab_size=config.vocab_size, d_model=config.d_model, d_kv=config.d_kv, d_ff=config.d_ff,
             num_layers=config.num_layers, num_decoder_layers=config.num_decoder_layers,
