@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from engine.errors import CodeRangeError, PackError
 from engine.specs import EMOTIONS, PARTS, Part, Source
+from engine.tokenizers.published_placeholders import PublishedSample, fill_as_published
 from engine.tokenizers.published_strings import (
     PART_WORDS,
     audio_string,
@@ -146,3 +148,26 @@ def test_codes_outside_a_codebook_are_refused() -> None:
 def test_a_damaged_vocabulary_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(PackError, match="vocabulary"):
         Vocabulary.from_dict({**starter_vocabulary().to_dict(), **change})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_published_templates_are_filled_exactly(shared_dir: Path, version: str) -> None:
+    expected = read(shared_dir, "strings.json")["to_string"][version]
+    later = version == "v2_t5"
+    steps = expected["lengths"][0]
+    codes = {
+        part: expected["tokens"][word][0][: steps * 4 if later and part is Part.FACE else steps]
+        for part, word in PART_WORDS.items()
+    }
+    sample = PublishedSample(
+        codes,
+        expected["audio"][0][: expected["audio_lengths"][0]],
+        steps,
+        caption="a man walks",
+        emotion="happiness",
+        motion_fps=25 if later else 30,
+    )
+    filled = expected["filled_seed4321_length28_audio45"]
+    assert len(filled) == 14
+    for template, wanted in filled.items():
+        assert fill_as_published(template, sample, VERSIONS[version], Random(4321)) == wanted, template
