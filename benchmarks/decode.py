@@ -3,9 +3,10 @@
 
     python benchmarks/decode.py [--pack packs/starter] [--runs 3] [--threads N]
 
-Both generate as many codes, sampled with top-p 0.95, from the same encoder input in one row. transformers
-keeps its cache and reads the whole output head; the starter's time biases, which its T5 does not have, are
-left out there and paid for here. Before anything is timed, both must give the same scores on the same tokens.
+Both run the decoder over as many positions, sampled with top-p 0.95, from the same encoder input in one row.
+transformers keeps its cache and reads the whole output head; the starter's time biases and the further
+quantizer levels of a position, which its T5 does not have, are left out there and paid for here. Before
+anything is timed, both must give the same scores on the same tokens.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def starter_case(folder: Path) -> Case:
         num_decoder_layers=language.num_decoder_layers,
         text_width=384,
         time_reach=language.time_reach,
+        depth_ff=language.depth_ff,
     )
     return Case("starter size, random", LanguageModel(config), vocabulary, language.window_steps)
 
@@ -134,7 +136,9 @@ def as_transformers(model: LanguageModel) -> Any:
     report = twin.load_state_dict(model.state_dict(), strict=False)
     lost = [name for name in report.missing_keys if not name.endswith("embed_tokens.weight")]
     added = [
-        name for name in report.unexpected_keys if "time_bias" not in name and "text_projection" not in name
+        name
+        for name in report.unexpected_keys
+        if not name.startswith(("text_projection.", "depth.")) and "time_bias" not in name
     ]
     if lost or added:
         raise RuntimeError(f"the weights do not fit transformers' T5: lacking {lost}, unknown {added}")
@@ -150,7 +154,7 @@ def largest_difference(model: LanguageModel, twin: Any, ids: Tensor) -> float:
         twin: transformers'.
         ids: Encoder and decoder input, rows of the embedding table, (1, L).
     """
-    plain = LanguageModel(replace(model.config, time_reach=0, text_width=0)).eval()
+    plain = LanguageModel(replace(model.config, time_reach=0, text_width=0, depth_ff=0)).eval()
     kept = {name: value for name, value in model.state_dict().items() if name in plain.state_dict()}
     plain.load_state_dict(kept)
     mask, offset = torch.ones_like(ids, dtype=torch.bool), plain.config.embedding_offset
@@ -170,7 +174,7 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
     config, vocabulary = model.config, case.vocabulary
     twin = as_transformers(model)
     plan = plan_decoder(BLOCK_ORDER, case.num_steps, vocabulary)
-    num_codes = sum(plan.num_codes(part) for part in plan.order)
+    num_positions = plan.num_steps * len(plan.order)
     rows = config.vocab_size - config.embedding_offset
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(1, rows - 1, (1, ENCODER_TOKENS), generator=generator)
@@ -185,7 +189,7 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
         text_states=torch.zeros(1, ENCODER_TOKENS, max(config.text_width, 1)),
         is_text=torch.zeros_like(mask),
     )
-    uniform = torch.rand(1, plan.length, generator=generator)
+    uniform = torch.rand(1, plan.num_draws, generator=generator)
     request = WindowRequest(plan, encoder, forced={}, guidance={}, uniform=uniform)
 
     def theirs() -> int:
@@ -201,8 +205,8 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
                 do_sample=True,
                 top_p=0.95,
                 top_k=0,
-                min_new_tokens=num_codes,
-                max_new_tokens=num_codes,
+                min_new_tokens=num_positions,
+                max_new_tokens=num_positions,
             )
         return out.shape[1] - 1
 
@@ -211,7 +215,7 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
             codes: dict[Part, Tensor] = generate_window(
                 weights, vocabulary, request, SamplingOptions(top_p=0.95)
             )
-            return sum(block.shape[1] for block in codes.values())
+            return sum(block.shape[1] // plan.levels[part] for part, block in codes.items())
 
         return run
 
@@ -225,11 +229,12 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
         for name, contestant in contestants.items():
             start = time.perf_counter()
             made = contestant()
-            if made != num_codes:
-                raise RuntimeError(f"{name} made {made} codes instead of {num_codes}")
+            if made != num_positions:
+                raise RuntimeError(f"{name} made {made} positions instead of {num_positions}")
             if run:  # the first round warms up
                 seconds[name].append(time.perf_counter() - start)
-    print(f"\n{case.name}: {num_codes} codes, largest difference of scores {difference:.1e}")
+    print(f"\n{case.name}: {num_positions} positions, {plan.num_draws} codes")
+    print(f"largest difference of scores {difference:.1e}")
     return [(name, statistics.median(values)) for name, values in seconds.items()]
 
 

@@ -281,7 +281,7 @@ class Engine:
                 encoder=build_encoder_batch(conditions, states or [torch.zeros(1, 1)], length, vocabulary),
                 forced=forced,
                 guidance=guidance,
-                uniform=torch.stack([torch.rand(plan.length, generator=g) for g in random]),
+                uniform=torch.stack([torch.rand(plan.num_draws, generator=g) for g in random]),
                 forced_tail=tail,
             )
 

@@ -83,6 +83,7 @@ def write_tiny_pack(root: Path, seed: int = 0) -> Pack:
         num_decoder_layers=2,
         text_width=16,
         time_reach=8,
+        depth_ff=24,
         dropout=0.0,
     )
     weights = {f"{p.value}.{k}": v for p, t in tokenizers.items() for k, v in t.state_dict().items()}

@@ -8,6 +8,7 @@ the rows in play; keys and values live in memory allocated once per window. Guid
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,8 +20,8 @@ from ..errors import Cancelled
 from ..specs import CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 from .biases import hide_padding
-from .layout import DecoderPlan, EncoderBatch, level_offsets
-from .model import LanguageModel
+from .layout import DecoderPlan, EncoderBatch, edge_tokens, step_tokens
+from .model import LanguageModel, embed_steps
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class DecoderWeights:
         self.final_norm = model.decoder.final_layer_norm.weight.detach().to(dtype)
         self.head = model.lm_head.weight.detach().to(dtype)
         self.embedding = model.shared.weight.detach().to(dtype)
+        self.depth = copy.deepcopy(model.depth).to(dtype) if self.config.depth_ff else None
+
+    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
+        """States that draw the next quantizer level, from states (R, d_model) and ids just drawn (R,)."""
+        if self.depth is None:
+            raise ValueError("This model has one quantizer level.")
+        return self.depth(states, F.embedding(ids - self.config.embedding_offset, self.embedding))
 
 
 def _fuse(block: torch.nn.Module, dtype: torch.dtype) -> _Layer:
@@ -109,15 +117,15 @@ class CachedDecoder:
         """Feed the next tokens.
 
         Args:
-            ids: (R, n), int64; R may be fewer than the batch, then only its first rows go on.
+            ids: (R, n) or (R, n, Q), int64; R may be fewer than the batch, then only its first rows go on.
 
         Returns:
-            Normalised states of the last token, (R, d_model).
+            Normalised states of the last position, (R, d_model).
         """
         weights, config = self.weights, self.weights.config
-        rows, count = ids.shape
+        rows, count = ids.shape[:2]
         begin, end = self.position, self.position + count
-        x = F.embedding(ids - config.embedding_offset, weights.embedding)
+        x = embed_steps(ids, weights.embedding, config.embedding_offset)
         shape, epsilon = (config.d_model,), config.layer_norm_epsilon
         self_bias = self.self_bias[:, :, begin:end, :end]
         cross_bias = self.cross_bias[:rows, :, begin:end]
@@ -178,7 +186,7 @@ class WindowRequest:
         forced: Codes already decided at the head of each block, (B, n) per part, n >= 0; a block that
             is forced to its end is only read.
         guidance: Scale per part; blocks with guidance must come before those without.
-        uniform: Random numbers in [0, 1), (B, plan.length), float32.
+        uniform: Random numbers in [0, 1), one per code, (B, plan.num_draws), float32.
         forced_tail: Codes already decided at the end of each block, (B, n) per part; only later blocks
             see them.
     """
@@ -207,7 +215,7 @@ def generate_window(
         vocabulary: The unified vocabulary.
         request: What to generate.
         options: How to draw.
-        on_step: Called with the tokens decided so far.
+        on_step: Called with the positions decided so far.
         cancel: Asked before every step.
 
     Returns:
@@ -229,10 +237,11 @@ def generate_window(
         part: encoded.shape[0] if request.guidance.get(part, 1.0) != 1.0 else batch for part in plan.order
     }
     result: dict[Part, Tensor] = {}
-    pending = torch.empty((batch, 0), dtype=torch.int64, device=device)
+    pending = torch.empty((batch, 0, plan.width), dtype=torch.int64, device=device)
+    first_draw = 0
     for index, part in enumerate(plan.order):
         rows = max(rows_of[later] for later in plan.order[index:])
-        offsets = level_offsets(part, plan.num_steps, vocabulary).to(device)
+        levels, guidance = plan.levels[part], request.guidance.get(part, 1.0)
         codes = torch.empty((batch, plan.num_codes(part)), dtype=torch.int64, device=device)
         known = request.forced[part].shape[1] if part in request.forced else 0
         if known:
@@ -241,28 +250,64 @@ def generate_window(
         end_drawn = plan.num_codes(part) - num_after
         if num_after:
             codes[:, end_drawn:] = request.forced_tail[part]
-        start = torch.full((batch, 1), vocabulary.start(part), device=device)
-        pending = torch.cat([pending, start, codes[:, :known] + offsets[:known]], dim=1)
-        for position in range(known, end_drawn):
+        start = edge_tokens(vocabulary.start(part), plan.width, batch).to(device)
+        pending = torch.cat([pending, start, step_tokens(part, codes[:, :known], vocabulary, plan.width)], 1)
+        for position in range(known, end_drawn, levels):
             if cancel is not None and cancel():
                 raise Cancelled("Stopped; nothing was changed.")
             states = decoder.advance(_repeat(pending, rows))
-            level = position % plan.levels[part]
-            first, stop = vocabulary.part_range(part, level)
-            offset = weights.config.embedding_offset
-            logits = F.linear(states, weights.head[first - offset : stop - offset]).float()
-            if rows > batch:
-                logits = logits[batch:] + request.guidance.get(part, 1.0) * (logits[:batch] - logits[batch:])
-            codes[:, position] = draw(logits, uniform[:, plan.starts[part] + position], options)
-            pending = (codes[:, position] + first)[:, None]
+            drawn = uniform[:, first_draw + position : first_draw + position + levels]
+            step = _draw_step(weights, vocabulary, part, states, drawn, guidance, options)
+            codes[:, position : position + levels] = step
+            pending = step_tokens(part, step, vocabulary, plan.width)
             if on_step is not None:
                 on_step(decoder.position)
         result[part] = codes
-        end = torch.full((batch, 1), vocabulary.end(part), device=device)
-        pending = torch.cat([pending, codes[:, end_drawn:] + offsets[end_drawn:], end], dim=1)
+        first_draw += plan.num_codes(part)
+        end = edge_tokens(vocabulary.end(part), plan.width, batch).to(device)
+        after = step_tokens(part, codes[:, end_drawn:], vocabulary, plan.width)
+        pending = torch.cat([pending, after, end], dim=1)
     return {part: codes.cpu() for part, codes in result.items()}
 
 
+def _draw_step(
+    weights: DecoderWeights,
+    vocabulary: Vocabulary,
+    part: Part,
+    states: Tensor,
+    uniform: Tensor,
+    guidance: float,
+    options: SamplingOptions,
+) -> Tensor:
+    """Draw one step, level after level.
+
+    Args:
+        weights: Fused decoder weights.
+        vocabulary: The unified vocabulary.
+        part: The block's part.
+        states: Of the step, (R, d_model); beyond the batch's rows stand the unconditional ones.
+        uniform: One number per row and level, (B, levels).
+        guidance: Scale.
+        options: How to draw.
+
+    Returns:
+        Codes, (B, levels), int64.
+    """
+    batch, levels = uniform.shape
+    offset = weights.config.embedding_offset
+    drawn: list[Tensor] = []
+    for level in range(levels):
+        if level:
+            ids = drawn[-1] + vocabulary.part_range(part, level - 1)[0]
+            states = weights.deepen(states, _repeat(ids[:, None], len(states))[:, 0])
+        first, stop = vocabulary.part_range(part, level)
+        logits = F.linear(states, weights.head[first - offset : stop - offset]).float()
+        if len(states) > batch:
+            logits = logits[batch:] + guidance * (logits[:batch] - logits[batch:])
+        drawn.append(draw(logits, uniform[:, level], options))
+    return torch.stack(drawn, dim=1)
+
+
 def _repeat(ids: Tensor, rows: int) -> Tensor:
-    """Feed the same tokens to the unconditional rows, (B, n) -> (rows, n)."""
+    """Feed the same tokens to the unconditional rows, (B, n, ...) -> (rows, n, ...)."""
     return ids if rows == ids.shape[0] else torch.cat([ids, ids])

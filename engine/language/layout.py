@@ -2,7 +2,9 @@
 """How a request and its motion are laid out as token sequences.
 
 Encoder:  emotion, (tag, source) per part | audio start, audio codes, audio end | (tags, words) per text
-Decoder:  one block per part: start, codes step by step (all quantizer levels of a step together), end
+Decoder:  one block per part: start, codes step by step, end
+
+A step is one position; where it has codes of several quantizer levels, the position holds them all.
 
 Time is counted in units of one audio step; a motion step lasts `MOTION_TIME` of them. Everything in a
 batch shares one layout, so biases are computed once; rows differ only in contents and padding.
@@ -19,6 +21,7 @@ from torch import Tensor
 from ..specs import PARTS, Part, Source
 from ..tokenizers.vocabulary import Vocabulary
 from .biases import UNTIMED
+from .model import ABSENT
 from .text_encoder import TextEncoder
 
 AUDIO_FPS = 15
@@ -132,30 +135,28 @@ def build_encoder_batch(
         vocabulary: The unified vocabulary.
 
     Returns:
-        The batch; text stands at the end and is padded to the longest.
+        The batch, ids (B, L, audio levels); text stands at the end and is padded to the longest.
     """
     has_audio = any(c.audio is not None for c in conditions)
     steps, levels = audio_steps(num_steps), vocabulary.num_audio_levels
     header = 1 + 2 * len(PARTS)
-    audio_length = 2 + steps * levels if has_audio else 0
+    audio_length = 2 + steps if has_audio else 0
     rows = [_text_segment(c, texts, vocabulary) for c in conditions]
     text_length = max(len(ids) for ids, _ in rows)
     width = next((t.shape[-1] for t in texts), 1)
     length = header + audio_length + text_length
-    filler = vocabulary.source(None)
-    ids = torch.full((len(conditions), length), filler, dtype=torch.int64)
+    ids = torch.full((len(conditions), length, levels), ABSENT, dtype=torch.int64)
     mask = torch.zeros((len(conditions), length), dtype=torch.bool)
     is_text = torch.zeros_like(mask)
     states = torch.zeros((len(conditions), length, width))
     times = torch.full((length,), UNTIMED, dtype=torch.int64)
     if has_audio:
-        clock = torch.arange(steps) - AUDIO_MARGIN
-        times[header + 1 : header + 1 + steps * levels] = clock.repeat_interleave(levels)
+        times[header + 1 : header + 1 + steps] = torch.arange(steps) - AUDIO_MARGIN
     for row, (condition, (text_ids, text_states)) in enumerate(zip(conditions, rows, strict=True)):
         head = [vocabulary.emotion(condition.emotion)]
         for part in PARTS:
             head += [vocabulary.part_tag(part), vocabulary.source(condition.sources.get(part))]
-        ids[row, :header] = torch.tensor(head)
+        ids[row, :header, 0] = torch.tensor(head)
         mask[row, :header] = True
         if condition.audio is not None:
             ids[row, header : header + audio_length] = _audio_segment(condition.audio, vocabulary)
@@ -164,7 +165,7 @@ def build_encoder_batch(
         for i, (token, state) in enumerate(zip(text_ids, text_states, strict=True)):
             mask[row, begin + i] = True
             if state is None:
-                ids[row, begin + i] = token
+                ids[row, begin + i, 0] = token
             else:
                 is_text[row, begin + i] = True
                 states[row, begin + i] = state
@@ -172,11 +173,18 @@ def build_encoder_batch(
 
 
 def _audio_segment(codes: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """(S, levels) codes, -1 outside -> start, tokens step by step, end."""
-    offsets = torch.tensor([vocabulary.audio_token(level, 0) for level in range(codes.shape[1])])
-    tokens = torch.where(codes < 0, vocabulary.audio_mask, codes + offsets)
-    edges = torch.tensor([vocabulary.audio_start]), torch.tensor([vocabulary.audio_end])
-    return torch.cat([edges[0], tokens.reshape(-1), edges[1]])
+    """(S, levels) codes, -1 outside -> start, tokens step by step, end, (S + 2, levels)."""
+    levels = codes.shape[1]
+    offsets = torch.tensor([vocabulary.audio_token(level, 0) for level in range(levels)])
+    unheard = _alone(vocabulary.audio_mask, levels)
+    tokens = torch.where((codes < 0).any(dim=1, keepdim=True), unheard, codes + offsets)
+    start, end = (_alone(token, levels) for token in (vocabulary.audio_start, vocabulary.audio_end))
+    return torch.cat([start, tokens, end])
+
+
+def _alone(token: int, width: int) -> Tensor:
+    """A position that holds one token, (1, width)."""
+    return torch.tensor([[token] + [ABSENT] * (width - 1)])
 
 
 def _text_segment(
@@ -204,7 +212,7 @@ class DecoderPlan:
     Attributes:
         order: Parts in the order of their blocks.
         num_steps: Motion steps of the window.
-        starts: Position of each block's start token; its first code is predicted there.
+        starts: Position of each block's start token; its first step is predicted there.
         levels: Quantizer levels per part.
         key_times: Time each input token holds, (L,).
         query_times: Time of the token predicted at each position, (L,).
@@ -219,8 +227,18 @@ class DecoderPlan:
 
     @property
     def length(self) -> int:
-        """Tokens of the whole sequence."""
+        """Positions of the whole sequence."""
         return int(self.key_times.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Most tokens that a position holds."""
+        return max(self.levels.values())
+
+    @property
+    def num_draws(self) -> int:
+        """Codes of all blocks."""
+        return sum(self.num_codes(part) for part in self.order)
 
     def num_codes(self, part: Part) -> int:
         """Codes in one block."""
@@ -245,35 +263,61 @@ def plan_decoder(order: Sequence[Part], num_steps: int, vocabulary: Vocabulary) 
     untimed = torch.tensor([UNTIMED])
     for part in order:
         starts[part] = position
-        clock = (torch.arange(num_steps) * MOTION_TIME).repeat_interleave(levels[part])
-        pieces += [untimed, clock, untimed]
-        position += num_steps * levels[part] + 2
+        pieces += [untimed, torch.arange(num_steps) * MOTION_TIME, untimed]
+        position += num_steps + 2
     key_times = torch.cat(pieces)
     query_times = torch.cat([key_times[1:], untimed])
     return DecoderPlan(tuple(order), num_steps, starts, levels, key_times, query_times)
 
 
-def fill_decoder(plan: DecoderPlan, codes: dict[Part, Tensor], vocabulary: Vocabulary) -> Tensor:
+def fill_decoder(
+    plan: DecoderPlan,
+    codes: dict[Part, Tensor],
+    vocabulary: Vocabulary,
+    hidden: dict[Part, Tensor] | None = None,
+) -> Tensor:
     """Write codes into a plan's sequence.
 
     Args:
         plan: The layout.
-        codes: (B, num_steps * levels) per part in step-major order.
+        codes: (B, num_steps * levels) per part in step-major order; steps below 0 are hidden.
         vocabulary: The unified vocabulary.
+        hidden: Further steps to hide behind the part's mask token, (B, num_steps) per part, bool.
 
     Returns:
-        Decoder input ids, (B, plan.length), int64; the target of position i is the id at i + 1.
+        Decoder input ids, (B, plan.length, plan.width), int64; position i predicts what stands at i + 1.
     """
     pieces: list[Tensor] = []
     for part in plan.order:
         rows = codes[part].shape[0]
-        pieces.append(torch.full((rows, 1), vocabulary.start(part)))
-        pieces.append(codes[part] + level_offsets(part, plan.num_steps, vocabulary)[None, :])
-        pieces.append(torch.full((rows, 1), vocabulary.end(part)))
+        steps = step_tokens(part, codes[part], vocabulary, plan.width)
+        unseen = (codes[part] < 0).view(rows, plan.num_steps, -1).any(dim=2)
+        if hidden is not None and part in hidden:
+            unseen = unseen | hidden[part]
+        steps = torch.where(unseen[..., None], _alone(vocabulary.mask(part), plan.width), steps)
+        pieces += [edge_tokens(vocabulary.start(part), plan.width, rows), steps]
+        pieces.append(edge_tokens(vocabulary.end(part), plan.width, rows))
     return torch.cat(pieces, dim=1)
 
 
-def level_offsets(part: Part, num_steps: int, vocabulary: Vocabulary) -> Tensor:
-    """First id of each position's codebook level, (num_steps * levels,), int64."""
-    first = [vocabulary.part_range(part, level)[0] for level in range(vocabulary.num_levels(part))]
-    return torch.tensor(first).repeat(num_steps)
+def step_tokens(part: Part, codes: Tensor, vocabulary: Vocabulary, width: int) -> Tensor:
+    """Ids of a block's steps.
+
+    Args:
+        part: The block's part.
+        codes: (B, n * levels) in step-major order.
+        vocabulary: The unified vocabulary.
+        width: Tokens that a position of the sequence may hold, at least the part's levels.
+
+    Returns:
+        (B, n, width), int64, `ABSENT` behind the part's levels.
+    """
+    levels = vocabulary.num_levels(part)
+    first = torch.tensor([vocabulary.part_range(part, level)[0] for level in range(levels)])
+    ids = codes.unflatten(1, (-1, levels)) + first.to(codes.device)
+    return torch.nn.functional.pad(ids, (0, width - levels), value=ABSENT)
+
+
+def edge_tokens(token: int, width: int, num_rows: int) -> Tensor:
+    """A block's start or end for every row, (B, 1, width)."""
+    return _alone(token, width).expand(num_rows, 1, width)

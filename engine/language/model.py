@@ -2,13 +2,16 @@
 """The T5-style encoder-decoder, readable in one sitting.
 
 Parameter names are those of transformers' `T5ForConditionalGeneration` (v1.1 / FLAN layout: gated GELU,
-RMS norm, untied output head), so published weights load without a mapping. The starter adds two things,
-both off in the published configuration:
+RMS norm, untied output head), so published weights load without a mapping. The starter adds three things,
+all off in the published configuration:
 
 * frozen sentence-encoder states enter through `text_projection` in place of text embedding rows, so the
   table `shared` holds only the rows from `embedding_offset` on;
 * learned relative *time* biases in every attention: words have no time, sound and motion have, and a
-  bias on their time difference lets a small model learn in minutes which sound belongs to which pose.
+  bias on their time difference lets a small model learn in minutes which sound belongs to which pose;
+* one position per *step* where a codebook has several quantizer levels: the levels' rows are summed on
+  the way in, and a small depth network draws them one after another on the way out, as the
+  RQ-Transformer does (Lee et al. 2022, arXiv 2203.01941). Sequences are half as long for it.
 
 Architecture: Raffel et al. 2020 (arXiv 1910.10683), T5 v1.1 (Shazeer 2020, arXiv 2002.05202).
 """
@@ -23,6 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .biases import UNTIMED, hide_padding, initial_time_bias, relative_position_bucket, time_bucket
+
+ABSENT = -1
+"""Stands where a position has fewer tokens than the widest one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class LanguageModelConfig:
         max_distance: Distance at which the buckets saturate (T5: 128).
         text_width: Width of frozen text states, 0 where text has embedding rows of its own.
         time_reach: Largest time difference with a bias of its own, in time units; 0 turns time biases off.
+        depth_ff: Width of the feed-forward layer from one quantizer level to the next; 0 where no
+            codebook has more than one level.
         dropout: Dropout while training.
         layer_norm_epsilon: Of the RMS norms.
     """
@@ -58,6 +66,7 @@ class LanguageModelConfig:
     max_distance: int = 128
     text_width: int = 0
     time_reach: int = 0
+    depth_ff: int = 0
     dropout: float = 0.1
     layer_norm_epsilon: float = 1e-6
 
@@ -165,11 +174,11 @@ class CrossAttentionLayer(nn.Module):
 class GatedFeedForward(nn.Module):
     """T5 v1.1's gated GELU."""
 
-    def __init__(self, config: LanguageModelConfig) -> None:
+    def __init__(self, d_model: int, d_ff: int) -> None:
         super().__init__()
-        self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
-        self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
-        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.wi_0 = nn.Linear(d_model, d_ff, bias=False)
+        self.wi_1 = nn.Linear(d_model, d_ff, bias=False)
+        self.wo = nn.Linear(d_ff, d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, d_model) -> same."""
@@ -181,13 +190,28 @@ class FeedForwardLayer(nn.Module):
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
-        self.DenseReluDense = GatedFeedForward(config)
+        self.DenseReluDense = GatedFeedForward(config.d_model, config.d_ff)
         self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = ChannelDropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, d_model) -> same."""
         return x + self.dropout(self.DenseReluDense(self.layer_norm(x)))
+
+
+class DepthLayer(nn.Module):
+    """From the state that drew one quantizer level to the state that draws the next."""
+
+    def __init__(self, config: LanguageModelConfig) -> None:
+        super().__init__()
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.DenseReluDense = GatedFeedForward(config.d_model, config.depth_ff)
+        self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+
+    def forward(self, states: Tensor, drawn: Tensor) -> Tensor:
+        """States and embeddings of the codes just drawn, (..., d_model) each -> (..., d_model)."""
+        x = states + drawn
+        return self.final_layer_norm(x + self.DenseReluDense(self.layer_norm(x)))
 
 
 class Block(nn.Module):
@@ -278,6 +302,8 @@ class LanguageModel(nn.Module):
         self.lm_head = nn.Linear(config.d_model, rows, bias=False)
         if config.text_width:
             self.text_projection = nn.Linear(config.text_width, config.d_model)
+        if config.depth_ff:
+            self.depth = DepthLayer(config)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -296,7 +322,7 @@ class LanguageModel(nn.Module):
             elif isinstance(module, GatedFeedForward):
                 module.wi_0.weight.normal_(0.0, config.d_model**-0.5)
                 module.wi_1.weight.normal_(0.0, config.d_model**-0.5)
-                module.wo.weight.normal_(0.0, config.d_ff**-0.5)
+                module.wo.weight.normal_(0.0, module.wo.in_features**-0.5)
         for name, parameter in self.named_parameters():
             if name.endswith("relative_attention_bias.weight"):
                 parameter.zero_()
@@ -304,8 +330,8 @@ class LanguageModel(nn.Module):
                 parameter.copy_(initial_time_bias(config.time_reach, config.num_heads))
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Look up ids of the unified vocabulary, (B, L) -> (B, L, d_model)."""
-        return self.shared(ids - self.config.embedding_offset)
+        """Look up ids of the unified vocabulary, (B, L) or (B, L, Q) -> (B, L, d_model)."""
+        return embed_steps(ids, self.shared.weight, self.config.embedding_offset)
 
     def encode(
         self,
@@ -318,7 +344,7 @@ class LanguageModel(nn.Module):
         """Read the request.
 
         Args:
-            ids: Tokens, (B, L), int64; any valid id where a text state stands.
+            ids: Tokens, (B, L) or (B, L, Q), int64; any valid id where a text state stands.
             mask: True where a token is present, (B, L), bool.
             times: Time of each position, shared by the batch, (L,), int64; None for untimed.
             text_states: Frozen states for positions where `is_text`, (B, L, text_width).
@@ -349,7 +375,7 @@ class LanguageModel(nn.Module):
         """Run the decoder over a whole sequence (training and prefill).
 
         Args:
-            ids: Decoder input, (B, L), int64.
+            ids: Decoder input, (B, L) or (B, L, Q), int64.
             memory: Encoder states, (B, Lk, d_model).
             memory_mask: (B, Lk), bool.
             key_times: Time each input token holds, (L,).
@@ -368,6 +394,18 @@ class LanguageModel(nn.Module):
         for block in self.decoder.block:
             x = block(x, bias, memory, cross_bias)
         return self.decoder.dropout(self.decoder.final_layer_norm(x))
+
+    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
+        """States that score the next quantizer level.
+
+        Args:
+            states: States that scored a level, (B, L, d_model).
+            ids: The ids drawn there, (B, L), int64.
+
+        Returns:
+            (B, L, d_model).
+        """
+        return self.depth(states, self.embed(ids))
 
     def logits(self, states: Tensor, start: int, stop: int) -> Tensor:
         """Scores of the ids in [start, stop) only.
@@ -388,3 +426,20 @@ class LanguageModel(nn.Module):
         if times is None:
             return torch.full((length,), UNTIMED, dtype=torch.int64, device=device)
         return times
+
+
+def embed_steps(ids: Tensor, table: Tensor, offset: int) -> Tensor:
+    """Sum the embedding rows of each position's tokens.
+
+    Args:
+        ids: (B, L), or (B, L, Q) with `ABSENT` where a position has fewer than Q tokens, int64.
+        table: Embedding rows, (R, d_model).
+        offset: Id of the first row.
+
+    Returns:
+        (B, L, d_model).
+    """
+    if ids.ndim == 2:
+        return F.embedding(ids - offset, table)
+    rows = F.embedding((ids - offset).clamp_min(0), table)
+    return (rows * (ids != ABSENT)[..., None]).sum(dim=2)

@@ -68,6 +68,7 @@ def model_config(recipe: Recipe, vocabulary: Vocabulary, text_width: int) -> Lan
         num_decoder_layers=own.num_decoder_layers,
         text_width=text_width,
         time_reach=own.time_reach,
+        depth_ff=own.depth_ff,
         dropout=own.dropout,
     )
 
@@ -135,12 +136,14 @@ def batch_loss(
     for part in batch.learned:
         levels, begin = plan.levels[part], plan.starts[part]
         total = states.new_zeros((), dtype=torch.float32)
+        own = states[:, begin : begin + plan.num_steps]
+        target = batch.targets[part][:, ::levels].to(device)
         for level in range(levels):
-            logits = model.logits(
-                states[:, begin + level : begin + plan.num_codes(part) : levels],
-                *vocabulary.part_range(part, level),
-            )
-            target = batch.targets[part][:, level::levels].to(device)
+            if level:
+                first = vocabulary.part_range(part, level - 1)[0]
+                own = model.deepen(own, target.clamp_min(0) + first)
+                target = batch.targets[part][:, level::levels].to(device)
+            logits = model.logits(own, *vocabulary.part_range(part, level))
             total = total + F.cross_entropy(
                 logits.float().transpose(1, 2), target, ignore_index=-1, label_smoothing=smoothing
             )
@@ -183,7 +186,9 @@ def train_language(
     if start is not None:
         model.load_state_dict(torch.load(start, weights_only=True, map_location=device)["averaged"])
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(_parameter_groups(model, own), own.learning_rate, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        _parameter_groups(model, own), own.learning_rate, betas=(0.9, 0.98), fused=True
+    )
     schedule = Schedule(own.learning_rate, own.warm_up, own.max_steps, own.minutes)
     checkpoint = Checkpoint(path, {"model": model, "averaged": averaged, "optimiser": optimiser}, schedule)
     log = Log(out / "log.jsonl", "language")

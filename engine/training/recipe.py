@@ -73,6 +73,7 @@ class LanguageRecipe:
     num_decoder_layers: int
     dropout: float
     time_reach: int
+    depth_ff: int
     learning_rate: float
     bias_speed: float
     warm_up: int

@@ -22,7 +22,6 @@ from ..language.layout import (
     EncoderBatch,
     build_encoder_batch,
     fill_decoder,
-    level_offsets,
     plan_decoder,
     window_audio,
 )
@@ -149,8 +148,10 @@ class WindowMixer:
             codes.append(row)
         encoder = build_encoder_batch(conditions, texts or [self.states[0]], num_steps, self.vocabulary)
         targets = {part: torch.stack([row[part].reshape(-1) for row in codes]) for part in order}
-        inputs = self._inputs(plan, targets)
-        return Batch(encoder, plan, inputs, targets, tuple(p for p in order if p not in kept))
+        learned = tuple(p for p in order if p not in kept)
+        hidden = {part: self._hide_steps(size, num_steps) for part in learned}
+        inputs = fill_decoder(plan, targets, self.vocabulary, hidden)
+        return Batch(encoder, plan, inputs, targets, learned)
 
     def _layout(self) -> tuple[tuple[Part, ...], frozenset[Part]]:
         random, shares = self.random, self.recipe.layouts
@@ -248,10 +249,13 @@ class WindowMixer:
             cut = torch.cat([cut, cut.new_full((num_steps - len(cut), cut.shape[1]), -1)])
         return cut
 
-    def _inputs(self, plan: DecoderPlan, targets: dict[Part, Tensor]) -> Tensor:
-        """Decoder inputs; what lies behind a sequence's end becomes the part's mask token."""
-        filled = {}
-        for part, codes in targets.items():
-            offsets = level_offsets(part, plan.num_steps, self.vocabulary)
-            filled[part] = torch.where(codes < 0, self.vocabulary.mask(part) - offsets, codes)
-        return fill_decoder(plan, filled, self.vocabulary)
+    def _hide_steps(self, size: int, num_steps: int) -> Tensor:
+        """Steps of a block that what follows may not look back at, (size, num_steps), bool.
+
+        With the whole past in sight, the next step follows from it nearly always, and the request is
+        hardly read: a walk that has begun to turn goes on turning. Hidden steps make the request worth
+        reading (word dropout, Bowman et al. 2016, arXiv 1511.06349).
+        """
+        rows = self.random.random((size, 1)) < self.recipe.hidden["steps"]
+        shares = self.random.random((size, 1))
+        return torch.from_numpy(rows & (self.random.random((size, num_steps)) < shares))

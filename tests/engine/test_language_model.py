@@ -19,7 +19,7 @@ from engine.language.layout import (
     fill_decoder,
     plan_decoder,
 )
-from engine.language.model import LanguageModel, LanguageModelConfig
+from engine.language.model import ABSENT, LanguageModel, LanguageModelConfig
 from engine.specs import PARTS, Part, SamplingOptions, Source
 from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
 
@@ -43,6 +43,7 @@ def tiny_model() -> LanguageModel:
         num_decoder_layers=2,
         text_width=12,
         time_reach=8,
+        depth_ff=24,
         dropout=0.0,
     )
     model = LanguageModel(config).eval()
@@ -69,6 +70,24 @@ def tiny_request(order: tuple[Part, ...], guidance: float, forced: dict[Part, to
         guidance={part: guidance for part in order},
         uniform=torch.rand(rows, 200),
     )
+
+
+def uncached_scores(
+    model: LanguageModel, request: WindowRequest, inputs: torch.Tensor, part: Part, codes: torch.Tensor
+) -> torch.Tensor:
+    """Scores of every code of a block by the whole-sequence pass, (rows, steps * levels, 16)."""
+    e, plan, levels = request.encoder, request.plan, LEVELS[part]
+    with torch.no_grad():
+        memory = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
+        states = model.decode(inputs, memory, e.mask, plan.key_times, plan.query_times, e.times)
+        own = states[:, plan.starts[part] : plan.starts[part] + STEPS]
+        scores = []
+        for level in range(levels):
+            window = VOCABULARY.part_range(part, level)
+            scores.append(model.logits(own, *window))
+            if level + 1 < levels:
+                own = model.deepen(own, codes[:, level::levels] + window[0])
+    return torch.stack(scores, dim=2).flatten(1, 2)
 
 
 def test_matches_transformers_t5() -> None:
@@ -112,21 +131,17 @@ def test_cached_greedy_is_the_uncached_argmax(order: tuple[Part, ...], guidance:
     model = tiny_model()
     request = tiny_request(order, guidance, {})
     codes = generate_window(DecoderWeights(model), VOCABULARY, request, SamplingOptions(temperature=0.0))
-    inputs = fill_decoder(request.plan, codes, VOCABULARY)
-    e, plan = request.encoder, request.plan
-    if guidance != 1.0:
-        inputs = torch.cat([inputs, inputs])
-    with torch.no_grad():
-        memory = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
-        states = model.decode(inputs, memory, e.mask, plan.key_times, plan.query_times, e.times)
     for part in order:
         assert codes[part].shape == (2, STEPS * LEVELS[part])
-        for position in range(plan.num_codes(part)):
-            window = VOCABULARY.part_range(part, position % LEVELS[part])
-            logits = model.logits(states[:, plan.starts[part] + position], *window)
-            if guidance != 1.0:
-                logits = logits[2:] + guidance * (logits[:2] - logits[2:])
-            assert torch.equal(logits.argmax(-1), codes[part][:, position])
+        if guidance == 1.0:
+            inputs = fill_decoder(request.plan, codes, VOCABULARY)
+            logits = uncached_scores(model, request, inputs, part, codes[part])
+        else:
+            twice = {p: torch.cat([c, c]) for p, c in codes.items()}
+            inputs = fill_decoder(request.plan, twice, VOCABULARY)
+            logits = uncached_scores(model, request, inputs, part, twice[part])
+            logits = logits[2:] + guidance * (logits[:2] - logits[2:])
+        assert torch.equal(logits.argmax(-1), codes[part])
 
 
 def test_forced_codes_stay_and_steer() -> None:
@@ -152,15 +167,25 @@ def test_a_forced_tail_stays_and_later_blocks_see_it() -> None:
     assert torch.equal(codes[Part.LOWER][:, num_drawn:], tail[Part.LOWER])
     free = generate_window(weights, VOCABULARY, replace(request, forced_tail={}), options)
     assert torch.equal(codes[Part.LOWER][:, :num_drawn], free[Part.LOWER][:, :num_drawn])
-    e, plan = request.encoder, request.plan
-    with torch.no_grad():
-        memory = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
-        inputs = fill_decoder(plan, codes, VOCABULARY)
-        states = model.decode(inputs, memory, e.mask, plan.key_times, plan.query_times, e.times)
-    for position in range(plan.num_codes(Part.UPPER)):
-        window = VOCABULARY.part_range(Part.UPPER, position % LEVELS[Part.UPPER])
-        logits = model.logits(states[:, plan.starts[Part.UPPER] + position], *window)
-        assert torch.equal(logits.argmax(-1), codes[Part.UPPER][:, position])
+    inputs = fill_decoder(request.plan, codes, VOCABULARY)
+    scores = uncached_scores(model, request, inputs, Part.UPPER, codes[Part.UPPER])
+    assert torch.equal(scores.argmax(-1), codes[Part.UPPER])
+
+
+def test_a_hidden_step_shows_only_the_mask() -> None:
+    plan = plan_decoder((Part.LOWER, Part.HANDS), STEPS, VOCABULARY)
+    codes = {p: torch.randint(0, 16, (2, STEPS * LEVELS[p])) for p in plan.order}
+    codes[Part.HANDS][0, -1] = -1  # behind the end of its sequence
+    hidden = torch.zeros(2, STEPS, dtype=torch.bool)
+    hidden[1, 3] = True
+    ids = fill_decoder(plan, codes, VOCABULARY, {Part.LOWER: hidden})
+    assert ids.shape == (2, plan.length, 2) and plan.length == 2 * (STEPS + 2)
+    assert ids[1, 1 + 3].tolist() == [VOCABULARY.mask(Part.LOWER), ABSENT]
+    assert ids[0, 1 + 3].tolist() == [
+        VOCABULARY.code_token(Part.LOWER, level, int(codes[Part.LOWER][0, 6 + level])) for level in (0, 1)
+    ]
+    assert ids[0, plan.starts[Part.HANDS] + STEPS].tolist() == [VOCABULARY.mask(Part.HANDS), ABSENT]
+    assert ids[0, 0].tolist() == [VOCABULARY.start(Part.LOWER), ABSENT]
 
 
 def test_cancel_between_steps() -> None:

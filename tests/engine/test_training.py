@@ -70,7 +70,7 @@ def test_batches_hold_what_rows_ask(recipe: Recipe) -> None:
     sources, short = set(), False
     for _ in range(40):
         batch = drawn.batch(6)
-        assert batch.inputs.shape == (6, batch.plan.length)
+        assert batch.inputs.shape == (6, batch.plan.length, batch.plan.width)
         assert set(batch.learned) <= set(batch.plan.order)
         for part in batch.plan.order:
             codes = batch.targets[part]
