@@ -67,7 +67,7 @@ def test_broken_recipe_is_named(tmp_path: Path) -> None:
 
 def test_batches_hold_what_rows_ask(recipe: Recipe) -> None:
     drawn = mixer(recipe)
-    sources, short = set(), False
+    sources, short, hidden, num_steps = set(), False, 0, 0
     for _ in range(40):
         batch = drawn.batch(6)
         assert batch.inputs.shape == (6, batch.plan.length, batch.plan.width)
@@ -77,11 +77,19 @@ def test_batches_hold_what_rows_ask(recipe: Recipe) -> None:
             assert codes.shape == (6, batch.plan.num_codes(part))
             short |= bool((codes < 0).any())
             begin = batch.plan.starts[part]
-            inputs = batch.inputs[:, begin + 1 : begin + 1 + codes.shape[1]]
-            assert torch.equal(inputs == VOCABULARY.mask(part), codes < 0)
-        header = batch.encoder.ids[:, 2:9:2].flatten().tolist()
+            masked = batch.inputs[:, begin + 1 : begin + 1 + batch.plan.num_steps, 0] == VOCABULARY.mask(part)
+            behind = (codes < 0).view(6, batch.plan.num_steps, -1).any(dim=2)
+            assert bool((masked | ~behind).all()), "what lies behind the end is never shown"
+            if part in batch.learned:
+                hidden += int((masked & ~behind).sum())
+                num_steps += int((~behind).sum())
+            else:
+                assert torch.equal(masked, behind), "parts to keep are seen whole"
+        header = batch.encoder.ids[:, 2:9:2, 0].flatten().tolist()
         sources |= set(header)
     assert short, "the 14-step jump must appear in longer windows"
+    expected = recipe.language.hidden["steps"] / 2  # the share of hidden steps is even between none and all
+    assert abs(hidden / num_steps - expected) < 0.05
     assert {VOCABULARY.source(s) for s in (*Source, None)} <= sources
 
 
@@ -107,6 +115,7 @@ def test_loss_starts_at_chance_and_falls(recipe: Recipe) -> None:
         num_decoder_layers=1,
         text_width=12,
         time_reach=8,
+        depth_ff=24,
         dropout=0.0,
     )
     torch.manual_seed(0)
