@@ -133,6 +133,24 @@ class ShardedWindows:
         """Other processes open the shards themselves."""
         return {**self.__dict__, "_open": OrderedDict()}
 
+    @property
+    def tokenizers(self) -> str:
+        """Fingerprint of what made the codes; empty without shards."""
+        return self._shards[0].manifest.tokenizers if self._shards else ""
+
+    def texts(self) -> tuple[list[str], list[str]]:
+        """Captions and transcripts of all records, whatever their split: the words the data holds."""
+        captions: list[str] = []
+        transcripts: list[str] = []
+        for number, shard in enumerate(self._shards):
+            edges = shard.offsets["records"]
+            lines = self._handle(number, shard.path).get_tensor("records").tobytes()
+            for low, high in zip(edges[:-1], edges[1:], strict=True):
+                line = json.loads(lines[low:high])
+                captions += [text for text, _, _ in line["captions"]]
+                transcripts.append(line["transcript"])
+        return captions, transcripts
+
     def __len__(self) -> int:
         """Number of windows."""
         return int(self._ends[-1]) if len(self._ends) else 0

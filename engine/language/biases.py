@@ -43,15 +43,17 @@ def time_bucket(query_times: Tensor, key_times: Tensor, reach: int) -> Tensor:
     """Map time differences to buckets: 0 for untimed pairs, then -reach..reach.
 
     Args:
-        query_times: (Lq,), int64, `UNTIMED` where there is none.
-        key_times: (Lk,), likewise.
+        query_times: (Lq,) or, where the rows of a batch differ, (B, Lq), int64, `UNTIMED` where there is
+            none.
+        key_times: (Lk,) or (B, Lk), likewise.
         reach: Differences beyond it share the outermost bucket.
 
     Returns:
-        (Lq, Lk), int64, in [0, 2 * reach + 1].
+        (Lq, Lk) or (B, Lq, Lk), int64, in [0, 2 * reach + 1].
     """
-    difference = key_times[None, :] - query_times[:, None]
-    timed = (key_times[None, :] != UNTIMED) & (query_times[:, None] != UNTIMED)
+    keys, queries = key_times[..., None, :], query_times[..., :, None]
+    difference = keys - queries
+    timed = (keys != UNTIMED) & (queries != UNTIMED)
     return torch.where(timed, difference.clamp(-reach, reach) + reach + 1, 0)
 
 

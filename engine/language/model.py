@@ -260,13 +260,13 @@ class Stack(nn.Module):
         """Position and time bias of self-attention, shared by all blocks.
 
         Args:
-            query_times: Time each position predicts or holds, (L,).
-            key_times: Time each position holds, (L,).
+            query_times: Time each position predicts or holds, (L,) or (B, L).
+            key_times: Time each position holds, (L,) or (B, L).
 
         Returns:
-            (1, H, L, L); in the decoder -inf above the diagonal.
+            (1 or B, H, L, L); in the decoder -inf above the diagonal.
         """
-        config, length = self.config, query_times.shape[0]
+        config, length = self.config, query_times.shape[-1]
         positions = torch.arange(length, device=query_times.device)
         distance = positions[None, :] - positions[:, None]
         bucket = relative_position_bucket(
@@ -275,18 +275,18 @@ class Stack(nn.Module):
         bias = self.position_bias(bucket)
         if config.time_reach:
             bias = bias + self.time_bias(time_bucket(query_times, key_times, config.time_reach))
-        bias = bias.permute(2, 0, 1)[None]
+        bias = heads_first(bias)
         if self.is_decoder:
             bias = bias.masked_fill(distance > 0, float("-inf"))
         return bias
 
     def cross_bias(self, query_times: Tensor, memory_times: Tensor) -> Tensor:
-        """Time bias of attention to the encoder, (1, H, Lq, Lk); zero without time biases."""
+        """Time bias of attention to the encoder, (1 or B, H, Lq, Lk); zero without time biases."""
         if not self.config.time_reach:
-            shape = (1, self.config.num_heads, query_times.shape[0], memory_times.shape[0])
+            shape = (1, self.config.num_heads, query_times.shape[-1], memory_times.shape[-1])
             return torch.zeros(shape, device=query_times.device)
         bucket = time_bucket(query_times, memory_times, self.config.time_reach)
-        return self.cross_time_bias(bucket).permute(2, 0, 1)[None]
+        return heads_first(self.cross_time_bias(bucket))
 
 
 class LanguageModel(nn.Module):
@@ -346,7 +346,7 @@ class LanguageModel(nn.Module):
         Args:
             ids: Tokens, (B, L) or (B, L, Q), int64; any valid id where a text state stands.
             mask: True where a token is present, (B, L), bool.
-            times: Time of each position, shared by the batch, (L,), int64; None for untimed.
+            times: Time of each position, (L,) where the batch shares it or (B, L), int64; None for untimed.
             text_states: Frozen states for positions where `is_text`, (B, L, text_width).
             is_text: (B, L), bool.
 
@@ -378,9 +378,9 @@ class LanguageModel(nn.Module):
             ids: Decoder input, (B, L) or (B, L, Q), int64.
             memory: Encoder states, (B, Lk, d_model).
             memory_mask: (B, Lk), bool.
-            key_times: Time each input token holds, (L,).
-            query_times: Time of the token each position predicts, (L,).
-            memory_times: (Lk,).
+            key_times: Time each input token holds, (L,) or (B, L).
+            query_times: Time of the token each position predicts, likewise.
+            memory_times: (Lk,) or (B, Lk).
 
         Returns:
             States before the output head, (B, L, d_model).
@@ -426,6 +426,12 @@ class LanguageModel(nn.Module):
         if times is None:
             return torch.full((length,), UNTIMED, dtype=torch.int64, device=device)
         return times
+
+
+def heads_first(bias: Tensor) -> Tensor:
+    """(Lq, Lk, H) -> (1, H, Lq, Lk), (B, Lq, Lk, H) -> (B, H, Lq, Lk)."""
+    bias = bias.movedim(-1, -3)
+    return bias if bias.ndim == 4 else bias[None]
 
 
 def embed_steps(ids: Tensor, table: Tensor, offset: int) -> Tensor:

@@ -4,7 +4,8 @@
 Text comes first, then a block of codes per part and one for audio. In a block of Q levels with K codes
 each, code k of level q has the id `first + q * K + k`; the block's start, end and mask follow the codes.
 The published layout (spec 3.1) begins its blocks with three tokens of an interleaved motion stream;
-the starter layout adds emotions, part tags and sources at the end.
+the starter layout adds emotions, part tags and sources at the end, and, where a model also answers in
+words, the words it can write (`engine.language.words`).
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class Vocabulary:
         parts: Codebooks of each of the four parts.
         audio: Codebooks of audio.
         num_audio_extra: Published layouts have further audio tokens after the mask.
+        num_words: Words a model of the starter layout can write, begin and end included; 0 for none.
     """
 
     layout: Layout
@@ -118,6 +120,7 @@ class Vocabulary:
     parts: Mapping[Part, BlockSize]
     audio: BlockSize
     num_audio_extra: int = 0
+    num_words: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layout", Layout(self.layout))
@@ -126,7 +129,7 @@ class Vocabulary:
                 "A vocabulary needs codes for the face, the hands, the upper and the lower body."
             )
         sizes = [*self.parts.values(), self.audio]
-        if self.num_text < 0 or min(min(s.num_levels, s.codebook_size) for s in sizes) < 1:
+        if min(self.num_text, self.num_words) < 0 or min(min(s.num_levels, s.codebook_size) for s in sizes) < 1:
             raise ValueError("Sizes of a vocabulary must be positive.")
 
     @cached_property
@@ -151,7 +154,14 @@ class Vocabulary:
         """Number of ids."""
         if self.layout is Layout.PUBLISHED:
             return self.audio_block.stop
-        return self._first_source + len(SOURCES) + 1
+        return self.words_range[1]
+
+    @property
+    def words_range(self) -> tuple[int, int]:
+        """First id and the id after the last of the words the model can write."""
+        self._need_starter()
+        first = self._first_source + len(SOURCES) + 1
+        return first, first + self.num_words
 
     def num_levels(self, part: Part) -> int:
         """Codes of one part per step."""
@@ -235,6 +245,7 @@ class Vocabulary:
             "num_text": self.num_text,
             "num_audio_extra": self.num_audio_extra,
             "size": self.size,
+            **({"num_words": self.num_words} if self.num_words else {}),
             **{part.value: _size_table(self.parts[part]) for part in PARTS},
             "audio": _size_table(self.audio),
         }
@@ -253,6 +264,7 @@ class Vocabulary:
                 parts={part: _read_size(values[part.value]) for part in PARTS},
                 audio=_read_size(values["audio"]),
                 num_audio_extra=_whole(values.get("num_audio_extra", 0)),
+                num_words=_whole(values.get("num_words", 0)),
             )
             if vocabulary.size != _whole(values["size"]):
                 raise ValueError(f"{vocabulary.size} ids in place of {values['size']}")

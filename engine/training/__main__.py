@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: `python -m engine.training starter|tokenizer|refine|language|export`."""
+"""Command line: `python -m engine.training starter|tokenizer|refine|language|export|stage|export-stage`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,51 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..data.coding import CoderSource
 from ..errors import EngineError
 from ..specs import Part
 from .language_training import train_language
-from .pack_export import export_pack
+from .pack_export import export_pack, export_stage
 from .recipe import load_recipe
+from .stage_recipe import load_stage_recipe
 from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
+
+
+def add_stage_options(parser: argparse.ArgumentParser) -> None:
+    """Options of `stage` and `export-stage`; --recipe and --out are shared."""
+    stage = parser.add_argument_group("stage", "one stage by a recipe of recipes/stages")
+    stage.add_argument("--shards", type=Path, nargs="*", default=[], help="prepared corpora")
+    stage.add_argument("--prepared", type=Path, help="the starter's prepared data, as build/data")
+    stage.add_argument("--features", type=Path, nargs="*", default=[], help="stage 1: feature files")
+    stage.add_argument("--tokenizers", type=Path, help="pack, folder of stage 1 or published file")
+    stage.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
+    stage.add_argument("--centres", type=Path, help="with a published file: the model's centres")
+    stage.add_argument("--weights", type=Path, help="export-stage: the best.pt to make a pack of")
+
+
+def run_stage_command(arguments: argparse.Namespace) -> None:
+    """Run `stage` or `export-stage`."""
+    tokenizers: Path = arguments.tokenizers or arguments.work / "training"
+    if arguments.command == "export-stage":
+        if arguments.weights is None:
+            raise EngineError("Say which weights make the pack: --weights FOLDER/best.pt.")
+        export_stage(arguments.weights, tokenizers, arguments.work / "text_encoder", arguments.out)
+        return
+    from .stages import StageData, run_stage
+
+    source = CoderSource(tokenizers, hubert=arguments.hubert, centres=arguments.centres)
+    data = StageData(arguments.shards, arguments.prepared, arguments.features, source, arguments.work)
+    run_stage(load_stage_recipe(arguments.recipe), data, arguments.out)
 
 
 def main() -> int:
     """Parse the command line and run one command."""
     parser = argparse.ArgumentParser(prog="python -m engine.training", description="Train the starter pack.")
-    parser.add_argument("command", choices=("starter", "tokenizer", "refine", "language", "export"))
+    parser.add_argument(
+        "command",
+        choices=("starter", "tokenizer", "refine", "language", "export", "stage", "export-stage"),
+    )
     parser.add_argument("--recipe", default="starter", help="name in engine/training/recipes or a TOML file")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the raw data")
     parser.add_argument(
@@ -31,8 +63,12 @@ def main() -> int:
     parser.add_argument("--start", type=Path, help="language: begin with this checkpoint's weights")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")
     parser.add_argument("--minutes", type=float, help="minutes for the whole run; sets --scale")
+    add_stage_options(parser)
     arguments = parser.parse_args()
     try:
+        if arguments.command in ("stage", "export-stage"):
+            run_stage_command(arguments)
+            return 0
         scale = arguments.scale
         if arguments.minutes:
             scale = arguments.minutes / load_recipe(arguments.recipe).minutes

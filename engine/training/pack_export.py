@@ -10,10 +10,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..data.coding import CoderSource
 from ..data.text_encoder_export import CREDIT, TOKENIZER_FILE, WEIGHTS_FILE
+from ..errors import EngineError
 from ..language.text_encoder import TextEncoderConfig
-from ..packs import write_pack
-from ..specs import AUDIO_HZ, MOTION_FPS
+from ..language.words import WORDS_FILE, WordList
+from ..packs import STARTER, Pack, write_pack
+from ..specs import AUDIO_HZ, MOTION_FPS, Part
+from ..tokenizers.audio_tokenizer import StarterAudioTokenizer
+from ..tokenizers.motion_vqvae import MotionVQVAE
 from .language_training import load_tokenizers, model_config, trained_vocabulary
 from .recipe import Recipe
 
@@ -41,20 +46,84 @@ def export_pack(recipe: Recipe, out: Path, text_encoder: Path, pack: Path) -> No
     vocabulary = trained_vocabulary(motion, audio)
     config = model_config(recipe, vocabulary, TextEncoderConfig().width)
     weights = torch.load(out / "language.pt", weights_only=True, map_location="cpu")
+    training = {
+        "command": "make train-starter",
+        "commit": _commit(),
+        "language_model_steps": int(weights["step"]),
+        "minutes": round(float(weights["spent_s"]) / 60, 1),
+    }
+    described = {
+        "vocabulary": vocabulary.to_dict(),
+        "language_model": config.to_dict(),
+        "text_encoder": TextEncoderConfig().to_dict(),
+    }
+    _write(pack, motion, audio, weights["averaged"], text_encoder, training, described)
+
+
+def export_stage(
+    best: Path,
+    tokenizers: Path,
+    text_encoder: Path,
+    pack: Path,
+    text_config: TextEncoderConfig = TextEncoderConfig(),
+) -> Pack:
+    """Write the best weights of stage 2 or 3 as a pack that also answers in words.
+
+    Args:
+        best: `best.pt` of a run in the starter's layout.
+        tokenizers: A pack or the folder of stage 1 whose codes it was trained on.
+        text_encoder: Folder with the exported sentence encoder.
+        pack: Folder to write; an older pack there is replaced.
+        text_config: Sizes of the sentence encoder.
+
+    Raises:
+        EngineError: If the weights are of another kind.
+    """
+    if not best.is_file():
+        raise EngineError(f"There is no {best.name} in {best.parent.name}; train a stage first.")
+    state = torch.load(best, weights_only=True, map_location="cpu")
+    job = state["job"]
+    if job["stage"] == "tokenizer" or job["vocabulary"]["layout"] != "starter":
+        raise EngineError("Only a language model in the starter's layout makes a starter pack.")
+    coder = CoderSource(tokenizers).load()
+    if not isinstance(coder.audio, StarterAudioTokenizer):
+        raise EngineError("A starter pack needs the starter's own tokenizers.")
+    training = {
+        "command": "python -m engine.training stage",
+        "commit": _commit(),
+        "language_model_steps": int(state["progress"]["step"]),
+        "minutes": round(float(state["progress"]["spent_s"]) / 60, 1),
+    }
+    model = {name.removeprefix("model."): tensor for name, tensor in state["model"].items()}
+    described = {
+        "vocabulary": job["vocabulary"],
+        "language_model": job["model"],
+        "text_encoder": text_config.to_dict(),
+    }
+    words = {WORDS_FILE: WordList(tuple(job["words"])).to_json()}
+    return _write(pack, coder.motion, coder.audio, model, text_encoder, training, described, words)
+
+
+def _write(
+    pack: Path,
+    motion: dict[Part, MotionVQVAE],
+    audio: StarterAudioTokenizer,
+    model: dict[str, Tensor],
+    text_encoder: Path,
+    training: dict[str, object],
+    described: dict[str, object],
+    files: dict[str, str] | None = None,
+) -> Pack:
+    """Put everything into the pack's folder."""
     tokenizers = {f"{part.value}.{k}": v for part, t in motion.items() for k, v in t.state_dict().items()}
     tokenizers |= {f"audio.{k}": v for k, v in audio.state_dict().items()}
     info = {
-        "kind": "starter",
+        "kind": STARTER,
         "name": "Kinesics starter",
         "version": "0.1.0",
         "licence": LICENCE,
         "data": {"credits": CREDITS},
-        "training": {
-            "command": "make train-starter",
-            "commit": _commit(),
-            "language_model_steps": int(weights["step"]),
-            "minutes": round(float(weights["spent_s"]) / 60, 1),
-        },
+        "training": training,
         "rates": {
             "motion_fps": MOTION_FPS,
             "audio_hz": AUDIO_HZ,
@@ -62,23 +131,25 @@ def export_pack(recipe: Recipe, out: Path, text_encoder: Path, pack: Path) -> No
             "audio_steps_per_s": 15,
         },
         "layouts": {"face": "arkit52", "hands": "hands180", "upper": "upper78", "lower": "starter62"},
-        "vocabulary": vocabulary.to_dict(),
         "tokenizers": {
             **{part.value: t.config.to_dict() for part, t in motion.items()},
             "audio": audio.config.to_dict(),
         },
-        "text_encoder": TextEncoderConfig().to_dict(),
-        "language_model": config.to_dict(),
+        **described,
     }
-    write_pack(
+    return write_pack(
         pack,
         info,
         {
-            "language_model.safetensors": _half(weights["averaged"]),
+            "language_model.safetensors": _half(model),
             "tokenizers.safetensors": _half(tokenizers),
             "text_encoder.safetensors": load_file(text_encoder / WEIGHTS_FILE),
         },
-        {"tokenizer.json": text_encoder / TOKENIZER_FILE, "README.md": CARD.read_text(encoding="utf-8")},
+        {
+            "tokenizer.json": text_encoder / TOKENIZER_FILE,
+            "README.md": CARD.read_text(encoding="utf-8"),
+            **(files or {}),
+        },
     )
 
 

@@ -25,7 +25,7 @@ LAYERS = (
     {"engine.packs"},
     {"engine.tokenizers"},
     {"engine.language"},
-    {"engine.pipeline", "engine.published"},
+    {"engine.pipeline", "engine.asking", "engine.published"},
     {"engine.__main__"},
 )
 """Layers of the shipped engine from the ground up; each imports only itself and what lies below."""

@@ -88,12 +88,14 @@ class Example:
         template: The template that was filled.
         prompt: Texts and slots in order.
         target: Motion codes, or a text.
+        caption: The description that was drawn, where the window has any.
     """
 
     task: str
     template: str
     prompt: tuple[str | Slot, ...]
     target: tuple[Codes, ...] | str
+    caption: str = ""
 
     @property
     def text(self) -> str:
@@ -212,7 +214,7 @@ class Task:
             Kind.MOTION_TO_TEXT: caption,
             Kind.AUDIO_TO_TEXT: window.transcript,
         }
-        return Example(self.name, template, tuple(prompt), answers.get(self.kind, target))
+        return Example(self.name, template, tuple(prompt), answers.get(self.kind, target), caption)
 
 
 def _choose(
@@ -229,7 +231,7 @@ def _choose(
     if kind is Kind.MOTION_TO_EMOTION:
         return whole, ()
     if kind is Kind.PART_TO_PART:
-        return _disjoint(whole, random)
+        return disjoint(whole, random)
     if kind is Kind.CONTINUE:
         head = min(max(1, int(steps * shares.head)), steps - 1)
         return (
@@ -244,7 +246,7 @@ def _choose(
     return (), whole
 
 
-def _disjoint(
+def disjoint(
     whole: tuple[Codes, ...], random: np.random.Generator
 ) -> tuple[tuple[Codes, ...], tuple[Codes, ...]]:
     """Two non-empty sets of parts without a common one, each such pair with equal chance."""

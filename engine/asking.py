@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a motion to words: which emotion it shows, and what it is.
+
+A pack can be asked when it was trained to answer (`words.json` is part of it). A long motion is read in
+windows as long as those of training; what the windows say is averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import PackError, RequestError
+from .language.layout import Condition, instruction_states
+from .language.questions import DESCRIPTION_QUESTION, EMOTION_QUESTION
+from .language.task_layout import Question, TimedCodes, collate, decode_batch, lay_out
+from .language.words import WORDS_FILE, WordList
+from .motion.clip import Clip
+from .motion.features import starter_features
+from .pipeline import FRAMES_PER_STEP, Engine
+from .requests import WINDOW_STEPS
+from .specs import EMOTIONS, MOTION_FPS, PARTS, Part, Source
+
+MAX_WINDOWS = 32
+"""Windows read of one motion; of a longer one, as many spread evenly."""
+
+MAX_ANSWER = 24
+"""Pieces of the longest description."""
+
+MIN_ASKED_S = 0.5
+"""Shortest motion that can be asked about."""
+
+
+@dataclass(frozen=True)
+class AskRequest:
+    """A motion to be asked about.
+
+    Attributes:
+        clip: The motion.
+        parts: Parts that are looked at; empty for all.
+    """
+
+    clip: Clip
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True)
+class EmotionAnswer:
+    """Which emotion a motion shows.
+
+    Attributes:
+        label: The likeliest of `EMOTIONS`.
+        probabilities: Of every label; they add up to 1.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a motion is.
+
+    Attributes:
+        text: Small-letter words.
+        log_probability: Mean over its words and the windows, nats.
+    """
+
+    text: str
+    log_probability: float
+
+
+class Asker:
+    """Asks a loaded pack about motions.
+
+    Args:
+        engine: The loaded pack.
+
+    Raises:
+        PackError: If the pack cannot answer in words.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        if not engine.vocabulary.num_words:
+            raise PackError("This pack cannot say what a motion is; use one that was trained for every task.")
+        self.words = WordList.read(engine.pack.file(WORDS_FILE))
+        if len(self.words) != engine.vocabulary.num_words:
+            raise PackError("The pack's words do not fit its model; download the pack again.")
+
+    def emotion(self, request: AskRequest) -> EmotionAnswer:
+        """Say which emotion a motion shows.
+
+        Raises:
+            RequestError: If the motion is too short.
+        """
+        questions = self._questions(request, EMOTION_QUESTION)
+        labels = torch.tensor([self.words.word_id(label) for label in EMOTIONS])
+        scores = self._scores(questions, [])[:, -1, labels]  # (W, 8)
+        chances = scores.log_softmax(-1).mean(0).softmax(-1).tolist()
+        held = dict(zip(EMOTIONS, chances, strict=True))
+        return EmotionAnswer(max(held, key=lambda label: held[label]), held)
+
+    def describe(self, request: AskRequest) -> Description:
+        """Say what a motion is, taking the likeliest word each time.
+
+        Raises:
+            RequestError: If the motion is too short.
+        """
+        questions = self._questions(request, DESCRIPTION_QUESTION)
+        ids: list[int] = []
+        total = 0.0
+        while len(ids) < MAX_ANSWER:
+            chances = self._scores(questions, ids)[:, -1].log_softmax(-1).mean(0)
+            chances[self.words.begin] = -math.inf
+            chosen = int(chances.argmax())
+            total += float(chances[chosen])
+            ids.append(chosen)
+            if chosen == self.words.end:
+                break
+        return Description(self.words.decode(ids), total / len(ids))
+
+    def rank(self, request: AskRequest, descriptions: Sequence[str]) -> list[Description]:
+        """Order descriptions by how well they fit a motion, the best one first.
+
+        Raises:
+            RequestError: If the motion is too short or a description has no words.
+        """
+        questions = self._questions(request, DESCRIPTION_QUESTION)
+        found: list[Description] = []
+        for text in descriptions:
+            ids = [*self.words.encode(text), self.words.end]
+            if len(ids) == 1:
+                raise RequestError("A description needs words; write what the motion could be.")
+            chances = self._scores(questions, ids[:-1]).log_softmax(-1)  # (W, n, words)
+            picked = chances[:, torch.arange(len(ids)), torch.tensor(ids)]
+            found.append(Description(text, float(picked.mean())))
+        return sorted(found, key=lambda one: -one.log_probability)
+
+    def _questions(self, request: AskRequest, text: str) -> list[Question]:
+        """The windows of a motion with the question."""
+        clip = request.clip.resample(MOTION_FPS)
+        if clip.num_frames < MIN_ASKED_S * MOTION_FPS:
+            raise RequestError("The motion is too short to be read; ask about half a second at least.")
+        codes = self._codes(clip, request.parts or PARTS)
+        steps = clip.num_frames // FRAMES_PER_STEP
+        length = min(WINDOW_STEPS, steps)
+        count = min(MAX_WINDOWS, math.ceil(steps / length))
+        states = instruction_states(self.engine.text_encoder, [text])
+        condition = Condition(dict.fromkeys(codes, Source.KEEP), dict.fromkeys(codes, 0))
+        return [
+            Question(
+                condition,
+                states,
+                0,
+                [TimedCodes(part, held[start : start + length]) for part, held in codes.items()],
+            )
+            for start in np.linspace(0, steps - length, count).round().astype(int).tolist()
+        ]
+
+    @torch.inference_mode()
+    def _codes(self, clip: Clip, parts: Sequence[Part]) -> dict[Part, Tensor]:
+        """Codes of the parts that the clip has, (T, Q) each."""
+        steps = clip.num_frames // FRAMES_PER_STEP
+        codes: dict[Part, Tensor] = {}
+        for part, features in starter_features(clip).items():
+            if part in parts:
+                cut = np.ascontiguousarray(features[: steps * FRAMES_PER_STEP], np.float32)
+                codes[part] = self.engine.tokenizers[part].encode(torch.from_numpy(cut)[None]).view(steps, -1)
+        if not codes:
+            raise RequestError("The motion has none of the wanted parts; choose others.")
+        return {part: codes[part] for part in PARTS if part in codes}
+
+    @torch.inference_mode()
+    def _scores(self, questions: Sequence[Question], ids: Sequence[int]) -> Tensor:
+        """Scores of every word after begin and each of `ids`, (W, len(ids) + 1, words), on the CPU."""
+        vocabulary, model = self.engine.vocabulary, self.engine.model
+        batch = collate([lay_out(question, vocabulary, ids) for question in questions])
+        states = decode_batch(model, batch.to(model.lm_head.weight.device))
+        return model.logits(states, *vocabulary.words_range).float().cpu()

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stage 1 as a job of the trainer: the published motion tokenizers, with the published losses (spec 2.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.feature_files import FeatureWindows
+from ..errors import EngineError
+from ..motion.published_features import Layout, global_input, layout_width
+from ..specs import Part
+from ..tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
+from ..tokenizers.published_losses import face_loss, lower_loss, root_loss, rotation_loss
+from .stage_recipe import StageRecipe, TokenizerNetwork
+from .trainer import Place
+
+ROOT = "root"
+"""Name of the network that finds the root's path."""
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    Part.FACE.value: face_loss,
+    Part.HANDS.value: rotation_loss,
+    Part.UPPER.value: rotation_loss,
+    Part.LOWER.value: lower_loss,
+}
+
+
+class TokenizerLoss(nn.Module):
+    """The part's own loss and, with weight 1, the quantizer's.
+
+    Args:
+        network: The tokenizer, or the root's network.
+        part: A part's name, or `ROOT`.
+    """
+
+    names = ("windows",)
+
+    def __init__(self, network: MotionVQVAE, part: str) -> None:
+        super().__init__()
+        self.network, self.part = network, part
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed loss and the number of windows, (1,) each.
+
+        Args:
+            batch: Raw features, (B, F, D).
+        """
+        if self.part == ROOT:
+            # Contacts are hidden from the network too (spec 2.8); it must find them.
+            output = self.network(global_input(batch[..., :54]))
+            own = root_loss(output.reconstruction, batch[..., 54:57], batch[..., 57:61])
+        else:
+            output = self.network(batch)
+            own = LOSSES[self.part](output.reconstruction, batch)
+        total = (own.float() + output.commitment_loss.float()) * len(batch)
+        return total[None], torch.full((1,), float(len(batch)), device=total.device)
+
+
+class TokenizerJob:
+    """One network of stage 1.
+
+    Args:
+        recipe: The stage's figures.
+        train: Windows to learn from.
+        held: Held-out windows.
+    """
+
+    def __init__(self, recipe: StageRecipe, train: FeatureWindows, held: FeatureWindows) -> None:
+        if recipe.network is None:
+            raise EngineError("This recipe trains a language model; choose one of stage 1.")
+        self.recipe, self.train, self.held = recipe, train, held
+        torch.manual_seed(recipe.run.seed)
+        self.network = build_network(recipe.network)
+        self.module: nn.Module = TokenizerLoss(self.network, recipe.network.part)
+        self.names: tuple[str, ...] = TokenizerLoss.names
+
+    def batch(self, place: Place) -> Tensor:
+        """Windows of a step, (B, F, D)."""
+        return self._draw(self.train, place, 0)
+
+    def held_out(self, place: Place) -> Tensor:
+        """Held-out windows."""
+        return self._draw(self.held, place, 1)
+
+    def count(self, batch: Any) -> int:
+        """Windows."""
+        return len(batch)
+
+    def describe(self) -> dict[str, Any]:
+        """The network."""
+        assert self.recipe.network is not None
+        return {"stage": "tokenizer", "part": self.recipe.network.part, **self.network.config.to_dict()}
+
+    def _draw(self, windows: FeatureWindows, place: Place, kind: int) -> Tensor:
+        seed = self.recipe.run.seed
+        chosen = [
+            int(np.random.default_rng([seed, kind, place.step, row]).integers(len(windows)))
+            for row in place.rows(self.recipe.run.batch)
+        ]
+        return torch.from_numpy(np.stack([windows[index] for index in chosen]))
+
+
+def build_network(recipe: TokenizerNetwork) -> MotionVQVAE:
+    """The untrained network of a recipe.
+
+    Raises:
+        EngineError: If the recipe's names are unknown or do not go together.
+    """
+    try:
+        part = None if recipe.part == ROOT else Part(recipe.part)
+        config = MotionVQVAEConfig(
+            Family(recipe.family),
+            feature_dim=layout_width(Layout(recipe.features)),
+            width=recipe.width,
+            codebook_size=recipe.codebook_size,
+            num_layers=recipe.num_layers,
+        )
+    except ValueError as problem:
+        raise EngineError(f"The recipe's network cannot be built ({problem}).") from problem
+    if (part is None) != (config.family is Family.CONV_PLAIN):
+        raise EngineError("The root's network is of the family conv_plain, and only that one.")
+    return MotionVQVAE(config, part)
