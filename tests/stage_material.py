@@ -44,13 +44,13 @@ def tiny_recipe(stage: str, layout: str = "starter") -> StageRecipe:
     return StageRecipe(
         stage=stage,
         run=RunRecipe(
-            max_steps=40,
+            max_steps=24,
             batch=8,
             learning_rate=1e-2,
             average_decay=0.9,
             log_steps=1,
             save_steps=5,
-            evaluate_steps=20,
+            evaluate_steps=12,
             evaluate_batches=1,
         ),
         model=ModelRecipe(
@@ -63,7 +63,8 @@ def tiny_recipe(stage: str, layout: str = "starter") -> StageRecipe:
 
 
 def tiny_vocabulary(words: int = 0) -> Vocabulary:
-    plain = starter_vocabulary({p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50)
+    sizes = {part: BlockSize(levels, 16) for part, levels in LEVELS.items()}
+    plain = starter_vocabulary(sizes, BlockSize(2, 16), num_text=50)
     return replace(plain, num_words=words)
 
 
@@ -167,11 +168,12 @@ def write_asking_pack(folder: Path) -> tuple[Pack, list[Clip]]:
     recipe = tiny_recipe("tuning")
     recipe = replace(
         recipe,
-        run=replace(recipe.run, max_steps=150, log_steps=150, save_steps=150, evaluate_steps=150),
+        run=replace(recipe.run, max_steps=80, batch=4, log_steps=80, save_steps=80, evaluate_steps=80),
         mixture={"motion_to_emotion": 1.0, "motion_to_text": 1.0},
         hidden=HiddenRecipe(plain=1.0),
     )
-    encoder = TextEncoder.load(TINY_TEXT, base.tensors("text_encoder.safetensors"), base.file("tokenizer.json"))
+    held = base.tensors("text_encoder.safetensors")
+    encoder = TextEncoder.load(TINY_TEXT, held, base.file("tokenizer.json"))
     torch.manual_seed(0)
     config = LanguageModelConfig(
         vocab_size=vocabulary.size,

@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ class ShardedWindows:
         for number, shard in enumerate(self._shards):
             edges = shard.offsets["records"]
             lines = self._handle(number, shard.path).get_tensor("records").tobytes()
-            for low, high in zip(edges[:-1], edges[1:], strict=True):
+            for low, high in pairwise(edges.tolist()):
                 line = json.loads(lines[low:high])
                 captions += [text for text, _, _ in line["captions"]]
                 transcripts.append(line["transcript"])

@@ -310,3 +310,30 @@ def seam_chance(acceleration: Array, num_seams: int, *, seed: int = 0, trials: i
     rng = np.random.default_rng(seed)
     frames = rng.integers(2, len(acceleration) - 2, size=(trials, num_seams))
     return float(np.percentile([seam_ratio(acceleration, list(row)) for row in frames], 95))
+
+
+def ground_penetration(positions: Array, floor: float = 0.0, clearance: float = 0.0) -> tuple[float, float]:
+    """How far ankles and toes sink below the floor.
+
+    Args:
+        positions: (F, J, 3), metres, Y up.
+        floor: Height of the floor.
+        clearance: Least height of a foot's joints over the floor when it stands, as ankle and toe joints lie
+            inside the foot.
+
+    Returns:
+        Mean depth over all frames of the deepest joint, metres, and the share of frames that sink at all.
+    """
+    depth = np.maximum(floor + clearance - positions[:, [7, 8, 10, 11], 1], 0.0).max(axis=1)
+    return float(depth.mean()), float((depth > 1e-4).mean())
+
+
+def jerk(positions: Array, fps: float) -> float:
+    """Mean size of the third derivative of the body's joints, metres per second cubed.
+
+    Args:
+        positions: (F, J, 3), metres, at least four frames.
+        fps: Frames per second.
+    """
+    third = np.diff(positions[:, :NUM_BODY_JOINTS], n=3, axis=0) * fps**3
+    return float(np.linalg.norm(third, axis=-1).mean())

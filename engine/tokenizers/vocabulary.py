@@ -129,7 +129,8 @@ class Vocabulary:
                 "A vocabulary needs codes for the face, the hands, the upper and the lower body."
             )
         sizes = [*self.parts.values(), self.audio]
-        if min(self.num_text, self.num_words) < 0 or min(min(s.num_levels, s.codebook_size) for s in sizes) < 1:
+        least = min(min(s.num_levels, s.codebook_size) for s in sizes)
+        if min(self.num_text, self.num_words) < 0 or least < 1:
             raise ValueError("Sizes of a vocabulary must be positive.")
 
     @cached_property

@@ -155,8 +155,8 @@ def start_from(model: LanguageModel, start: Path, vocabulary: Vocabulary) -> Non
 
     Args:
         model: The model.
-        start: FLAN-T5's folder (`model.safetensors` or `pytorch_model.bin`), or a checkpoint of this trainer or
-            of the starter's own.
+        start: FLAN-T5's folder (`model.safetensors` or `pytorch_model.bin`), or a checkpoint of this trainer
+            or of the starter's own.
         vocabulary: Its ids.
 
     Raises:

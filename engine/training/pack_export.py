@@ -65,7 +65,7 @@ def export_stage(
     tokenizers: Path,
     text_encoder: Path,
     pack: Path,
-    text_config: TextEncoderConfig = TextEncoderConfig(),
+    text_config: TextEncoderConfig | None = None,
 ) -> Pack:
     """Write the best weights of stage 2 or 3 as a pack that also answers in words.
 
@@ -74,7 +74,7 @@ def export_stage(
         tokenizers: A pack or the folder of stage 1 whose codes it was trained on.
         text_encoder: Folder with the exported sentence encoder.
         pack: Folder to write; an older pack there is replaced.
-        text_config: Sizes of the sentence encoder.
+        text_config: Sizes of the sentence encoder; None for MiniLM's.
 
     Raises:
         EngineError: If the weights are of another kind.
@@ -98,7 +98,7 @@ def export_stage(
     described = {
         "vocabulary": job["vocabulary"],
         "language_model": job["model"],
-        "text_encoder": text_config.to_dict(),
+        "text_encoder": (text_config or TextEncoderConfig()).to_dict(),
     }
     words = {WORDS_FILE: WordList(tuple(job["words"])).to_json()}
     return _write(pack, coder.motion, coder.audio, model, text_encoder, training, described, words)

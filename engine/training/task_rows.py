@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,9 @@ QUESTIONS = {
     Kind.MOTION_TO_TEXT.value: DESCRIPTION_QUESTION,
     Kind.AUDIO_TO_TEXT.value: TRANSCRIPT_QUESTION,
 }
+
+KEPT_SENTENCES = 4096
+"""Sentences whose states are kept, about 100 MB."""
 
 CAPTIONED = (Kind.TEXT_TO_MOTION.value, Kind.AUDIO_TEXT_TO_MOTION.value)
 FELT = (Kind.EMOTION_TO_MOTION.value, Kind.AUDIO_EMOTION_TO_MOTION.value)
@@ -76,6 +80,7 @@ class StarterRows:
         self, vocabulary: Vocabulary, words: WordList, encoder: TextEncoder, hidden: HiddenRecipe
     ) -> None:
         self.vocabulary, self.words, self.encoder, self.hidden = vocabulary, words, encoder, hidden
+        self._states: OrderedDict[str, Tensor] = OrderedDict()
 
     def row(self, example: Example, told: Told, random: np.random.Generator) -> TaskRow:
         """Lay out one example."""
@@ -109,7 +114,7 @@ class StarterRows:
             answer = [_timed(block, first) for block in wanted]
         question = Question(
             condition,
-            instruction_states(self.encoder, [text]) if condition.texts else [],
+            [self._sentence(text)] if condition.texts else [],
             0 if condition.audio is None else (len(condition.audio) - 2 * AUDIO_MARGIN) // MOTION_TIME,
             [_timed(block) for block in given],
         )
@@ -122,6 +127,15 @@ class StarterRows:
         if kind in (Kind.AUDIO_TO_MOTION, Kind.AUDIO_TEXT_TO_MOTION):
             return told.emotion if random.random() >= self.hidden.emotion else None
         return None
+
+    def _sentence(self, text: str) -> Tensor:
+        """States of a text; those used last are kept."""
+        if text not in self._states:
+            self._states[text] = instruction_states(self.encoder, [text])[0]
+            if len(self._states) > KEPT_SENTENCES:
+                self._states.popitem(last=False)
+        self._states.move_to_end(text)
+        return self._states[text]
 
     def _sound(self, sound: IntArray, heard: IntArray | None) -> Tensor:
         """Codes with the margins the layout wants, (S + 2 margins, Q), -1 where nothing is heard."""

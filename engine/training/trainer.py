@@ -338,7 +338,9 @@ class Trainer:
         }
         if self.averaged:
             self._swap()
-            state["averaged"] = get_model_state_dict(bare, options=_WHOLE)
+            # On a CPU the state is the weights themselves, and the next swap would change it.
+            averaged = get_model_state_dict(bare, options=_WHOLE)
+            state["averaged"] = {name: tensor.clone() for name, tensor in averaged.items()}
             self._swap()
         self._write(CHECKPOINT, state)
 

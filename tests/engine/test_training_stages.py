@@ -12,24 +12,22 @@ import torch
 
 from engine.asking import Asker, AskRequest
 from engine.errors import DataError, EngineError, PackError
-from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER, fill_decoder, plan_decoder
+from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER, Condition, fill_decoder, plan_decoder
 from engine.language.model import ABSENT, LanguageModel, LanguageModelConfig
-from engine.language.task_layout import TimedCodes, collate, lay_out, Question
-from engine.language.layout import Condition
+from engine.language.task_layout import Question, TimedCodes, lay_out
 from engine.language.words import WordList, collect_words
 from engine.pipeline import load_engine
 from engine.specs import EMOTIONS, PARTS, Part
-from engine.tokenizers.vocabulary import BlockSize, Vocabulary, published_vocabulary, starter_vocabulary
-from engine.training.language_stages import Draws, LanguageJob, start_from
-from engine.training.pack_export import export_stage
+from engine.tokenizers.vocabulary import published_vocabulary
+from engine.training.language_stages import start_from
 from engine.training.stage_recipe import STAGES, load_stage_recipe, stage_recipe_path
-from engine.training.task_loss import TaskLoss, count_targets
-from engine.training.task_rows import PublishedRows, StarterRows
+from engine.training.task_loss import count_targets
+from engine.training.task_rows import PublishedRows
 from engine.training.tasks.objectives import Objective, draw_objective, fits, hidden_spans, make_example
 from engine.training.tasks.patterns import Kind
 from engine.training.trainer import Place, Trainer
 from engine.training.window_source import JoinedWindows, WindowDraw, inset
-from tests.stage_material import LEVELS, tiny_encoder, tiny_recipe, tiny_vocabulary, tiny_windows, tiny_job
+from tests.stage_material import LEVELS, tiny_job, tiny_recipe, tiny_vocabulary, tiny_windows
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -186,7 +184,7 @@ def test_combined_windows_come_with_both(tmp_path: Path) -> None:
 def test_a_stage_learns(stage: str, tmp_path: Path) -> None:
     job = tiny_job(stage)
     outcome = Trainer(job, job.recipe.run, tmp_path).run()
-    first, last = (np.mean([outcome.losses[s] for s in steps]) for steps in (range(1, 6), range(36, 41)))
+    first, last = (np.mean([outcome.losses[s] for s in steps]) for steps in (range(1, 5), range(21, 25)))
     assert last < 0.9 * first
     assert outcome.progress.done and outcome.progress.best_step > 0
     assert (tmp_path / "best.pt").exists() and list(tmp_path.rglob("events.out.tfevents.*"))
@@ -202,8 +200,8 @@ def test_the_published_layout_spells_codes_as_words(tmp_path: Path) -> None:
     assert starts & set(batch.ids.flatten().tolist()) and starts & set(batch.labels.flatten().tolist())
     ends = [int(row[row != -100][-1]) for row in batch.labels]
     assert set(ends) == {PublishedRows.end}
-    outcome = Trainer(job, job.recipe.run, tmp_path).run(stop_at=30)
-    assert outcome.losses[30] < outcome.losses[1]
+    outcome = Trainer(job, job.recipe.run, tmp_path).run(stop_at=12)
+    assert outcome.losses[12] < outcome.losses[1]
 
 
 def test_published_weights_are_one_switch(tmp_path: Path) -> None:
@@ -220,7 +218,7 @@ def test_published_weights_are_one_switch(tmp_path: Path) -> None:
     assert torch.equal(ours.shared.weight[:32100], theirs.shared.weight[:32100])
     added = ours.lm_head.weight[32100:]
     assert not torch.equal(added[:28], theirs.lm_head.weight[32100:32128])
-    assert float((added.mean(0) - theirs.lm_head.weight[:32100].mean(0)).abs().max()) < 0.2
+    assert bool(((added.mean(0) - theirs.lm_head.weight[:32100].mean(0)).abs() < 0.2).all())
     for name, tensor in theirs.state_dict().items():
         if name not in ("shared.weight", "lm_head.weight"):
             assert torch.equal(ours.state_dict()[name], tensor)

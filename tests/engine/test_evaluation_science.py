@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labels, retrieval, the published gesture encoder's file, our own evaluator, and physics of clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from engine.errors import EngineError
+from engine.evaluation.aeskconv import SHAPES, expected_shapes, load_gesture_encoder
+from engine.evaluation.evaluator import WINDOW_FRAMES, Captioned, load_or_train
+from engine.evaluation.labels import confusion_table, repeated, score_labels, wilson
+from engine.evaluation.quality import ground_penetration, jerk
+from engine.evaluation.retrieval import (
+    chance_precision,
+    diversity,
+    embedding_fid,
+    matching_distance,
+    multimodality,
+    r_precision,
+)
+from engine.motion.clip import Clip
+from engine.specs import EMOTIONS
+from tests.stage_material import tiny_encoder
+
+
+def test_labels_are_counted_by_kind() -> None:
+    true = ["anger"] * 6 + ["fear"] * 3 + ["sadness"]
+    told = ["anger"] * 5 + ["fear"] * 3 + ["anger", "sadness"]
+    score = score_labels(true, told, EMOTIONS)
+    assert score.accuracy == pytest.approx(0.8)
+    assert score.confusion.sum() == 10 and score.confusion.shape == (8, 8)
+    anger, fear = EMOTIONS.index("anger"), EMOTIONS.index("fear")
+    assert score.confusion[anger, fear] == 1 and score.confusion[fear, anger] == 1
+    # F1: anger 5/6, fear 2/3, sadness 1
+    assert score.macro_f1 == pytest.approx((5 / 6 + 2 / 3 + 1) / 3)
+    assert score.chance == pytest.approx(0.6**2 + 0.3**2 + 0.1**2)
+    assert score.interval[0] < 0.8 < score.interval[1]
+    assert confusion_table(score).count("\n") == 9
+
+
+def test_wilsons_interval() -> None:
+    low, high = wilson(0, 10)
+    assert low == 0.0 and high == pytest.approx(0.2775, abs=1e-3)  # z^2 / (n + z^2)
+    assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-3)
+
+
+def test_retrieval_of_matching_and_of_random_pairs() -> None:
+    random = np.random.default_rng(0)
+    texts = random.normal(size=(640, 16)).astype(np.float32)
+    near = texts + 0.05 * random.normal(size=texts.shape).astype(np.float32)
+    far = random.normal(size=texts.shape).astype(np.float32)
+    assert r_precision(texts, near, random).tolist() == [1.0, 1.0, 1.0]
+    mean, reach = repeated(lambda draw: float(r_precision(texts, far, draw)[2]))
+    assert abs(mean - chance_precision()[2]) < max(3 * reach, 0.03)
+    assert matching_distance(texts, near) < 0.3 * matching_distance(texts, far)
+    assert embedding_fid(texts, texts) == pytest.approx(0.0, abs=1e-3)
+    assert embedding_fid(texts + 1, texts) == pytest.approx(16.0, rel=1e-2)
+    assert diversity(far, random) > 3 and diversity(far * 0, random) == 0.0
+    assert multimodality([far[:10] * 0, far[10:20] * 0], random) == 0.0
+    assert multimodality([far[:10], far[10:20]], random) > 3
+
+
+def test_the_same_words_are_no_error() -> None:
+    texts = np.zeros((4, 2), np.float32)
+    motions = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    assert r_precision(texts, motions, np.random.default_rng(0), group=4)[0] == 1.0
+
+
+class SkeletonConv(nn.Module):
+    """A convolution whose weight is masked, as the published file names its parts."""
+
+    def __init__(self, source: int, target: int, kernel: int, padding: int) -> None:
+        super().__init__()
+        self.padding = padding
+        self.weight = nn.Parameter(torch.randn(target, source, kernel) * 0.05)
+        self.bias = nn.Parameter(torch.randn(target) * 0.1)
+        self.mask = nn.Parameter((torch.rand(target, source, kernel) < 0.5).float(), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv1d(x, self.weight * self.mask, self.bias, stride=2, padding=self.padding)
+
+
+class Pool(nn.Module):
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(target, source) / source)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(self.weight, x)
+
+
+class PublishedLayer(nn.Module):
+    def __init__(self, conv: tuple[int, int, int], pool: tuple[int, int] | None) -> None:
+        super().__init__()
+        target, source, kernel = conv
+        self.residual = nn.Sequential(SkeletonConv(source, target, kernel, 1), nn.GroupNorm(10, target))
+        self.shortcut = SkeletonConv(source, target, 1, 0)
+        self.common = nn.Sequential(*([Pool(pool[1], pool[0])] if pool else []), nn.Tanh())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.common(self.residual(x) + self.shortcut(x))
+
+
+def write_gesture_file(path: Path) -> nn.Sequential:
+    """A network of the published structure with random weights, saved under the published names."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(*(nn.Sequential(PublishedLayer(conv, pool)) for conv, pool in SHAPES))
+    state = {f"module.encoder.layers.{name}": tensor for name, tensor in layers.state_dict().items()}
+    state |= {"module.fc_mu.weight": torch.zeros(240, 240), "module.decoder.main.14.bias": torch.zeros(330)}
+    torch.save({"model_state": state, "epoch": 3}, path)
+    return layers
+
+
+def test_the_published_gesture_encoder_loads_from_its_file(tmp_path: Path) -> None:
+    layers = write_gesture_file(tmp_path / "AESKConv_240_100.bin").eval()
+    assert {f"{name}" for name in layers.state_dict()} == set(expected_shapes())
+    encoder = load_gesture_encoder(tmp_path / "AESKConv_240_100.bin")
+    pose = torch.randn(2, 64, 330)
+    with torch.no_grad():
+        expected = layers(pose.transpose(1, 2)).transpose(1, 2)
+    torch.testing.assert_close(encoder.encode(pose), expected, atol=1e-5, rtol=1e-5)
+    assert expected.shape == (2, 4, 240)
+    clips = [Clip.rest(100, 30), Clip.rest(31, 30)]
+    assert encoder.latents(clips).shape == (96 // 16, 240), "cut to 32 frames; a shorter clip has none"
+    with pytest.raises(EngineError, match="32 frames"):
+        encoder.latents(clips[1:])
+
+
+def test_another_file_is_no_gesture_encoder(tmp_path: Path) -> None:
+    torch.save({"model_state": {"module.encoder.layers.0.0.shortcut.bias": torch.zeros(3)}}, tmp_path / "a.bin")
+    with pytest.raises(EngineError, match="AESKConv"):
+        load_gesture_encoder(tmp_path / "a.bin")
+
+
+def test_our_evaluator_finds_a_motions_words(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    words = {"walk forward": 0, "run": 1, "jump": 2, "stand still": 3}
+
+    def moved(kind: int) -> np.ndarray:
+        phase = np.arange(80)[:, None] * 0.2 * (kind + 1) + random.uniform(0, 6)
+        values = 0.1 * random.normal(size=(80, 140))
+        values[:, 30 * kind : 30 * kind + 30] += np.sin(phase + np.arange(30))
+        return values.astype(np.float32)
+
+    def items(count: int) -> list[Captioned]:
+        return [Captioned(moved(kind), (text,), text) for text, kind in words.items() for _ in range(count)]
+
+    encoder = tiny_encoder()
+    path = tmp_path / "evaluator.safetensors"
+    model = load_or_train(path, items(6), encoder, steps=60)
+    held = items(4)
+    motions = model.embed_features([item.features for item in held])
+    texts = model.embed_texts(encoder, [item.captions[0] for item in held])
+    assert r_precision(texts, motions, random, group=16)[0] >= 0.9
+    np.testing.assert_allclose(np.linalg.norm(motions, axis=1), 1.0, atol=1e-5)
+    again = load_or_train(path, [], encoder)
+    np.testing.assert_allclose(again.embed_features([held[0].features]), motions[:1], atol=1e-6)
+    assert moved(0).shape[0] > WINDOW_FRAMES, "clips longer than a window are seen too"
+    with pytest.raises(EngineError, match="two kinds"):
+        load_or_train(tmp_path / "none", items(1)[:1], encoder)
+
+
+def test_feet_below_the_floor_and_shaking_are_measured() -> None:
+    positions = np.zeros((30, 55, 3))
+    positions[:, :, 1] = 0.1
+    assert ground_penetration(positions) == (0.0, 0.0)
+    positions[:10, 7, 1] = -0.03
+    depth, share = ground_penetration(positions)
+    assert depth == pytest.approx(0.01) and share == pytest.approx(1 / 3)
+    time_s = np.arange(60) / 30
+    positions = np.zeros((60, 55, 3))
+    positions[:, :, 0] = (time_s**3)[:, None]
+    assert jerk(positions, 30) == pytest.approx(6.0, rel=1e-6)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tiny run of stage 3 in a process of its own: `python -m tests.train_tiny OUT [--kill-at STEP] ...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.training.language_stages import LanguageJob
+from engine.training.trainer import Place, Trainer
+from tests.stage_material import tiny_job
+
+
+class Killed:
+    """A job that kills its own process when a step is drawn."""
+
+    def __init__(self, job: LanguageJob, step: int) -> None:
+        self.job, self.step = job, step
+        self.module, self.names = job.module, job.names
+        self.held_out, self.count, self.describe = job.held_out, job.count, job.describe
+
+    def batch(self, place: Place) -> Any:
+        if place.step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.job.batch(place)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--sharding", default="none")
+    parser.add_argument("--kill-at", type=int)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    job = tiny_job(
+        "tuning",
+        max_steps=options.steps,
+        accumulate=options.accumulate,
+        sharding=options.sharding,
+        save_steps=3,
+        evaluate_steps=4,
+    )
+    trained = Killed(job, options.kill_at) if options.kill_at is not None else job
+    Trainer(trained, job.recipe.run, options.out).run()
+
+
+if __name__ == "__main__":
+    main()
