@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: `python -m engine.data prepare`."""
+"""Command line: `python -m engine.data prepare|features`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import EngineError
+from ..motion.published_features import Layout
 from .coding import CoderSource
+from .feature_files import PART_OF, write_features
 from .prepare import SHARD_ITEMS, prepare
 from .readers.amass import AmassReader
-from .readers.base import Reader, describe_problems
+from .readers.base import MAX_NAMED, Reader, describe_problems
 from .readers.beat2 import Beat2Reader
 from .readers.bvh_folder import BvhFolderReader
 from .readers.librispeech import LibriSpeechReader
@@ -43,11 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m engine.data", description="Tokenise a corpus into shards."
     )
-    parser.add_argument("command", choices=("prepare",))
+    parser.add_argument(
+        "command",
+        choices=("prepare", "features"),
+        help="prepare: codes for language models; features: frames for training tokenizers",
+    )
+    layouts = [layout.value for layout in PART_OF]
+    parser.add_argument("--layout", choices=layouts, help="features: which channels")
     parser.add_argument("--source", choices=SOURCES, required=True, help="layout of the corpus")
     parser.add_argument("--root", type=Path, required=True, help="its folder")
     parser.add_argument(
-        "--out", type=Path, default=Path("build/shards"), help="folder of all prepared corpora"
+        "--out", type=Path, help="folder of all prepared corpora; build/shards or build/features"
     )
     parser.add_argument(
         "--tokenizers",
@@ -69,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if min(options.processes, options.shard_items) < 1:
         parser.error("--processes and --shard-items must be at least 1")
+    reader = build_reader(options.source, options.root, options.speakers)
+    if options.command == "features":
+        if options.layout is None:
+            parser.error("--layout says which channels")
+        return _features(reader, Layout(options.layout), options.out or Path("build/features"))
     source = CoderSource(options.tokenizers, options.recipe, options.hubert, options.centres, options.layer)
     terminal = sys.stdout.isatty()
 
@@ -78,9 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         total = prepare(
-            build_reader(options.source, options.root, options.speakers),
+            reader,
             source,
-            options.out,
+            options.out or Path("build/shards"),
             processes=options.processes,
             shard_items=options.shard_items,
             report=report,
@@ -94,6 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if terminal:
         print()
     print("\n".join(describe_problems(total.records, total.problems)))
+    return 0
+
+
+def _features(reader: Reader, layout: Layout, out: Path) -> int:
+    """Write one layout's feature file; returns the exit status."""
+    try:
+        problems = write_features(reader, layout, out)
+    except EngineError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    for problem in problems[:MAX_NAMED]:
+        print(f"left out {problem.item}: {problem.reason}")
+    print(f"{out / reader.source / layout}.f32 is written, {len(problems)} left out")
     return 0
 
 

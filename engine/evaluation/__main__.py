@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import EngineError
 from .both_rows import control_rows, edit_rows, together_rows, variety_rows
@@ -24,7 +25,12 @@ from .speech_rows import seam_rows, speech_rows
 from .studio import Studio
 from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
 
+if TYPE_CHECKING:
+    from ..pipeline import Engine
+
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
+FURTHER = ("retrieval", "emotion", "distance", "physics")
+"""Topics measured only when they are named: they put packs in place and decide nothing."""
 TOPICS = ("tokenizers", "text", "speech", "both", "seams", "control", "speed")
 
 
@@ -53,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer seeds and files, about two minutes")
     parser.add_argument("--seeds", type=int, default=20, help="seeds per instruction")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--only", choices=TOPICS, nargs="+", help="only these topics; writes no page")
+    parser.add_argument(
+        "--only", choices=(*TOPICS, *FURTHER), nargs="+", help="only these topics; writes no page"
+    )
+    parser.add_argument("--gesture-encoder", type=Path, help="distance: the published AESKConv_240_100.bin")
     parser.add_argument(
         "--captured-only", action="store_true", help="probe the prepared data, no pack needed"
     )
@@ -120,7 +129,9 @@ def evaluate(options: argparse.Namespace) -> int:
         "control": lambda: [*control_rows(studio), *variety_rows(studio)],
     }
     made = {topic: group() for topic, group in groups.items() if not options.only or topic in options.only}
+    further = [topic for topic in FURTHER if topic in (options.only or ())]
     rows = [row for topic in TOPICS if topic in made for row in made[topic]]
+    rows += [row for topic in further for row in further_rows(topic, studio, engine, options)]
     run = Run(
         pack=options.pack.name,
         pack_hash=pack_hash(options.pack),
@@ -137,6 +148,34 @@ def evaluate(options: argparse.Namespace) -> int:
             record(options.pack, rows, run)
     write_text(options.json, json_report(rows, run))
     return int(any(row.passed is False for row in rows))
+
+
+def further_rows(topic: str, studio: Studio, engine: Engine, options: argparse.Namespace) -> list[Row]:
+    """One of `FURTHER`.
+
+    Args:
+        topic: Which.
+        studio: Engine and material.
+        engine: The loaded pack.
+        options: From the command line.
+    """
+    from . import science_rows
+
+    if topic == "physics":
+        return science_rows.physics_rows(studio)
+    if topic == "emotion":
+        from ..asking import Asker
+        from ..motion.features import starter_clip
+        from ..training.corpora import load_performances
+
+        held = load_performances(options.build, "held")
+        labelled = [(starter_clip(s.features), s.emotion) for s in held if s.emotion is not None]
+        return science_rows.emotion_rows(studio, Asker(engine), labelled)
+    path = options.build.parent / "evaluator.safetensors"
+    evaluator = science_rows.our_evaluator(studio, engine.text_encoder, path)
+    if topic == "retrieval":
+        return science_rows.retrieval_rows(studio, engine.text_encoder, evaluator)
+    return science_rows.distance_rows(studio, evaluator, options.gesture_encoder)
 
 
 def text_group(studio: Studio) -> list[Row]:

@@ -191,7 +191,9 @@ def load_or_train(
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as problem:
-        raise EngineError(f"{path.name} is of another evaluator; delete it, and it is trained anew.") from problem
+        raise EngineError(
+            f"{path.name} is of another evaluator; delete it, and it is trained anew."
+        ) from problem
     return model.eval()
 
 

@@ -98,6 +98,7 @@ class CapturedItem:
         edit: What motion editing was done to it, empty for none.
         lower: Starter features, (F, 62).
         upper: Starter features, (F, 78).
+        captions: Texts that describe it.
     """
 
     name: str
@@ -107,6 +108,7 @@ class CapturedItem:
     edit: str
     lower: FloatArray
     upper: FloatArray
+    captions: tuple[str, ...] = ()
 
     def clip(self) -> Clip:
         """The motion; hands and face rest."""
@@ -140,6 +142,7 @@ def load_captured(folder: Path) -> list[CapturedItem]:
             edit=str(entry.get("edit") or ""),
             lower=lower[begin:end].astype(np.float32),
             upper=upper[begin:end].astype(np.float32),
+            captions=tuple(entry.get("captions", ())),
         )
         for entry, begin, end in zip(entries, offsets[:-1], offsets[1:], strict=True)
     ]

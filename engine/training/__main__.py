@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: `python -m engine.training starter|tokenizer|refine|language|export|stage|export-stage`."""
+"""Command line: `python -m engine.training COMMAND`; `COMMANDS` lists them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
 
+STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers")
+COMMANDS = ("starter", "tokenizer", "refine", "language", "export", *STAGE_COMMANDS)
+
+
 def add_stage_options(parser: argparse.ArgumentParser) -> None:
     """Options of `stage` and `export-stage`; --recipe and --out are shared."""
     stage = parser.add_argument_group("stage", "one stage by a recipe of recipes/stages")
@@ -28,16 +32,25 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     stage.add_argument("--tokenizers", type=Path, help="pack, folder of stage 1 or published file")
     stage.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
     stage.add_argument("--centres", type=Path, help="with a published file: the model's centres")
-    stage.add_argument("--weights", type=Path, help="export-stage: the best.pt to make a pack of")
+    stage.add_argument(
+        "--weights", type=Path, help="export-stage: a best.pt; join-tokenizers: folder of the parts' runs"
+    )
 
 
 def run_stage_command(arguments: argparse.Namespace) -> None:
-    """Run `stage` or `export-stage`."""
+    """Run `stage`, `export-stage` or `join-tokenizers`."""
     tokenizers: Path = arguments.tokenizers or arguments.work / "training"
     if arguments.command == "export-stage":
         if arguments.weights is None:
             raise EngineError("Say which weights make the pack: --weights FOLDER/best.pt.")
         export_stage(arguments.weights, tokenizers, arguments.work / "text_encoder", arguments.out)
+        return
+    if arguments.command == "join-tokenizers":
+        from .tokenizer_stage import join_tokenizers
+
+        if arguments.weights is None:
+            raise EngineError("Say where the parts' runs are: --weights FOLDER.")
+        join_tokenizers(arguments.weights, arguments.out)
         return
     from .stages import StageData, run_stage
 
@@ -51,7 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.training", description="Train the starter pack.")
     parser.add_argument(
         "command",
-        choices=("starter", "tokenizer", "refine", "language", "export", "stage", "export-stage"),
+        choices=COMMANDS,
     )
     parser.add_argument("--recipe", default="starter", help="name in engine/training/recipes or a TOML file")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with the raw data")
@@ -66,7 +79,7 @@ def main() -> int:
     add_stage_options(parser)
     arguments = parser.parse_args()
     try:
-        if arguments.command in ("stage", "export-stage"):
+        if arguments.command in STAGE_COMMANDS:
             run_stage_command(arguments)
             return 0
         scale = arguments.scale

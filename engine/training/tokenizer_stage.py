@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,19 @@ from ..specs import Part
 from ..tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 from ..tokenizers.published_losses import face_loss, lower_loss, root_loss, rotation_loss
 from .stage_recipe import StageRecipe, TokenizerNetwork
-from .trainer import Place
+from .trainer import BEST, Place
 
 ROOT = "root"
 """Name of the network that finds the root's path."""
+
+PUBLISHED_NAMES = {
+    "face": "vae_face",
+    "hands": "vae_hand",
+    "upper": "vae_upper",
+    "lower": "vae_lower",
+    ROOT: "vae_global",
+}
+"""Prefix of each network in a published file."""
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     Part.FACE.value: face_loss,
@@ -103,6 +113,27 @@ class TokenizerJob:
             for row in place.rows(self.recipe.run.batch)
         ]
         return torch.from_numpy(np.stack([windows[index] for index in chosen]))
+
+
+def join_tokenizers(folder: Path, out: Path) -> None:
+    """Put the best networks of all parts into one file of the published layout (spec 2.7).
+
+    Args:
+        folder: With one run per part in it: `face`, `hands`, `upper`, `lower`, `root`.
+        out: File to write.
+
+    Raises:
+        EngineError: If a run is missing.
+    """
+    state: dict[str, Tensor] = {}
+    for name, prefix in PUBLISHED_NAMES.items():
+        best = folder / name / BEST
+        if not best.is_file():
+            raise EngineError(f"There is no {BEST} in {folder.name}/{name}; train that tokenizer first.")
+        saved = torch.load(best, weights_only=True, map_location="cpu")["model"]
+        state |= {f"{prefix}.{key.removeprefix('network.')}": tensor for key, tensor in saved.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state}, out)
 
 
 def build_network(recipe: TokenizerNetwork) -> MotionVQVAE:

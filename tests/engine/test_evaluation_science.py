@@ -132,7 +132,8 @@ def test_the_published_gesture_encoder_loads_from_its_file(tmp_path: Path) -> No
 
 
 def test_another_file_is_no_gesture_encoder(tmp_path: Path) -> None:
-    torch.save({"model_state": {"module.encoder.layers.0.0.shortcut.bias": torch.zeros(3)}}, tmp_path / "a.bin")
+    state = {"module.encoder.layers.0.0.shortcut.bias": torch.zeros(3)}
+    torch.save({"model_state": state}, tmp_path / "a.bin")
     with pytest.raises(EngineError, match="AESKConv"):
         load_gesture_encoder(tmp_path / "a.bin")
 

@@ -11,20 +11,26 @@ import pytest
 import torch
 
 from engine.asking import Asker, AskRequest
+from engine.data.feature_files import write_features
+from engine.data.readers.base import Item, Record
 from engine.errors import DataError, EngineError, PackError
 from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER, Condition, fill_decoder, plan_decoder
 from engine.language.model import ABSENT, LanguageModel, LanguageModelConfig
 from engine.language.task_layout import Question, TimedCodes, lay_out
 from engine.language.words import WordList, collect_words
+from engine.motion.clip import Clip
+from engine.motion.published_features import Layout
 from engine.pipeline import load_engine
 from engine.specs import EMOTIONS, PARTS, Part
 from engine.tokenizers.vocabulary import published_vocabulary
 from engine.training.language_stages import start_from
 from engine.training.stage_recipe import STAGES, load_stage_recipe, stage_recipe_path
+from engine.training.stages import StageData, tokenizer_job
 from engine.training.task_loss import count_targets
 from engine.training.task_rows import PublishedRows
 from engine.training.tasks.objectives import Objective, draw_objective, fits, hidden_spans, make_example
 from engine.training.tasks.patterns import Kind
+from engine.training.tokenizer_stage import join_tokenizers
 from engine.training.trainer import Place, Trainer
 from engine.training.window_source import JoinedWindows, WindowDraw, inset
 from tests.stage_material import LEVELS, tiny_job, tiny_recipe, tiny_vocabulary, tiny_windows
@@ -241,3 +247,43 @@ def test_a_trained_stage_becomes_a_pack_that_answers(tmp_path: Path) -> None:
     assert said == ["walk forward", "jump"]
     ranked = asker.rank(AskRequest(clips[1]), ["walk forward", "stand still", "jump"])
     assert ranked[0].text == "jump" and ranked[0].log_probability > ranked[1].log_probability
+
+
+def test_published_tokenizers_train_from_feature_files(tmp_path: Path) -> None:
+    """Stage 1: a corpus -> feature files -> two networks with the published losses."""
+    corpus = TwoClips()
+    assert write_features(corpus, Layout.UPPER_78, tmp_path) == []
+    assert write_features(corpus, Layout.LOWER_61, tmp_path) == []
+    for part, family, layout in (("upper", "dsus_paper", "upper78"), ("root", "conv_plain", "lower61")):
+        recipe = load_stage_recipe(f"published/{part}")
+        assert recipe.network is not None
+        assert (recipe.network.family, recipe.network.features) == (family, layout)
+        recipe = replace(
+            recipe,
+            network=replace(recipe.network, width=8, codebook_size=8, num_layers=2, window_frames=32),
+            run=replace(recipe.run, max_steps=12, batch=4, learning_rate=5e-3, evaluate_batches=1),
+        )
+        job = tokenizer_job(recipe, StageData(features=[tmp_path / "tiny"]))
+        assert len(job.train) == len(range(0, 90 - 31, 20))  # whole seconds only
+        losses = Trainer(job, recipe.run, tmp_path / part).run().losses
+        assert losses[12] < losses[1]
+    with pytest.raises(EngineError, match="train that tokenizer"):
+        join_tokenizers(tmp_path, tmp_path / "tokenizers.pt")
+    with pytest.raises(DataError, match="features first"):
+        tokenizer_job(load_stage_recipe("published/face"), StageData(features=[tmp_path / "tiny"]))
+
+
+class TwoClips:
+    """A corpus of one training and one validation clip of three seconds."""
+
+    source = "tiny"
+
+    def items(self) -> list[Item]:
+        return [Item("a", "train"), Item("b", "val")]
+
+    def read(self, item: Item) -> Record:
+        random = np.random.default_rng(len(item.split))
+        rest = Clip.rest(95, 30)
+        swing = np.sin(np.arange(95)[:, None, None] * 0.2) * random.normal(0, 0.3, (1, 55, 3))
+        clip = replace(rest, poses=swing.astype(np.float32))
+        return Record(item.name, self.source, item.split, clip=clip, parts=PARTS)
