@@ -104,7 +104,7 @@ class Asker:
         scores = self._scores(questions, [])[:, -1, labels]  # (W, 8)
         chances = scores.log_softmax(-1).mean(0).softmax(-1).tolist()
         held = dict(zip(EMOTIONS, chances, strict=True))
-        return EmotionAnswer(max(held, key=lambda label: held[label]), held)
+        return EmotionAnswer(max(EMOTIONS, key=held.__getitem__), held)
 
     def describe(self, request: AskRequest) -> Description:
         """Say what a motion is, taking the likeliest word each time.

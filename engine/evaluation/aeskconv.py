@@ -40,7 +40,8 @@ SHAPES: tuple[tuple[tuple[int, int, int], tuple[int, int] | None], ...] = (
 )
 """Shape of each layer's residual convolution, and of its pooling where it has one."""
 
-_PREFIX = "module.encoder.layers."
+_PREFIX = "encoder.layers."
+"""As `weights` names it: the file's own names begin with "module.", which goes with the wrapper."""
 
 
 class GestureEncoder:
@@ -117,7 +118,7 @@ def load_gesture_encoder(path: Path) -> GestureEncoder:
 
 
 def expected_shapes() -> dict[str, tuple[int, ...]]:
-    """Names below `module.encoder.layers.` and their shapes."""
+    """Names below the encoder's layers, and their shapes."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer, (conv, pool) in enumerate(SHAPES):
         own = f"{layer}.0."

@@ -50,13 +50,14 @@ def score_labels(true: Sequence[str], told: Sequence[str], labels: Sequence[str]
     held = [label for label in labels if label in set(true)]
     found: Any = confusion_matrix(true, told, labels=list(labels))
     right = np.array([a == b for a, b in zip(true, told, strict=True)])
+    zero: Any = 0.0  # F1 of a label that is never told; the library's types want a word
     shares = np.array([list(true).count(label) for label in labels]) / len(true)
     return LabelScore(
         labels=tuple(labels),
         confusion=found.astype(np.int64),
         accuracy=float(right.mean()),
         interval=wilson(int(right.sum()), len(right)),
-        macro_f1=float(f1_score(true, told, labels=held, average="macro", zero_division=0.0)),
+        macro_f1=float(f1_score(true, told, labels=held, average="macro", zero_division=zero)),
         chance=float((shares**2).sum()),
     )
 

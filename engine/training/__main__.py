@@ -18,7 +18,6 @@ from .stage_recipe import load_stage_recipe
 from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
-
 STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers")
 COMMANDS = ("starter", "tokenizer", "refine", "language", "export", *STAGE_COMMANDS)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -110,8 +111,8 @@ def _write(
     audio: StarterAudioTokenizer,
     model: dict[str, Tensor],
     text_encoder: Path,
-    training: dict[str, object],
-    described: dict[str, object],
+    training: Mapping[str, object],
+    described: Mapping[str, object],
     files: dict[str, str] | None = None,
 ) -> Pack:
     """Put everything into the pack's folder."""

@@ -16,7 +16,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from accelerate import Accelerator
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     FullyShardedDataParallelPlugin,
+    KwargsHandler,
     broadcast_object_list,
 )
 from torch import Tensor, nn
@@ -124,13 +125,13 @@ def make_accelerator(recipe: RunRecipe, out: Path) -> Accelerator:
             cpu_ram_efficient_loading=False,
         )
     # Which weights a batch needs depends on its tasks: one without a second level has no depth network.
-    kwargs = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    handlers: list[KwargsHandler] = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     return Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision=recipe.precision,
         log_with="tensorboard",
         project_dir=out,
-        kwargs_handlers=kwargs,
+        kwargs_handlers=handlers,
         fsdp_plugin=plugin,
     )
 
@@ -235,7 +236,7 @@ class Trainer:
         return report | {"rate": rate, "norm": float(norm) if norm is not None else math.nan}
 
     @contextlib.contextmanager
-    def _synced(self, last: bool) -> Iterator[None]:
+    def _synced(self, last: bool) -> Generator[None, None, None]:
         """Processes exchange gradients with the last micro-batch only."""
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.module):
             yield
@@ -247,9 +248,9 @@ class Trainer:
         return total
 
     def _means(self, sums: Tensor, counts: Tensor) -> dict[str, float]:
-        sums, counts = self._total(torch.stack([sums, counts])).tolist()
-        means = {n: s / c for n, s, c in zip(self.job.names, sums, counts, strict=True) if c}
-        return {"loss": sum(sums) / max(sum(counts), 1.0), **means}
+        totals: list[list[float]] = self._total(torch.stack([sums, counts])).tolist()
+        means = {n: s / c for n, s, c in zip(self.job.names, *totals, strict=True) if c}
+        return {"loss": sum(totals[0]) / max(sum(totals[1]), 1.0), **means}
 
     def _share(self) -> float:
         """Share of the run that is over, alike in all processes."""
@@ -340,7 +341,9 @@ class Trainer:
             self._swap()
             # On a CPU the state is the weights themselves, and the next swap would change it.
             averaged = get_model_state_dict(bare, options=_WHOLE)
-            state["averaged"] = {name: tensor.clone() for name, tensor in averaged.items()}
+            state["averaged"] = {
+                name: tensor.clone() for name, tensor in averaged.items() if isinstance(tensor, Tensor)
+            }
             self._swap()
         self._write(CHECKPOINT, state)
 

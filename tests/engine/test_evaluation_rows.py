@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.evaluation import both_rows, engine_rows, speech_rows, text_rows
+from engine.asking import AskRequest, EmotionAnswer
+from engine.evaluation import both_rows, engine_rows, science_rows, speech_rows, text_rows
+from engine.evaluation.evaluator import train_evaluator
 from engine.evaluation.held_out import CapturedItem, Speech, long_speech
 from engine.evaluation.probes import PROBES
 from engine.evaluation.report import Row
@@ -20,7 +22,8 @@ from engine.motion.arrays import FloatArray
 from engine.motion.clip import Clip
 from engine.motion.features import LOWER_ROTATIONS, rest_features, starter_clip
 from engine.motion.rotations import axis_angle_to_rotation_6d
-from engine.specs import PARTS, GenerateRequest, GenerateResult, Part, Source
+from engine.specs import EMOTIONS, PARTS, GenerateRequest, GenerateResult, Part, Source
+from tests.stage_material import tiny_encoder
 
 FPS = 30
 
@@ -246,3 +249,56 @@ def test_results_come_back_in_the_order_asked() -> None:
     lengths = [5.0, 2.0, 8.0, 2.0]
     clips = studio().clips([text_request("walk", seconds, i) for i, seconds in enumerate(lengths)], "")
     assert [clip.num_frames for clip in clips] == [150, 60, 240, 60]
+
+
+class Oracle:
+    """Tells every emotion as the one it was made with."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = list(labels)
+
+    def emotion(self, request: AskRequest) -> EmotionAnswer:
+        return EmotionAnswer(self.labels.pop(0), {})
+
+
+def test_emotion_rows_stand_beside_chance() -> None:
+    true = ["anger", "fear", "anger", "sadness"]
+    asked = [EMOTIONS[number % 8] for number in range(len(studio().voices()))]
+    oracle = Oracle(["anger", "anger", "anger", "sadness", *asked])
+    rows = science_rows.emotion_rows(studio(), oracle, [(Clip.rest(60, 30.0), label) for label in true])  # type: ignore[arg-type]
+    assert row(rows, "accuracy, held-out").value == pytest.approx(0.75)
+    assert row(rows, "accuracy, generated").value == pytest.approx(1.0)
+    assert row(rows, "- chance").value == pytest.approx(0.25 + 2 / 16)
+    assert "fear told as anger, 1" in row(rows, "- commonest").measured
+
+
+def test_physics_rows_know_captured_walks_and_shaking() -> None:
+    rows = science_rows.physics_rows(studio())
+    captured, mixed = (
+        row(rows, "jerk, walks - captured").value,
+        row(rows, "jerk, walks - captured, frames").value,
+    )
+    assert row(rows, "jerk, walks generated").value < 3 * captured < mixed
+
+
+def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
+    captured = [
+        replace(item(action, split, num), captions=(action.replace("_", " "),))
+        for action in ("walk_forward", "jump", "run_forward")
+        for split in ("train", "held")
+        for num in (120, 150)
+    ]
+    encoder = tiny_encoder()
+    evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=60, batch=12)
+
+    def measured(fault: str) -> list[Row]:
+        return science_rows.retrieval_rows(replace(studio(fault), captured=captured), encoder, evaluator)
+
+    obeying, stubborn = measured(""), measured("stubborn")
+    for what in ("matching distance, generated", "FID, generated"):
+        assert row(obeying, what).value < row(stubborn, what).value
+    assert (
+        row(obeying, "matching distance, - captured").value
+        < row(obeying, "matching distance, - captured, wrong").value
+    )
+    assert row(obeying, "R-precision 1, 2, 3, - captured").value > 0.9
