@@ -289,7 +289,7 @@ def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
         for num in (120, 150)
     ]
     encoder = tiny_encoder()
-    evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=60, batch=12)
+    evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=100, batch=48)
 
     def measured(fault: str) -> list[Row]:
         return science_rows.retrieval_rows(replace(studio(fault), captured=captured), encoder, evaluator)
