@@ -114,9 +114,15 @@ class Outcome:
 
 
 def make_accelerator(recipe: RunRecipe, out: Path) -> Accelerator:
-    """Devices and precision of a run; several processes are those of `accelerate launch` or `torchrun`."""
+    """Devices and precision of a run; several processes are those of `accelerate launch` or `torchrun`.
+
+    Raises:
+        EngineError: If weights shall be shared out where there is no GPU.
+    """
     plugin = None
     if recipe.sharding == "full":
+        if not torch.cuda.is_available():  # Accelerate would quietly keep them whole
+            raise EngineError('Weights are shared out over GPUs only; set sharding = "none" in the recipe.')
         plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="size_based_wrap",

@@ -142,6 +142,13 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
         tiny_job("tuning", batch=6, accumulate=4)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_weights_are_not_shared_out_without_gpus(tmp_path: Path) -> None:
+    job = tiny_job("tuning", sharding="full")
+    with pytest.raises(EngineError, match="GPUs only"):
+        Trainer(job, job.recipe.run, tmp_path)
+
+
 def test_half_precision_learns_too(tmp_path: Path) -> None:
     job = tiny_job("pretraining", precision="bf16", max_steps=10)
     losses = Trainer(job, job.recipe.run, tmp_path).run().losses
