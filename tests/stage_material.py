@@ -168,7 +168,7 @@ def write_asking_pack(folder: Path) -> tuple[Pack, list[Clip]]:
     recipe = tiny_recipe("tuning")
     recipe = replace(
         recipe,
-        run=replace(recipe.run, max_steps=80, batch=4, log_steps=80, save_steps=80, evaluate_steps=80),
+        run=replace(recipe.run, max_steps=160, batch=8, log_steps=160, save_steps=160, evaluate_steps=160),
         mixture={"motion_to_emotion": 1.0, "motion_to_text": 1.0},
         hidden=HiddenRecipe(plain=1.0),
     )
