@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from engine.errors import EngineError
-from engine.evaluation.aeskconv import SHAPES, expected_shapes, load_gesture_encoder
+from engine.evaluation.aeskconv import load_gesture_encoder
 from engine.evaluation.evaluator import WINDOW_FRAMES, Captioned, load_or_train
 from engine.evaluation.labels import confusion_table, repeated, score_labels, wilson
 from engine.evaluation.quality import ground_penetration, jerk
@@ -24,6 +23,8 @@ from engine.evaluation.retrieval import (
     r_precision,
 )
 from engine.motion.clip import Clip
+from engine.motion.published_features import Layout, published_features
+from engine.published.judge import encoder_shapes, motion_latents
 from engine.specs import EMOTIONS
 from tests.stage_material import tiny_encoder
 
@@ -71,71 +72,26 @@ def test_the_same_words_are_no_error() -> None:
     assert r_precision(texts, motions, np.random.default_rng(0), group=4)[0] == 1.0
 
 
-class SkeletonConv(nn.Module):
-    """A convolution whose weight is masked, as the published file names its parts."""
-
-    def __init__(self, source: int, target: int, kernel: int, padding: int) -> None:
-        super().__init__()
-        self.padding = padding
-        self.weight = nn.Parameter(torch.randn(target, source, kernel) * 0.05)
-        self.bias = nn.Parameter(torch.randn(target) * 0.1)
-        self.mask = nn.Parameter((torch.rand(target, source, kernel) < 0.5).float(), requires_grad=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.conv1d(x, self.weight * self.mask, self.bias, stride=2, padding=self.padding)
-
-
-class Pool(nn.Module):
-    def __init__(self, source: int, target: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.rand(target, source) / source)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.matmul(self.weight, x)
-
-
-class PublishedLayer(nn.Module):
-    def __init__(self, conv: tuple[int, int, int], pool: tuple[int, int] | None) -> None:
-        super().__init__()
-        target, source, kernel = conv
-        self.residual = nn.Sequential(SkeletonConv(source, target, kernel, 1), nn.GroupNorm(10, target))
-        self.shortcut = SkeletonConv(source, target, 1, 0)
-        self.common = nn.Sequential(*([Pool(pool[1], pool[0])] if pool else []), nn.Tanh())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.common(self.residual(x) + self.shortcut(x))
-
-
-def write_gesture_file(path: Path) -> nn.Sequential:
-    """A network of the published structure with random weights, saved under the published names."""
-    torch.manual_seed(0)
-    layers = nn.Sequential(*(nn.Sequential(PublishedLayer(conv, pool)) for conv, pool in SHAPES))
-    state = {f"module.encoder.layers.{name}": tensor for name, tensor in layers.state_dict().items()}
-    state |= {"module.fc_mu.weight": torch.zeros(240, 240), "module.decoder.main.14.bias": torch.zeros(330)}
-    torch.save({"model_state": state, "epoch": 3}, path)
-    return layers
-
-
 def test_the_published_gesture_encoder_loads_from_its_file(tmp_path: Path) -> None:
-    layers = write_gesture_file(tmp_path / "AESKConv_240_100.bin").eval()
-    assert {f"{name}" for name in layers.state_dict()} == set(expected_shapes())
-    encoder = load_gesture_encoder(tmp_path / "AESKConv_240_100.bin")
-    pose = torch.randn(2, 64, 330)
-    with torch.no_grad():
-        expected = layers(pose.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(encoder.encode(pose), expected, atol=1e-5, rtol=1e-5)
-    assert expected.shape == (2, 4, 240)
+    torch.manual_seed(0)
+    held = {name: torch.randn(shape) * 0.05 for name, shape in encoder_shapes().items()}
+    layers = [f"decoder.main.{b}.model.{s}" for b in (0, 1) for s in (0, 2)]
+    layers += [*(f"decoder.main.{i}" for i in (3, 6, 9, 12, 14)), "fc_mu", "fc_logvar"]
+    others = {f"{layer}.{kind}": torch.zeros(1) for layer in layers for kind in ("weight", "bias")}
+    assert len(held) + len(others) == 56
+    path = tmp_path / "AESKConv_240_100.bin"
+    torch.save({"model_state": {f"module.{name}": t for name, t in (held | others).items()}}, path)
+    encoder = load_gesture_encoder(path)
     clips = [Clip.rest(100, 30), Clip.rest(31, 30)]
-    assert encoder.latents(clips).shape == (96 // 16, 240), "cut to 32 frames; a shorter clip has none"
+    found = encoder.latents(clips)
+    assert found.shape == (96 // 16, 240), "cut to 32 frames; a shorter clip has none"
+    pose = torch.from_numpy(published_features(clips[0], Layout.FULL_330)[:96])
+    np.testing.assert_allclose(found, motion_latents(held, pose[None])[0].numpy(), atol=1e-6)
     with pytest.raises(EngineError, match="32 frames"):
         encoder.latents(clips[1:])
-
-
-def test_another_file_is_no_gesture_encoder(tmp_path: Path) -> None:
-    state = {"module.encoder.layers.0.0.shortcut.bias": torch.zeros(3)}
-    torch.save({"model_state": state}, tmp_path / "a.bin")
+    torch.save({"model_state": {f"module.{name}": t for name, t in held.items()}}, path)
     with pytest.raises(EngineError, match="AESKConv"):
-        load_gesture_encoder(tmp_path / "a.bin")
+        load_gesture_encoder(path)
 
 
 def test_our_evaluator_finds_a_motions_words(tmp_path: Path) -> None:
