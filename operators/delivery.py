@@ -13,6 +13,7 @@ from .errors import CharacterError, TargetLostError
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
+    from ..engine.motion.retargeting import MappedRig
     from .bridge.armature import BonePoses, Rig
     from .bridge.shape_keys import FaceMesh
 
@@ -59,7 +60,7 @@ def target_lost(armature_name: str) -> TargetLostError:
 
 def check_target(
     armature: bpy.types.Object, parts: tuple[Part, ...], channel_names: tuple[str, ...]
-) -> tuple[Rig, list[FaceMesh]]:
+) -> tuple[Rig | MappedRig, list[FaceMesh]]:
     """Check that every channel of the parts can be written, without changing anything.
 
     Raises:
@@ -98,28 +99,27 @@ def locked_parts(armature: bpy.types.Object) -> frozenset[Part]:
 
 def check_stretch(
     armature: bpy.types.Object, parts: tuple[Part, ...], channel_names: tuple[str, ...], first: int, last: int
-) -> tuple[Rig, list[FaceMesh]]:
+) -> tuple[Rig | MappedRig, list[FaceMesh]]:
     """Check that the frames of a stretch can be written without changing anything outside them.
 
     Raises:
         CharacterError: With what stands in the way and the remedy.
     """
-    from ..engine.motion.skeleton import PART_JOINTS
     from .bridge import shape_keys, splicing
     from .bridge.action import Channel
     from .bridge.armature import PELVIS
 
     rig, faces = check_target(armature, parts, channel_names)
     channels: list[Channel] = []
-    for joint in sorted(joint for part in parts for joint in PART_JOINTS[part]):
-        name = rig.bone_names[joint]
+    for bone in rig.bones_of(parts):
+        name = rig.bone_names[bone]
         if any(not item.mute and item.influence > 0.0 for item in armature.pose.bones[name].constraints):
             raise CharacterError(
                 f'The bone "{name}" of "{armature.name}" follows a constraint, which new keys cannot change: '
                 "bake it (Pose > Animation > Bake Action), or leave that part out."
             )
         channels += splicing.rotation_channels(armature, name)
-        channels += splicing.location_channels(name) if joint == PELVIS else []
+        channels += splicing.location_channels(name) if bone == PELVIS else []
     splicing.check(armature, armature.name, channels, first, last)
     for face in faces:
         keys = bpy.data.meshes[face.mesh_name].shape_keys
@@ -144,7 +144,6 @@ def deliver_stretch(
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
-    from ..engine.motion.skeleton import PART_JOINTS
     from .bridge import shape_keys, splicing, takes
     from .bridge.armature import clip_to_bones
 
@@ -152,9 +151,9 @@ def deliver_stretch(
     last = first + clip.num_frames - 1
     rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
     takes.separate(armature)
-    joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
-    curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), joints, first)
+    curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), rig.bones_of(parts), first)
     written = splicing.splice(armature, curves, first, action_name)
+    _hold_switches(armature, rig, first, clip.num_frames)
     for face in faces:
         shape_keys.splice_face(armature, face, clip, first, action_name)
     takes.mark_changed(armature)
@@ -169,6 +168,17 @@ def unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part,
             f'Every part of "{armature.name}" that would change is locked: open a lock in the Regenerate box.'
         )
     return free
+
+
+def _hold_switches(
+    armature: bpy.types.Object, rig: Rig | MappedRig, frame_start: int, num_frames: int
+) -> None:
+    """Let the written bones of a control rig have effect."""
+    from .bridge import armature as armature_bridge
+    from .bridge import mapped_rig
+
+    if not isinstance(rig, armature_bridge.Rig):
+        mapped_rig.hold_switches(armature, rig, frame_start, num_frames)
 
 
 def deliver(
@@ -194,7 +204,6 @@ def deliver(
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
-    from ..engine.motion.skeleton import PART_JOINTS
     from .bridge import action, shape_keys, splicing, takes
     from .bridge.armature import clip_to_bones
 
@@ -202,13 +211,14 @@ def deliver(
     rig, faces = check_target(armature, parts, clip.expression_names)
     takes.separate(armature)
     poses = clip_to_bones(clip, rig)
-    joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
+    bones = rig.bones_of(parts)
     written = action.ensure_action(armature, action_name)
     if keep_modes:
-        curves = splicing.bone_curves(armature, rig, poses, joints, frame_start)
+        curves = splicing.bone_curves(armature, rig, poses, bones, frame_start)
         action.write_channels(armature, curves.channels, curves.values, frame_start)
     else:
-        _write_quaternions(armature, rig, poses, joints, frame_start)
+        _write_quaternions(armature, rig, poses, bones, frame_start)
+    _hold_switches(armature, rig, frame_start, clip.num_frames)
     if faces:
         shape_keys.write_face(armature, faces, clip, frame_start, action_name)
     takes.mark_changed(armature)
@@ -216,9 +226,9 @@ def deliver(
 
 
 def _write_quaternions(
-    armature: bpy.types.Object, rig: Rig, poses: BonePoses, joints: list[int], frame_start: int
+    armature: bpy.types.Object, rig: Rig | MappedRig, poses: BonePoses, bones: list[int], frame_start: int
 ) -> None:
-    """Key the rotations of some joints as quaternions, and the pelvis' place."""
+    """Key the rotations of some bones as quaternions, and the pelvis' place."""
     import numpy as np
 
     from .bridge import action
@@ -226,15 +236,15 @@ def _write_quaternions(
 
     channels: list[action.Channel] = []
     columns: list[np.ndarray] = []
-    for joint in joints:
-        name = rig.bone_names[joint]
+    for bone in bones:
+        name = rig.bone_names[bone]
         path = f'pose.bones["{bpy.utils.escape_identifier(name)}"]'
         armature.pose.bones[name].rotation_mode = "QUATERNION"
         turn = f"{path}.rotation_quaternion"
         before = action.key_before(armature, turn, 4, frame_start)
-        columns.append(action.continuous_quaternions(poses.quaternions[:, joint], before))
+        columns.append(action.continuous_quaternions(poses.quaternions[:, bone], before))
         channels += [action.Channel(turn, index, name) for index in range(4)]
-        if joint == PELVIS:
+        if bone == PELVIS:
             columns.append(poses.pelvis_locations)
             channels += [action.Channel(f"{path}.location", index, name) for index in range(3)]
     action.write_channels(armature, channels, np.concatenate(columns, axis=1), frame_start)

@@ -229,3 +229,13 @@ def heading_angle(matrix: ArrayT) -> ArrayT:
     """Yaw of matrices (..., 3, 3): their +Z column points along (sin yaw, cos yaw), radians (...)."""
     xp: Any = array_module(matrix)
     return xp.arctan2(matrix[..., 0, 2], matrix[..., 2, 2])
+
+
+def smallest_turn(start: ArrayT, end: ArrayT) -> ArrayT:
+    """The smallest rotation, (..., 3, 3), that lays directions (..., 3) of any length along others."""
+    start, end = normalise(start), normalise(end)
+    xp: Any = array_module(start)
+    axis = cross(start, end)
+    length = _length(xp, axis, 1e-12)
+    angle = xp.arctan2(length, (start * end).sum(-1)[..., None])
+    return axis_angle_to_matrix(axis / length * angle)

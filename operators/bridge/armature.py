@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ...engine.motion.clip import Clip
+    from ...engine.motion.retargeting import MappedRig
     from ...engine.motion.skeleton import Skeleton
+    from ...engine.specs import Part
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -59,14 +61,20 @@ class Rig:
     scale: float
     standing_height: float
 
+    def bones_of(self, parts: tuple[Part, ...]) -> list[int]:
+        """Indices of the bones that belong to some parts."""
+        from ...engine.motion.skeleton import PART_JOINTS
+
+        return sorted(joint for part in parts for joint in PART_JOINTS[part])
+
 
 @dataclass(frozen=True)
 class BonePoses:
-    """Pose bone channels of a clip.
+    """Pose bone channels of a clip, for the bones of a rig in their order.
 
     Attributes:
-        quaternions: Rotation of each bone in its own rest axes, w first, (F, 55, 4).
-        pelvis_locations: Location channel of the pelvis bone, armature units, (F, 3).
+        quaternions: Rotation of each bone in its own rest axes, w first, (F, bones, 4).
+        pelvis_locations: Location channel of the first bone, the pelvis, armature units, (F, 3).
     """
 
     quaternions: Float64Array
@@ -90,24 +98,44 @@ def find_bones(bone_names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(found), missing
 
 
-def read_rig(armature: bpy.types.Object) -> Rig:
-    """Recognise an armature by its bones and read its rest pose.
+def read_rig(armature: bpy.types.Object) -> Rig | MappedRig:
+    """Recognise an armature by its bones, or by the table that was set up for it, and read its rest pose.
 
     Raises:
-        CharacterError: If it is no armature, bones are missing, or their hierarchy is another one.
+        CharacterError: If it is no armature, or its bones are not recognised.
     """
-    from ...engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS
+    from . import mapped_rig
 
     if armature.type != "ARMATURE":
         raise CharacterError(
             f'"{armature.name}" is not an armature: choose the character\'s armature as Character.'
         )
+    mapping = mapped_rig.own_mapping(armature)
+    if mapping is not None:
+        return mapped_rig.read_mapped(armature, mapping)
+    try:
+        return read_smplx_rig(armature)
+    except CharacterError:
+        mapping = mapped_rig.found_mapping(armature)
+        if mapping is None:
+            raise
+        return mapped_rig.read_mapped(armature, mapping)
+
+
+def read_smplx_rig(armature: bpy.types.Object) -> Rig:
+    """Recognise the 55 SMPL-X bones of an armature and read its rest pose.
+
+    Raises:
+        CharacterError: If bones are missing, or their hierarchy is another one.
+    """
+    from ...engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS
+
     bones = armature.data.bones
     names, missing = find_bones(bone.name for bone in bones)
     if len(missing) > len(JOINT_NAMES) // 2:
         raise CharacterError(
-            f'The armature "{armature.name}" does not have the SMPL-X bones: use Add Character, or choose an '
-            "armature made for SMPL-X."
+            f'The bones of "{armature.name}" are not recognised: press Set Up Character and check the table '
+            "of bones, or use Add Character."
         )
     if missing:
         listed = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
@@ -145,7 +173,7 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     )
 
 
-def clip_to_bones(clip: Clip, rig: Rig) -> BonePoses:
+def clip_to_bones(clip: Clip, rig: Rig | MappedRig) -> BonePoses:
     """Turn a clip into pose bone channels of one armature.
 
     The rest pose stands on the floor; a clip whose pelvis is at standing height above a point of the floor
@@ -153,6 +181,10 @@ def clip_to_bones(clip: Clip, rig: Rig) -> BonePoses:
     """
     from ...engine.motion.rotations import axis_angle_to_quaternion
 
+    if not isinstance(rig, Rig):
+        from . import mapped_rig
+
+        return mapped_rig.clip_to_bones(clip, rig)
     local = np.einsum("jba,fjb->fja", rig.rest, clip.poses.astype(np.float64))
     quaternions = np.asarray(axis_angle_to_quaternion(local), dtype=np.float64)
     position = clip.trans.astype(np.float64) + clip.pelvis_rest.astype(np.float64)
@@ -161,11 +193,15 @@ def clip_to_bones(clip: Clip, rig: Rig) -> BonePoses:
     return BonePoses(quaternions, locations)
 
 
-def bones_to_clip(poses: BonePoses, rig: Rig, fps: float) -> Clip:
+def bones_to_clip(poses: BonePoses, rig: Rig | MappedRig, fps: float) -> Clip:
     """Turn pose bone channels back into a clip without face channels; inverse of `clip_to_bones`."""
     from ...engine.motion.clip import Clip
     from ...engine.motion.rotations import quaternion_to_axis_angle
 
+    if not isinstance(rig, Rig):
+        from . import mapped_rig
+
+        return mapped_rig.bones_to_clip(poses, rig, fps)
     local = np.asarray(quaternion_to_axis_angle(poses.quaternions), dtype=np.float64)
     rotations = np.einsum("jab,fjb->fja", rig.rest, local)
     trans = poses.pelvis_locations @ rig.rest[PELVIS].T / rig.scale
@@ -182,7 +218,9 @@ def bones_to_clip(poses: BonePoses, rig: Rig, fps: float) -> Clip:
     )
 
 
-def evaluated_pose(armature: bpy.types.Object, rig: Rig, depsgraph: bpy.types.Depsgraph) -> BonePoses:
+def evaluated_pose(
+    armature: bpy.types.Object, rig: Rig | MappedRig, depsgraph: bpy.types.Depsgraph
+) -> BonePoses:
     """Read the pose as the depsgraph shows it now: constraints, drivers and NLA included.
 
     Returns:
@@ -191,6 +229,10 @@ def evaluated_pose(armature: bpy.types.Object, rig: Rig, depsgraph: bpy.types.De
     from ...engine.motion.rotations import matrix_to_quaternion
     from ...engine.motion.skeleton import PARENTS
 
+    if not isinstance(rig, Rig):
+        from . import mapped_rig
+
+        return mapped_rig.evaluated_pose(armature, rig, depsgraph)
     bones = armature.evaluated_get(depsgraph).pose.bones
     matrices = np.array([bones[name].matrix for name in rig.bone_names], dtype=np.float64)
     turns = matrices[:, :3, :3]

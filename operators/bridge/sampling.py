@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 import bpy
 import numpy as np
 
-from . import action, shape_keys
+from . import action, mapped_rig, shape_keys
 from .armature import BonePoses, Rig, bone_quaternion, bones_to_clip, evaluated_pose
 from .sound import scene_fps
 
 if TYPE_CHECKING:
     from ...engine.motion.clip import Clip
+    from ...engine.motion.retargeting import MappedRig
 
 
 def sample_clip(
     armature: bpy.types.Object,
-    rig: Rig,
+    rig: Rig | MappedRig,
     scene: bpy.types.Scene,
     frame_start: int,
     num_frames: int,
@@ -64,9 +65,14 @@ def sample_clip(
     return replace(clip, expressions=expressions, expression_names=ARKIT_NAMES, basis="arkit")
 
 
-def current_clip(armature: bpy.types.Object, rig: Rig, scene: bpy.types.Scene, frame_start: int, num_frames:
-int,
-                 fps: float) -> Clip:  # fmt: skip
+def current_clip(
+    armature: bpy.types.Object,
+    rig: Rig | MappedRig,
+    scene: bpy.types.Scene,
+    frame_start: int,
+    num_frames: int,
+    fps: float,
+) -> Clip:
     """Run `sample_clip` to its end."""
     steps = sample_clip(armature, rig, scene, frame_start, num_frames, fps)
     while True:
@@ -76,7 +82,9 @@ int,
             return stop.value
 
 
-def _poses_are_plain(armature: bpy.types.Object, rig: Rig) -> bool:
+def _poses_are_plain(armature: bpy.types.Object, rig: Rig | MappedRig) -> bool:
+    if not isinstance(rig, Rig):
+        return mapped_rig.is_plain(armature, rig)
     bones = armature.pose.bones
     if not action.is_plainly_keyed(armature) or any(bones[name].constraints for name in rig.bone_names):
         return False
@@ -88,7 +96,7 @@ def _poses_are_plain(armature: bpy.types.Object, rig: Rig) -> bool:
 
 
 def _from_fcurves(
-    armature: bpy.types.Object, rig: Rig, times: np.ndarray
+    armature: bpy.types.Object, rig: Rig | MappedRig, times: np.ndarray
 ) -> Generator[float, None, BonePoses]:
     quaternions = np.zeros((len(times), len(rig.bone_names), 4))
     for joint, name in enumerate(rig.bone_names):
@@ -169,7 +177,7 @@ def _shown(scene: bpy.types.Scene, time: float) -> Iterator[None]:
 
 
 def _by_stepping(
-    armature: bpy.types.Object, rig: Rig, scene: bpy.types.Scene, times: np.ndarray
+    armature: bpy.types.Object, rig: Rig | MappedRig, scene: bpy.types.Scene, times: np.ndarray
 ) -> Generator[float, None, BonePoses]:
     frames: list[BonePoses] = []
     for row, time in enumerate(times.tolist()):

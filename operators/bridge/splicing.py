@@ -10,7 +10,7 @@ key, a frame from the key there, whose own handles must not change.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -21,6 +21,9 @@ from ..errors import CharacterError
 from . import action, bezier
 from .action import BEZIER, CONSTANT, LINEAR, Channel
 from .armature import PELVIS, BonePoses, Rig
+
+if TYPE_CHECKING:
+    from ...engine.motion.retargeting import MappedRig
 
 DoubleArray = npt.NDArray[np.float64]
 
@@ -51,24 +54,24 @@ class Curves:
 
 
 def bone_curves(
-    armature: bpy.types.Object, rig: Rig, poses: BonePoses, joints: list[int], frame_start: int
+    armature: bpy.types.Object, rig: Rig | MappedRig, poses: BonePoses, bones: list[int], frame_start: int
 ) -> Curves:
-    """Bone channels of some joints in the rotation mode that each bone has."""
+    """Channels of some bones of a rig in the rotation mode that each bone has."""
     channels: list[Channel] = []
     columns: list[DoubleArray] = []
     breaks: list[bool] = []
     frame_end = frame_start + len(poses.quaternions) - 1
-    for joint in joints:
-        name = rig.bone_names[joint]
+    for bone in bones:
+        name = rig.bone_names[bone]
         turn = rotation_channels(armature, name)
         ends = [_own_values(armature, turn, frame) for frame in (frame_start, frame_end)]
         mode = armature.pose.bones[name].rotation_mode
-        values = _in_mode(poses.quaternions[:, joint], mode, ends[0])
+        values = _in_mode(poses.quaternions[:, bone], mode, ends[0])
         channels += turn
         columns.append(values)
         far = ends[1] is not None and np.abs(_normal(ends[1], mode) - values[-1]).max() > 0.1
         breaks += [bool(far)] * len(turn)
-        if joint == PELVIS:
+        if bone == PELVIS:
             columns.append(poses.pelvis_locations)
             channels += location_channels(name)
             breaks += [False] * 3

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Set Up Character: recognise any rig, or guess which bone is which; tables that are kept as presets."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from ..engine.errors import EngineError
+from . import polls
+from .errors import CharacterError
+
+if TYPE_CHECKING:
+    from ..engine.motion.rig_names import RigMapping
+
+PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
+
+MANY_ROWS = {"spine": 6, "neck": 3}
+"""Rows of the body parts that may have several bones; the others have one, or as many as were found."""
+
+MAX_PRESET_BYTES = 100_000
+MAX_NAME_LENGTH = 63
+"""Longest name of a bone in Blender."""
+
+
+def slot_label(slot: str) -> str:
+    """A body part in an animator's words."""
+    words = slot.removesuffix("_smplhf").split("_")
+    named = {"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "toes", "shoulder": "upper arm",
+             "elbow": "forearm", "wrist": "hand", "collar": "collarbone", "pelvis": "hips"}  # fmt: skip
+    text = " ".join(named.get(word, word) for word in words)
+    return re.sub(r"(\D)(\d)$", r"\1 \2", text).title()
+
+
+def kind_label(kind: str) -> str:
+    """What animators call a kind of rig."""
+    from ..engine.motion.rig_names import KINDS
+
+    return KINDS[kind].label if kind in KINDS else KINDS["custom"].label
+
+
+def preset_folder() -> Path:
+    """Where presets lie, made when absent."""
+    return Path(bpy.utils.extension_path_user(PACKAGE, path="rigs", create=True))
+
+
+def preset_names() -> list[str]:
+    """Names of the presets."""
+    return sorted(path.stem for path in preset_folder().glob("*.json"))
+
+
+def save_preset(name: str, mapping: RigMapping) -> None:
+    """Keep a table under a name; one of that name is replaced.
+
+    Raises:
+        CharacterError: If the name cannot be one of a file, or the file cannot be written.
+    """
+    if not re.fullmatch(r"\w[\w .-]{0,60}", name) or name.endswith("."):
+        raise CharacterError(
+            "A preset's name is made of letters, digits, blanks, dots and dashes: choose another one."
+        )
+    content = json.dumps({"kind": mapping.kind, "bones": mapping.bones}, indent=1)
+    target = preset_folder() / f"{name}.json"
+    partial = target.with_suffix(".part")
+    try:
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        raise CharacterError(f"The preset cannot be written to {target}: free some space there.") from error
+
+
+def load_preset(name: str) -> RigMapping:
+    """Read a preset.
+
+    Raises:
+        CharacterError: If it is missing or damaged.
+    """
+    from ..engine.motion.rig_names import KINDS, SLOTS, RigMapping
+
+    damaged = CharacterError(f'The preset "{name}" is missing or damaged: save it again.')
+    path = preset_folder() / f"{name}.json"
+    try:
+        if path.stat().st_size > MAX_PRESET_BYTES:
+            raise damaged
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged from error
+    if not isinstance(table, dict) or not isinstance(table.get("bones"), dict):
+        raise damaged
+    bones: dict[str, tuple[str, ...]] = {}
+    for slot, names in table["bones"].items():
+        fits = isinstance(names, list) and all(
+            isinstance(n, str) and len(n) <= MAX_NAME_LENGTH for n in names
+        )
+        if slot not in SLOTS or not fits:
+            raise damaged
+        bones[slot] = tuple(names)
+    kind = table.get("kind")
+    return RigMapping(kind if isinstance(kind, str) and kind in KINDS else "custom", bones)
+
+
+def fill_table(armature: bpy.types.Object, mapping: RigMapping) -> None:
+    """Show a mapping in the table of a character; from then on it counts."""
+    from ..engine.motion.rig_names import SLOTS
+
+    table = armature.kinesics_rig
+    table.rows.clear()
+    table.kind = mapping.kind
+    for slot in SLOTS:
+        names = list(mapping.bones.get(slot, ()))
+        for number in range(max(len(names), MANY_ROWS.get(slot, 1))):
+            row = table.rows.add()
+            row.slot, row.bone = slot, names[number] if number < len(names) else ""
+
+
+def set_up(armature: bpy.types.Object) -> tuple[RigMapping | None, bool]:
+    """Recognise a character and fill in its table.
+
+    Returns:
+        The mapping, or None for SMPL-X bones, which need none; and whether it is only a guess.
+
+    Raises:
+        CharacterError: If it cannot be changed or has no bones.
+    """
+    from ..engine.motion.rig_guess import guess
+    from .bridge import armature as armature_bridge
+    from .bridge import mapped_rig
+
+    if armature.library is not None:
+        raise CharacterError(
+            f'The armature "{armature.name}" is linked from another file: select it and use Object > Library '
+            "Override > Make, then choose the override."
+        )
+    if len(armature.data.bones) == 0:
+        raise CharacterError(f'The armature "{armature.name}" has no bones: choose another one.')
+    try:
+        armature_bridge.read_smplx_rig(armature)
+    except CharacterError:
+        mapping = mapped_rig.found_mapping(armature) or _preset_for(armature)
+    else:
+        armature.kinesics_rig.rows.clear()
+        return None, False
+    guessed = mapping is None
+    if mapping is None:
+        mapping = guess(mapped_rig.rest_pose(armature))
+    else:
+        rig = mapped_rig.read_mapped(armature, mapping)
+        mapped_rig.hold_switches(armature, rig, bpy.context.scene.frame_start, 1)
+    fill_table(armature, mapping)
+    return mapping, guessed
+
+
+def _preset_for(armature: bpy.types.Object) -> RigMapping | None:
+    """A preset all of whose bones the rig has."""
+    for name in preset_names():
+        try:
+            mapping = load_preset(name)
+        except CharacterError:
+            continue
+        names = [bone for bones in mapping.bones.values() for bone in bones]
+        if not mapping.missing and all(bone in armature.data.bones for bone in names):
+            return mapping
+    return None
+
+
+class _RigOperator:
+    """What the operators on a character's table share."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Whether there is a character."""
+        return polls.is_free(cls) and polls.has_character(cls, context)
+
+
+class KINESICS_OT_set_up_character(_RigOperator, bpy.types.Operator):
+    """Find out which bone of the character is which: by the names of Rigify, Mixamo, Unreal, Auto-Rig Pro,
+    VRM, MPFB, Daz and CMU rigs, else by the rig's shape. The table shows the result and can be corrected"""
+
+    bl_idname = "kinesics.set_up_character"
+    bl_label = "Set Up Character"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Recognise, and choose the character."""
+        armature = polls.character_of(context)
+        try:
+            mapping, guessed = set_up(armature)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        context.scene.kinesics.character = armature
+        if mapping is None:
+            self.report({"INFO"}, f"{armature.name} has the SMPL-X bones: nothing to set up")
+        elif guessed:
+            missing = ", ".join(slot_label(slot) for slot in mapping.missing)
+            text = f"{armature.name} is an unknown rig: its bones were guessed, check them in Rig Mapping"
+            self.report({"WARNING"}, f"{text}; still missing: {missing}" if missing else text)
+        else:
+            count = sum(len(names) for names in mapping.bones.values())
+            self.report({"INFO"}, f"{armature.name} is a {kind_label(mapping.kind)} rig: {count} bones move")
+        return {"FINISHED"}
+
+
+class KINESICS_OT_forget_rig(_RigOperator, bpy.types.Operator):
+    """Empty the table; the bones are recognised by their names again"""
+
+    bl_idname = "kinesics.forget_rig"
+    bl_label = "Forget Table"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Empty it."""
+        polls.character_of(context).kinesics_rig.rows.clear()
+        return {"FINISHED"}
+
+
+class KINESICS_OT_save_rig_preset(_RigOperator, bpy.types.Operator):
+    """Keep the table for other characters with the same bones; Set Up Character finds it by itself"""
+
+    bl_idname = "kinesics.save_rig_preset"
+    bl_label = "Save Preset"
+    bl_options = {"REGISTER"}
+
+    name: StringProperty(name="Name", default="My Rig", maxlen=60)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask for the name."""
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Save it once it is known to work."""
+        from .bridge import mapped_rig
+
+        armature = polls.character_of(context)
+        try:
+            mapping = mapped_rig.own_mapping(armature)
+            if mapping is None:
+                raise CharacterError(f'"{armature.name}" has no table: press Set Up Character first.')
+            mapped_rig.read_mapped(armature, mapping)
+            save_preset(self.name, mapping)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f'Saved the preset "{self.name}"')
+        return {"FINISHED"}
+
+
+_shown_presets: list[tuple[str, str, str]] = []
+
+
+def _preset_items(
+    _operator: bpy.types.Operator, _context: bpy.types.Context | None
+) -> list[tuple[str, str, str]]:
+    """Presets as menu items; Blender needs them to be kept alive."""
+    _shown_presets[:] = [(name, name, f"Use the table {name}") for name in preset_names()]
+    return _shown_presets
+
+
+class KINESICS_OT_load_rig_preset(_RigOperator, bpy.types.Operator):
+    """Take the character's table from a preset"""
+
+    bl_idname = "kinesics.load_rig_preset"
+    bl_label = "Load Preset"
+
+    preset: EnumProperty(name="Preset", items=_preset_items)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Load it if it fits."""
+        from .bridge import mapped_rig
+
+        armature = polls.character_of(context)
+        try:
+            mapping = load_preset(self.preset)
+            mapped_rig.read_mapped(armature, mapping)
+        except EngineError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        fill_table(armature, mapping)
+        self.report({"INFO"}, f'"{armature.name}" uses the preset "{self.preset}"')
+        return {"FINISHED"}
+
+
+CLASSES = (
+    KINESICS_OT_set_up_character,
+    KINESICS_OT_forget_rig,
+    KINESICS_OT_save_rig_preset,
+    KINESICS_OT_load_rig_preset,
+)
