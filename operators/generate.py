@@ -32,6 +32,7 @@ READ_BUDGET_S = 0.02
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
+
 class Session:
     """One running Generate: reads kept parts in the main thread, then runs the job in its own.
 

@@ -27,9 +27,7 @@ _SAME_WHEN_REDUCED = (
 """What a take with fewer keys has from the one it was made of."""
 
 
-def deliver_takes(
-    plan: GeneratePlan, armature: bpy.types.Object, motions: list[Motion]
-) -> delivery.Delivery:
+def deliver_takes(plan: GeneratePlan, armature: bpy.types.Object, motions: list[Motion]) -> delivery.Delivery:
     """Add motions to a character's takes and show the first of them.
 
     Each take has an action of its own: a copy of what moves the character now, with the new motion written

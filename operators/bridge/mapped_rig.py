@@ -103,7 +103,7 @@ def evaluated_pose(armature: bpy.types.Object, rig: MappedRig, depsgraph: bpy.ty
     rest = np.array([armature.data.bones[name].matrix_local.to_3x3() for name in names], dtype=np.float64)
     turns = rig.axes.T @ posed @ rest.transpose(0, 2, 1) @ rig.axes
     hips = [names[rig.index_of(joint)] for joint in (1, 2)]
-    middle = np.mean([pose[name].head for name in hips], axis=0, dtype=np.float64) @ rig.axes
+    middle = np.array([pose[name].head for name in hips], dtype=np.float64).mean(axis=0) @ rig.axes
     return BonePoses(*pose_to_channels(CarriedPose(turns[None], middle[None]), rig))
 
 

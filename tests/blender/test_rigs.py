@@ -320,6 +320,10 @@ class TestRigify:
         module("operators.delivery").deliver(clip, metarig, tuple(specs.Part), 1, "Take")
         assert worst_angle(metarig, bones, clip, 1, module) < 2.0
 
+    @pytest.mark.skipif(
+        bpy.app.version < (4, 5),
+        reason="bpy 4.2 crashes when the interpreter leaves after generating a Rigify rig",
+    )
     def test_generated_rig(self, metarig: Any, scene: Any, module: Module) -> None:
         """FK controls are keyed and switched on; what deforms the mesh follows; it reads back."""
         specs, bridge = module("engine.specs"), module("operators.bridge.armature")
