@@ -130,11 +130,11 @@ def map_rig(rest: RestPose, mapping: RigMapping) -> MappedRig:
         ClipError: If bones that a body needs are missing, or the rest pose has no legs or no up.
     """
     if mapping.missing:
-        raise ClipError(f"The rig has no bones for {', '.join(mapping.missing)}: choose them in Rig Mapping.")
+        raise ClipError(f"The rig has no bones for {', '.join(mapping.missing)}; choose them in Rig Mapping.")
     index = {name: bone for bone, name in enumerate(rest.names)}
     absent = [name for names in mapping.bones.values() for name in names if name not in index]
     if absent:
-        raise ClipError(f'The rig has no bone "{absent[0]}": choose another one in Rig Mapping.')
+        raise ClipError(f'The rig has no bone "{absent[0]}"; choose another one in Rig Mapping.')
     heads = {slot: rest.heads[index[names[0]]] for slot, names in mapping.bones.items()}
     axes = _axes(heads)
     places = {slot: head @ axes for slot, head in heads.items()}

@@ -68,7 +68,9 @@ def read_mapped(armature: bpy.types.Object, mapping: RigMapping) -> MappedRig:
     try:
         return map_rig(rest_pose(armature), mapping)
     except ClipError as error:
-        raise CharacterError(f'"{armature.name}" cannot be moved yet. {error}') from error
+        reason = str(error)
+        reason = reason[0].lower() + reason[1:]
+        raise CharacterError(f'"{armature.name}" cannot be moved yet: {reason}') from error
 
 
 def clip_to_bones(clip: Clip, rig: MappedRig) -> BonePoses:
