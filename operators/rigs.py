@@ -82,7 +82,9 @@ def load_preset(name: str) -> RigMapping:
     """
     from ..engine.motion.rig_names import KINDS, SLOTS, RigMapping
 
-    damaged = CharacterError(f'The preset "{name}" is missing or damaged: save it again.')
+    damaged = CharacterError(
+        f'The preset "{name}" is missing or damaged: choose another one or save it again.'
+    )
     path = preset_folder() / f"{name}.json"
     try:
         if path.stat().st_size > MAX_PRESET_BYTES:
