@@ -72,7 +72,7 @@ def main() -> int:
             ended = session.tick()
             held.append(time.perf_counter() - start)
             held.append(asleep())
-        clip = session.result()
+        clip = session.result()[0].clip
         made = time.perf_counter()
         delivery.deliver(clip, armature, session.plan.written_parts, 1, "Take")
         written = time.perf_counter()
