@@ -24,7 +24,7 @@ import numpy as np
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.kinematics import clip_joint_positions
-from ..motion.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from ..motion.rotations import axis_angle_to_matrix, matrix_to_axis_angle, smallest_turn
 from ..motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS, SOLE_THICKNESS, Skeleton
 from .bvh import BvhMotion
 
@@ -110,14 +110,6 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def _minimal_rotation(start: FloatArray, end: FloatArray) -> FloatArray:
-    """Smallest rotation, (3, 3), that turns direction `start` (3,) into `end` (3,)."""
-    start, end = _unit(start), _unit(end)
-    axis = np.cross(start, end)
-    angle = np.arctan2(np.linalg.norm(axis), float(start @ end))
-    return np.asarray(axis_angle_to_matrix((_unit(axis) * angle).astype(np.float32)), dtype=np.float32)
-
-
 def source_leg_length(positions: FloatArray, joints: dict[str, int]) -> float:
     """Mean hip-knee-ankle length of both legs at frame 0, in the file's unit. positions: (F, joints, 3)."""
     total = 0.0
@@ -186,7 +178,7 @@ def _world_rotations(
     for start, end in LIMB_BONES:
         ours = skeleton.rest_joints[_JOINTS[end]] - skeleton.rest_joints[_JOINTS[start]]
         theirs = positions[0, joints[end]] - positions[0, joints[start]]
-        corrections[start] = _minimal_rotation(ours, theirs.astype(np.float32))
+        corrections[start] = smallest_turn(ours.astype(np.float32), theirs.astype(np.float32))
     for name, parent in _FOLLOWS.items():
         corrections[name] = corrections[parent]
     for name, correction in corrections.items():
