@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from .errors import EngineError, RequestError
+from .language.instruction import parse_timed
 from .specs import (
     EMOTIONS,
     PARTS,
@@ -32,13 +33,20 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m engine", description="Speech and words to full-body motion."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    generate = commands.add_parser("generate", help="write one motion file")
+    generate = commands.add_parser(
+        "generate",
+        help="write one motion file",
+        epilog="An instruction may be several in time, in seconds, made as one continuous motion: "
+        '--lower "0-3: walk forward; 3-5: turn left". One without a time holds wherever no other does.',
+    )
     generate.add_argument("--audio", type=Path, help="sound file; parts without text follow it")
     for part in PARTS:
         generate.add_argument(f"--{part.value}", metavar="TEXT", help=f"instruction for the {part.value}")
     generate.add_argument("--text", help="instruction for the body; without sound also for hands and face")
     generate.add_argument("--emotion", choices=EMOTIONS)
-    generate.add_argument("--seconds", type=float, help="length; default: the sound's, or 5 s")
+    generate.add_argument(
+        "--seconds", type=float, help="length; default: the sound's, else of all instructions, else 5 s"
+    )
     generate.add_argument("--seed", type=int, default=0)
     generate.add_argument("--temperature", type=float, default=SamplingOptions.temperature)
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -80,7 +88,7 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
         if text is None and (wave is None or part in (Part.UPPER, Part.LOWER)):
             text = arguments.text
         if text is not None:
-            directions[part] = PartDirection(Source.TEXT, text)
+            directions[part] = PartDirection(Source.TEXT, *parse_timed(text))
     if wave is None and not directions:
         raise RequestError(
             "There is nothing to follow; give a sound with --audio or an instruction with --text."

@@ -23,8 +23,8 @@ from .language.words import WORDS_FILE, WordList
 from .motion.clip import Clip
 from .motion.features import starter_features
 from .pipeline import FRAMES_PER_STEP, Engine
-from .requests import WINDOW_STEPS
 from .specs import EMOTIONS, MOTION_FPS, PARTS, Part, Source
+from .windows import WINDOW_STEPS
 
 MAX_WINDOWS = 32
 """Windows read of one motion; of a longer one, as many spread evenly."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a request to a motion: speech and words in, a clip out, in one pass.
 
-Long requests run in windows of `WINDOW_STEPS`. Each window starts with the last codes of the one before,
+Long requests run in windows, see `engine.windows`. Each window starts with the last codes of the one before,
 as codes already decided, so the joint is generated like any other moment; the codes of all windows are
 turned into motion together, so nothing is cut or blended.
 """
@@ -38,15 +38,12 @@ from .motion.features import rest_features, starter_clip, starter_features
 from .motion.foot_lock import plant_feet
 from .packs import STARTER, Pack, load_pack
 from .requests import (
-    WINDOW_STEPS,
     block_order,
     check_length,
     check_sound,
-    drawn_steps,
     fitted_kept,
     free_steps,
-    resolve_sources,
-    windows,
+    resolve_directions,
 )
 from .specs import (
     AUDIO_HZ,
@@ -63,6 +60,7 @@ from .specs import (
 from .tokenizers.config import config_from_dict
 from .tokenizers.pack_tokenizers import load_pack_tokenizers
 from .tokenizers.vocabulary import Vocabulary
+from .windows import Window, drawn_steps, plan_windows, windows
 
 FRAMES_PER_STEP = 4
 SILENCE_S = 0.25
@@ -79,8 +77,7 @@ class _Row:
     """One request made ready for the model.
 
     Attributes:
-        sources: What drives each part; no part is left open.
-        texts: Instruction per part driven by text.
+        windows: What is drawn at once, and what drives each part then; no part is left open.
         audio: Codes, (2T, levels), or None.
         kept: The kept clip at engine rate and length, or None.
         kept_codes: Codes of the kept parts, or of all where only a stretch is free, (T * levels,).
@@ -89,8 +86,7 @@ class _Row:
 
     request: GenerateRequest
     num_frames: int
-    sources: dict[Part, Source]
-    texts: dict[Part, str]
+    windows: tuple[Window, ...]
     audio: Tensor | None
     kept: Clip | None
     kept_codes: dict[Part, Tensor]
@@ -100,6 +96,11 @@ class _Row:
     def num_steps(self) -> int:
         """Motion steps that cover the frames."""
         return math.ceil(self.num_frames / FRAMES_PER_STEP)
+
+    @property
+    def made(self) -> list[Part]:
+        """Parts that are drawn."""
+        return [part for part in PARTS if self.windows[0].sources[part] is not Source.KEEP]
 
     @property
     def layout(self) -> tuple[object, ...]:
@@ -112,9 +113,9 @@ class _Row:
             options.text_guidance,
             options.speech_guidance,
         )
-        sources = tuple(self.sources[p] for p in PARTS)
+        windows = tuple(window.layout for window in self.windows)
         free = (self.request.free is None, self.free)
-        return (self.num_frames, free, sources, self.audio is None, sampling)
+        return (self.num_frames, free, windows, self.audio is None, sampling)
 
 
 def _no_report(fraction: float, text: str) -> None:
@@ -203,15 +204,16 @@ class Engine:
     def _prepare(self, request: GenerateRequest) -> _Row:
         """Check a request and encode what it brings."""
         wave = check_sound(request)
-        sources, texts = resolve_sources(request)
+        directions = resolve_directions(request)
         num_frames = check_length(request, wave)
         steps = math.ceil(num_frames / FRAMES_PER_STEP)
+        plan = plan_windows(directions, steps, FRAMES_PER_STEP)
         audio = self._encode_audio(wave, request.audio_start_s, steps) if wave is not None else None
         free = free_steps(request, num_frames, FRAMES_PER_STEP)
-        parts = [part for part in PARTS if request.free or sources[part] is Source.KEEP]
+        parts = [part for part in PARTS if request.free or directions[part].source is Source.KEEP]
         kept = fitted_kept(request, parts, num_frames)
         kept_codes = {} if kept is None else self._encode_kept(kept, parts, steps)
-        return _Row(request, num_frames, sources, texts, audio, kept, kept_codes, free)
+        return _Row(request, num_frames, plan, audio, kept, kept_codes, free)
 
     @torch.inference_mode()
     def _encode_audio(self, wave: FloatArray, start_s: float, num_steps: int) -> Tensor:
@@ -245,37 +247,34 @@ class Engine:
         self, rows: Sequence[_Row], report: ProgressCallback, cancel: CancelCheck | None
     ) -> dict[Part, Tensor]:
         """Codes of every part, (B, T * levels), window after window."""
-        first, vocabulary = rows[0], self.vocabulary
+        first, vocabulary, made = rows[0], self.vocabulary, rows[0].made
         options = first.request.sampling
-        order = block_order(first.sources)
-        guidance = {part: _guidance(first, part) for part in order}
-        made = [part for part in order if first.sources[part] is not Source.KEEP]
         codes = {
             part: torch.zeros((len(rows), first.num_steps * vocabulary.num_levels(part)), dtype=torch.int64)
-            for part in order
+            for part in PARTS
         }
         for part in first.kept_codes:
             codes[part] = torch.stack([row.kept_codes[part] for row in rows])
-        texts = sorted({text for row in rows for text in row.texts.values()})
+        texts = sorted({text for row in rows for window in row.windows for text in window.texts.values()})
         states = instruction_states(self.text_encoder, texts)
         random = [torch.Generator().manual_seed(row.request.sampling.seed & (2**63 - 1)) for row in rows]
-        guided = any(guidance[part] != 1.0 for part in made)
-        plan_windows = windows(first.num_steps) if made else []
-        for number, (start, known) in enumerate(plan_windows):
-            length = min(WINDOW_STEPS, first.num_steps - start)
+        planned = first.windows if made else ()
+        for number, part_of in enumerate(planned):
+            start, length = part_of.start, part_of.length
+            order = block_order(part_of.sources)
+            guidance = {part: _guidance(first, part_of, part) for part in order}
             plan = plan_decoder(order, length, vocabulary)
-            conditions = [_condition(row, start, length, texts) for row in rows]
-            if guided:
+            conditions = [_condition(row, row.windows[number], texts) for row in rows]
+            if any(guidance[part] != 1.0 for part in made):
                 conditions += [Condition.empty()] * len(rows)
+            head, stop = drawn_steps(first.free, part_of)
             forced: dict[Part, Tensor] = {}
             tail: dict[Part, Tensor] = {}
             for part in order:
                 levels = vocabulary.num_levels(part)
-                head, stop = (
-                    drawn_steps(first.free, start, known, length) if part in made else (length, length)
-                )
-                forced[part] = codes[part][:, start * levels : (start + head) * levels]
-                tail[part] = codes[part][:, (start + stop) * levels : (start + length) * levels]
+                known, until = (head, stop) if part in made else (length, length)
+                forced[part] = codes[part][:, start * levels : (start + known) * levels]
+                tail[part] = codes[part][:, (start + until) * levels : (start + length) * levels]
             window = WindowRequest(
                 plan=plan,
                 encoder=build_encoder_batch(conditions, states or [torch.zeros(1, 1)], length, vocabulary),
@@ -286,7 +285,7 @@ class Engine:
             )
 
             def on_step(position: int, number: int = number, total: int = plan.length) -> None:
-                report(0.02 + 0.95 * (number + position / total) / len(plan_windows), "Moving the body")
+                report(0.02 + 0.95 * (number + position / total) / len(planned), "Moving the body")
 
             drawn = generate_window(self.weights, vocabulary, window, options, on_step, cancel)
             for part in made:
@@ -299,8 +298,7 @@ class Engine:
         self, rows: Sequence[_Row], codes: dict[Part, Tensor]
     ) -> list[tuple[Clip, dict[Part, list[int]]]]:
         """Codes to clips: decode, place the root, plant the feet, put kept parts back untouched."""
-        sources = rows[0].sources
-        made = [part for part in PARTS if sources[part] is not Source.KEEP]
+        made = rows[0].made
         decoded = {part: self.tokenizers[part].decode(codes[part]).numpy() for part in made}
         results: list[tuple[Clip, dict[Part, list[int]]]] = []
         for index, row in enumerate(rows):
@@ -353,18 +351,18 @@ def _heard_features(wave: FloatArray, start_s: float, num_frames: int) -> FloatA
     return speech_features(heard)[first : first + 2 * num_frames]
 
 
-def _guidance(row: _Row, part: Part) -> float:
+def _guidance(row: _Row, window: Window, part: Part) -> float:
     options = row.request.sampling
-    if row.sources[part] not in (Source.TEXT, Source.BOTH):
+    if window.sources[part] not in (Source.TEXT, Source.BOTH):
         return options.speech_guidance
     return 1.0 + (options.text_guidance - 1.0) * (STRETCH_GUIDANCE if row.request.free else 1.0)
 
 
-def _condition(row: _Row, start: int, length: int, texts: Sequence[str]) -> Condition:
+def _condition(row: _Row, window: Window, texts: Sequence[str]) -> Condition:
     """What one window of a row is asked."""
-    audio = None if row.audio is None else window_audio(row.audio, start, length)
-    rows = {part: texts.index(text) for part, text in row.texts.items()}
-    return Condition(dict(row.sources), rows, row.request.emotion, audio)
+    audio = None if row.audio is None else window_audio(row.audio, window.start, window.length)
+    rows = {part: texts.index(text) for part, text in window.texts.items()}
+    return Condition(dict(window.sources), rows, row.request.emotion, audio)
 
 
 def load_engine(pack_dir: Path, device: str = "auto") -> MotionEngine:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a request: what drives each part, in which order the blocks come, how long ones are cut."""
+"""Reading a request: what drives each part, in which order the blocks come, how long it lasts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from .audio.waveform import check_waveform
 from .errors import RequestError
@@ -12,37 +14,17 @@ from .language.instruction import check_instruction
 from .language.layout import BLOCK_ORDER
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
-from .specs import AUDIO_HZ, EMOTIONS, MOTION_FPS, PARTS, GenerateRequest, Part, Source
+from .specs import AUDIO_HZ, EMOTIONS, MOTION_FPS, PARTS, GenerateRequest, Part, PartDirection, Source
+from .windows import driven_at
 
 TEXT_ONLY_S = 5.0
 MAX_DURATION_S = 7200.0
 
-WINDOW_STEPS = 32
-"""Motion steps generated at once; the language model was trained on windows up to this length."""
+MIN_SEGMENT_S = 0.5
+"""Shortest time for which an instruction can be followed."""
 
-OVERLAP_STEPS = 8
-"""Steps a window takes over from the one before, as codes already decided."""
-
-
-def windows(num_steps: int, size: int = WINDOW_STEPS, overlap: int = OVERLAP_STEPS) -> list[tuple[int, int]]:
-    """Cut a request into windows.
-
-    Args:
-        num_steps: Motion steps in all.
-        size: Steps of a window.
-        overlap: Steps a window takes over from the one before.
-
-    Returns:
-        (first step, steps already decided) per window; the last window ends with the request.
-    """
-    result = [(0, 0)]
-    decided = min(size, num_steps)
-    while decided < num_steps:
-        start = min(decided - overlap, num_steps - size)
-        result.append((start, decided - start))
-        decided = start + size
-    return result
-
+OVERLAP_TOLERANCE_S = 1e-3
+"""So much may segments overlap: frames are no exact seconds."""
 
 def check_sound(request: GenerateRequest) -> FloatArray | None:
     """The request's sound at `AUDIO_HZ`, or None; raises `AudioError` if it cannot be used."""
@@ -65,7 +47,8 @@ def check_length(request: GenerateRequest, wave: FloatArray | None) -> int:
         raise RequestError(f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}.")
     duration = request.duration_s
     if duration is None:
-        duration = len(wave) / AUDIO_HZ if wave is not None else TEXT_ONLY_S
+        ends = [segment.end_s for known in request.directions.values() for segment in known.segments]
+        duration = len(wave) / AUDIO_HZ if wave is not None else max(ends, default=TEXT_ONLY_S)
     if not math.isfinite(duration) or not 1.0 / MOTION_FPS <= duration <= MAX_DURATION_S:
         raise RequestError(
             f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change it."
@@ -117,22 +100,6 @@ def free_steps(request: GenerateRequest, num_frames: int, frames_per_step: int) 
     return first // frames_per_step, math.ceil(stop / frames_per_step)
 
 
-def drawn_steps(free: tuple[int, int], start: int, num_decided: int, length: int) -> tuple[int, int]:
-    """Say which steps of a window are drawn; those before and after are taken as they are.
-
-    Args:
-        free: First step of the request that is drawn, and the step after the last one.
-        start: First step of the window.
-        num_decided: Steps at its head that earlier windows decided.
-        length: Steps of the window.
-
-    Returns:
-        First step and the step after the last one, counted in the window; equal where nothing is drawn.
-    """
-    first = min(max(num_decided, free[0] - start), length)
-    return first, min(max(first, free[1] - start), length)
-
-
 def block_order(sources: dict[Part, Source]) -> tuple[Part, ...]:
     """Say in which order the blocks of a request are generated.
 
@@ -144,12 +111,7 @@ def block_order(sources: dict[Part, Source]) -> tuple[Part, ...]:
 
 
 def resolve_sources(request: GenerateRequest) -> tuple[dict[Part, Source], dict[Part, str]]:
-    """Say for every part what drives it.
-
-    Parts left out follow the speech; without speech they follow the first instruction given to another part.
-
-    Args:
-        request: The request.
+    """Say for every part what drives it at the first moment.
 
     Returns:
         Source per part, and the checked instruction per part driven by text.
@@ -158,31 +120,75 @@ def resolve_sources(request: GenerateRequest) -> tuple[dict[Part, Source], dict[
         RequestError: If a part has nothing to follow.
         InstructionError: If an instruction cannot be used.
     """
-    sources: dict[Part, Source] = {}
-    texts: dict[Part, str] = {}
-    for part, direction in request.directions.items():
-        sources[part] = direction.source
-        if direction.source in (Source.TEXT, Source.BOTH):
-            texts[part] = check_instruction(direction.text)
+    driven = {part: driven_at(known, 0.0) for part, known in resolve_directions(request).items()}
+    sources = {part: source for part, (source, _) in driven.items()}
+    return sources, {part: text for part, (_, text) in driven.items() if text}
+
+
+def resolve_directions(request: GenerateRequest) -> dict[Part, PartDirection]:
+    """Say for every part what it does.
+
+    Parts left out follow the speech; without speech they do what the first part with an instruction does.
+
+    Args:
+        request: The request.
+
+    Returns:
+        All four parts, with checked instructions and segments in the order of their time.
+
+    Raises:
+        RequestError: If a part has nothing to follow, or segments overlap.
+        InstructionError: If an instruction cannot be used.
+    """
+    known = {part: _checked(part, direction) for part, direction in request.directions.items()}
     speech = request.waveform is not None
-    spare = next((texts[part] for part in BLOCK_ORDER if part in texts), None)
+    spare = next((known[part] for part in BLOCK_ORDER if part in known and _has_words(known[part])), None)
     for part in PARTS:
-        wanted = sources.get(part)
-        if wanted in (None, Source.SPEECH) and not speech:
-            if wanted is None and spare is not None:
-                sources[part], texts[part] = Source.TEXT, spare
-            else:
-                raise RequestError(
-                    f"The {_word(part)} should follow the speech but there is no sound; "
-                    "choose a sound strip or write an instruction."
-                )
-        elif wanted is None:
-            sources[part] = Source.SPEECH
-        elif wanted is Source.BOTH and not speech:
+        direction = known.get(part)
+        if direction is None and not speech and spare is not None:
+            known[part] = replace(spare, source=Source.TEXT)
+        elif (direction is None or direction.source is Source.SPEECH) and not speech:
+            raise RequestError(
+                f"The {_word(part)} should follow the speech but there is no sound; "
+                "choose a sound strip or write an instruction."
+            )
+        elif direction is None:
+            known[part] = PartDirection(Source.SPEECH)
+        elif direction.source is Source.BOTH and not speech:
             raise RequestError(
                 f"The {_word(part)} should follow speech and text but there is no sound; choose a strip."
             )
-    return sources, texts
+    return known
+
+
+def _has_words(direction: PartDirection) -> bool:
+    return direction.source in (Source.TEXT, Source.BOTH)
+
+
+def _checked(part: Part, direction: PartDirection) -> PartDirection:
+    """A direction whose words can be used, without those that do not count."""
+    if direction.source is Source.KEEP:
+        return PartDirection(Source.KEEP)
+    segments = tuple(
+        replace(segment, text=check_instruction(segment.text))
+        for segment in sorted(direction.segments, key=lambda segment: segment.start_s)
+    )
+    for segment in segments:
+        if not (math.isfinite(segment.start_s) and segment.end_s - segment.start_s >= MIN_SEGMENT_S):
+            raise RequestError(
+                f'The instruction "{segment.text}" for the {_word(part)} lasts '
+                f"{segment.end_s - segment.start_s:.2f} s; make it last at least {MIN_SEGMENT_S} s."
+            )
+    for before, after in pairwise(segments):
+        if after.start_s < before.end_s - OVERLAP_TOLERANCE_S:
+            raise RequestError(
+                f'The instructions "{before.text}" and "{after.text}" for the {_word(part)} overlap in time; '
+                "move or shorten one of them."
+            )
+    text = ""
+    if _has_words(direction) and (direction.text.strip() or not segments):
+        text = check_instruction(direction.text)
+    return PartDirection(direction.source, text, segments)
 
 
 def _word(part: Part) -> str:

@@ -77,16 +77,34 @@ EMOTIONS: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
+class Segment:
+    """An instruction that holds for a while.
+
+    Attributes:
+        start_s: Second of the motion at which it begins; may lie before the motion.
+        end_s: Second at which it ends; may lie after the motion.
+        text: Instruction in English.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True)
 class PartDirection:
     """What one part shall do.
 
     Attributes:
         source: What drives the part. KEEP copies the part from `GenerateRequest.kept` unchanged.
-        text: Instruction in English; required for TEXT and BOTH, ignored otherwise.
+        text: Instruction in English; required for TEXT and BOTH without segments, ignored for the others.
+        segments: Instructions with a time of their own, which must not overlap. A part that follows the
+            speech follows both while they last; `engine.windows.driven_at` has the whole rule.
     """
 
     source: Source = Source.SPEECH
     text: str = ""
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +137,8 @@ class GenerateRequest:
             audio, an instruction given to another part.
         waveform: Mono float32 samples in [-1, 1], (N,), or None for text only.
         sample_rate: Samples per second of `waveform`.
-        duration_s: Length of the motion; None takes the audio's length, or 5 s without audio.
+        duration_s: Length of the motion; None takes the audio's length, without audio the end of the last
+            segment, and without any 5 s.
         emotion: One of `EMOTIONS` or None to leave it open.
         audio_start_s: Second of the sound at which the motion begins; negative where it begins before the
             sound.

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from ..errors import InstructionError
-from ..specs import MAX_INSTRUCTION_LENGTH
+from ..specs import MAX_INSTRUCTION_LENGTH, Segment
 
 MAX_FOREIGN_SHARE = 0.3
 """Share of letters outside the Latin alphabet above which a text is not taken for English."""
@@ -42,6 +43,42 @@ def check_instruction(text: str) -> str:
     if foreign > MAX_FOREIGN_SHARE * len(letters):
         raise InstructionError(f"The instruction is not in English; write it in English, {_EXAMPLE}.")
     return cleaned
+
+
+_TIMED = re.compile(r"\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*s?\s*:(.*)", re.DOTALL)
+
+
+def parse_timed(line: str) -> tuple[str, tuple[Segment, ...]]:
+    """Read instructions with times, written in one line: "0-3: walk forward; 3-5: turn left".
+
+    Times are seconds of the motion. One piece may stand without a time: it holds wherever no other does. A
+    line without any time is one instruction, whatever stands in it.
+
+    Returns:
+        The instruction without a time, empty if there is none, and those with one.
+
+    Raises:
+        InstructionError: If several pieces have no time, or one ends before it begins.
+    """
+    pieces = line.split(";")
+    found = [_TIMED.fullmatch(piece) for piece in pieces]
+    if not any(found):
+        return line, ()
+    rest = [piece.strip() for piece, match in zip(pieces, found, strict=True) if not match and piece.strip()]
+    if len(rest) > 1:
+        raise InstructionError(
+            f'Both "{rest[0]}" and "{rest[1]}" stand without a time; write one before it, such as '
+            f'"0-3: {rest[0]}".'
+        )
+    segments = tuple(
+        Segment(float(match[1]), float(match[2]), match[3].strip()) for match in found if match is not None
+    )
+    for segment in segments:
+        if segment.end_s <= segment.start_s:
+            raise InstructionError(
+                f'"{segment.text}" ends before it begins; write the earlier second first, such as "3-5".'
+            )
+    return "".join(rest), segments
 
 
 def _readable(char: str) -> str:

@@ -29,7 +29,7 @@ from ..motion.kinematics import clip_joint_positions
 from ..motion.published_features import Layout, published_features
 from ..motion.rotations import axis_angle_to_matrix, heading_angle
 from ..packs import Pack
-from ..requests import check_length, check_sound, fitted_kept, free_steps, resolve_sources, windows
+from ..requests import check_length, check_sound, fitted_kept, free_steps, resolve_sources
 from ..specs import (
     AUDIO_HZ,
     MOTION_FPS,
@@ -43,6 +43,7 @@ from ..specs import (
 )
 from ..tokenizers.assembly import published_clip, root_motion
 from ..tokenizers.audio_tokenizer import HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE
+from ..windows import windows
 from .choice import Release
 from .compatible import as_published
 from .decoding import BlockRequest, write_blocks
@@ -196,6 +197,11 @@ class _Generation:
         self.num_frames = check_length(request, self.wave)
         if request.emotion is not None:
             raise RequestError("The published model takes no emotion; leave the emotion to the speech.")
+        if any(direction.segments for direction in request.directions.values()):
+            raise RequestError(
+                "The published model follows one instruction per part from beginning to end; remove the "
+                "instructions on the timeline."
+            )
         self.runs = _runs(self.sources, texts)
         for run in self.runs:
             place_of(engine.pack, run.release)

@@ -28,9 +28,10 @@ from engine.errors import (
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
 from engine.pipeline import Engine, load_engine
-from engine.requests import block_order, resolve_sources, windows
+from engine.requests import block_order, resolve_sources
 from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
 from engine.toml_writer import to_toml
+from engine.windows import windows
 from tests.tiny_pack import write_tiny_pack
 
 

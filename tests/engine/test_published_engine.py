@@ -27,11 +27,11 @@ from engine.published.decoding import MAX_WORDS, BlockRequest, write_blocks, wri
 from engine.published.engine import OVERLAP_STEPS, WINDOW_STEPS, PublishedEngine
 from engine.published.importer import import_published
 from engine.published.prompts import prompt_words, request_for
-from engine.requests import windows
 from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
 from engine.tokenizers.assembly import decode_published
 from engine.tokenizers.published_strings import parse_as_published, part_string
 from engine.tokenizers.vocabulary import BlockSize, Layout, Vocabulary
+from engine.windows import windows
 from tests.tiny_pack import write_tiny_pack
 
 from . import published_files as made
