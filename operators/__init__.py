@@ -6,7 +6,7 @@ from __future__ import annotations
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
-    from . import character, clip_io, generate, import_model, packs, regenerate, rigs, takes
+    from . import character, clip_io, faces, generate, import_model, packs, regenerate, rigs, takes
 
     return (
         *character.CLASSES,
@@ -17,6 +17,7 @@ def _classes() -> tuple[type, ...]:
         *packs.CLASSES,
         *import_model.CLASSES,
         *rigs.CLASSES,
+        *faces.CLASSES,
     )
 
 

@@ -144,12 +144,14 @@ def deliver_stretch(
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
+    from ..engine.motion.face_bases import with_jaw_bone
     from .bridge import shape_keys, splicing, takes
     from .bridge.armature import clip_to_bones
 
     parts = unlocked(armature, parts)
     last = first + clip.num_frames - 1
     rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
+    clip = clip if faces else with_jaw_bone(clip)
     takes.separate(armature)
     curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), rig.bones_of(parts), first)
     written = splicing.splice(armature, curves, first, action_name)
@@ -204,11 +206,13 @@ def deliver(
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
+    from ..engine.motion.face_bases import with_jaw_bone
     from .bridge import action, shape_keys, splicing, takes
     from .bridge.armature import clip_to_bones
 
     parts = unlocked(armature, parts)
     rig, faces = check_target(armature, parts, clip.expression_names)
+    clip = clip if faces else with_jaw_bone(clip)
     takes.separate(armature)
     poses = clip_to_bones(clip, rig)
     bones = rig.bones_of(parts)

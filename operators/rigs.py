@@ -3,29 +3,24 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from ..engine.errors import EngineError
-from . import polls
+from . import polls, presets
 from .errors import CharacterError
 
 if TYPE_CHECKING:
     from ..engine.motion.rig_names import RigMapping
 
-PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
-
 MANY_ROWS = {"spine": 6, "neck": 3}
 """Rows of the body parts that may have several bones; the others have one, or as many as were found."""
 
-MAX_PRESET_BYTES = 100_000
-MAX_NAME_LENGTH = 63
-"""Longest name of a bone in Blender."""
+PRESETS = "rigs"
+"""Kind of the presets that tables of bones are kept as."""
 
 
 def slot_label(slot: str) -> str:
@@ -44,36 +39,6 @@ def kind_label(kind: str) -> str:
     return KINDS[kind].label if kind in KINDS else KINDS["custom"].label
 
 
-def preset_folder() -> Path:
-    """Where presets lie, made when absent."""
-    return Path(bpy.utils.extension_path_user(PACKAGE, path="rigs", create=True))
-
-
-def preset_names() -> list[str]:
-    """Names of the presets."""
-    return sorted(path.stem for path in preset_folder().glob("*.json"))
-
-
-def save_preset(name: str, mapping: RigMapping) -> None:
-    """Keep a table under a name; one of that name is replaced.
-
-    Raises:
-        CharacterError: If the name cannot be one of a file, or the file cannot be written.
-    """
-    if not re.fullmatch(r"\w[\w .-]{0,60}", name) or name.endswith("."):
-        raise CharacterError(
-            "A preset's name is made of letters, digits, blanks, dots and dashes: choose another one."
-        )
-    content = json.dumps({"kind": mapping.kind, "bones": mapping.bones}, indent=1)
-    target = preset_folder() / f"{name}.json"
-    partial = target.with_suffix(".part")
-    try:
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        raise CharacterError(f"The preset cannot be written to {target}: free some space there.") from error
-
-
 def load_preset(name: str) -> RigMapping:
     """Read a preset.
 
@@ -82,25 +47,13 @@ def load_preset(name: str) -> RigMapping:
     """
     from ..engine.motion.rig_names import KINDS, SLOTS, RigMapping
 
-    damaged = CharacterError(
-        f'The preset "{name}" is missing or damaged: choose another one or save it again.'
-    )
-    path = preset_folder() / f"{name}.json"
-    try:
-        if path.stat().st_size > MAX_PRESET_BYTES:
-            raise damaged
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise damaged from error
-    if not isinstance(table, dict) or not isinstance(table.get("bones"), dict):
-        raise damaged
+    table = presets.load(PRESETS, name)
+    if not isinstance(table.get("bones"), dict):
+        raise presets.damaged(name)
     bones: dict[str, tuple[str, ...]] = {}
     for slot, names in table["bones"].items():
-        fits = isinstance(names, list) and all(
-            isinstance(n, str) and len(n) <= MAX_NAME_LENGTH for n in names
-        )
-        if slot not in SLOTS or not fits:
-            raise damaged
+        if slot not in SLOTS or not (isinstance(names, list) and all(map(presets.is_name, names))):
+            raise presets.damaged(name)
         bones[slot] = tuple(names)
     kind = table.get("kind")
     return RigMapping(kind if isinstance(kind, str) and kind in KINDS else "custom", bones)
@@ -120,6 +73,19 @@ def fill_table(armature: bpy.types.Object, mapping: RigMapping) -> None:
             row.slot, row.bone = slot, names[number] if number < len(names) else ""
 
 
+def check_local(armature: bpy.types.Object) -> None:
+    """Refuse a character whose tables cannot be changed.
+
+    Raises:
+        CharacterError: If it is linked from another file.
+    """
+    if armature.library is not None:
+        raise CharacterError(
+            f'The armature "{armature.name}" is linked from another file: select it and use Object > Library '
+            "Override > Make, then choose the override."
+        )
+
+
 def set_up(armature: bpy.types.Object) -> tuple[RigMapping | None, bool]:
     """Recognise a character and fill in its table.
 
@@ -133,11 +99,7 @@ def set_up(armature: bpy.types.Object) -> tuple[RigMapping | None, bool]:
     from .bridge import armature as armature_bridge
     from .bridge import mapped_rig
 
-    if armature.library is not None:
-        raise CharacterError(
-            f'The armature "{armature.name}" is linked from another file: select it and use Object > Library '
-            "Override > Make, then choose the override."
-        )
+    check_local(armature)
     if len(armature.data.bones) == 0:
         raise CharacterError(f'The armature "{armature.name}" has no bones: choose another one.')
     try:
@@ -159,7 +121,7 @@ def set_up(armature: bpy.types.Object) -> tuple[RigMapping | None, bool]:
 
 def _preset_for(armature: bpy.types.Object) -> RigMapping | None:
     """A preset all of whose bones the rig has."""
-    for name in preset_names():
+    for name in presets.names(PRESETS):
         try:
             mapping = load_preset(name)
         except CharacterError:
@@ -170,8 +132,8 @@ def _preset_for(armature: bpy.types.Object) -> RigMapping | None:
     return None
 
 
-class _RigOperator:
-    """What the operators on a character's table share."""
+class CharacterOperator:
+    """What the operators on a character's tables share."""
 
     bl_options = {"REGISTER", "UNDO"}
 
@@ -181,7 +143,7 @@ class _RigOperator:
         return polls.is_free(cls) and polls.has_character(cls, context)
 
 
-class KINESICS_OT_set_up_character(_RigOperator, bpy.types.Operator):
+class KINESICS_OT_set_up_character(CharacterOperator, bpy.types.Operator):
     """Find out which bone of the character is which: by the names of Rigify, Mixamo, Unreal, Auto-Rig Pro,
     VRM, MPFB, Daz and CMU rigs, else by the rig's shape. The table shows the result and can be corrected"""
 
@@ -209,7 +171,7 @@ class KINESICS_OT_set_up_character(_RigOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class KINESICS_OT_forget_rig(_RigOperator, bpy.types.Operator):
+class KINESICS_OT_forget_rig(CharacterOperator, bpy.types.Operator):
     """Empty the table; the bones are recognised by their names again"""
 
     bl_idname = "kinesics.forget_rig"
@@ -221,7 +183,7 @@ class KINESICS_OT_forget_rig(_RigOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class KINESICS_OT_save_rig_preset(_RigOperator, bpy.types.Operator):
+class KINESICS_OT_save_rig_preset(CharacterOperator, bpy.types.Operator):
     """Keep the table for other characters with the same bones; Set Up Character finds it by itself"""
 
     bl_idname = "kinesics.save_rig_preset"
@@ -244,7 +206,7 @@ class KINESICS_OT_save_rig_preset(_RigOperator, bpy.types.Operator):
             if mapping is None:
                 raise CharacterError(f'"{armature.name}" has no table: press Set Up Character first.')
             mapped_rig.read_mapped(armature, mapping)
-            save_preset(self.name, mapping)
+            presets.save(PRESETS, self.name, {"kind": mapping.kind, "bones": dict(mapping.bones)})
         except EngineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -259,11 +221,11 @@ def _preset_items(
     _operator: bpy.types.Operator, _context: bpy.types.Context | None
 ) -> list[tuple[str, str, str]]:
     """Presets as menu items; Blender needs them to be kept alive."""
-    _shown_presets[:] = [(name, name, f"Use the table {name}") for name in preset_names()]
+    _shown_presets[:] = [(name, name, f"Use the table {name}") for name in presets.names(PRESETS)]
     return _shown_presets
 
 
-class KINESICS_OT_load_rig_preset(_RigOperator, bpy.types.Operator):
+class KINESICS_OT_load_rig_preset(CharacterOperator, bpy.types.Operator):
     """Take the character's table from a preset"""
 
     bl_idname = "kinesics.load_rig_preset"

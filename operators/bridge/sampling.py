@@ -46,11 +46,12 @@ def sample_clip(
         The fraction done, after each step of a few milliseconds.
 
     Returns:
-        The clip, with the 52 ARKit channels.
+        The clip, with the 52 ARKit channels; of a face without shapes, those of the jaw.
     """
     from dataclasses import replace
 
     from ...engine.motion.arkit import ARKIT_NAMES
+    from ...engine.motion.face_bases import jaw_channels, to_arkit
 
     times = frame_start + np.arange(num_frames) * (scene_fps(scene) / fps)
     if _poses_are_plain(armature, rig):
@@ -58,11 +59,16 @@ def sample_clip(
     else:
         poses = yield from _by_stepping(armature, rig, scene, times)
     expressions = np.zeros((num_frames, len(ARKIT_NAMES)), dtype=np.float32)
-    for face in shape_keys.find_face_meshes(armature, ARKIT_NAMES):
-        columns = [ARKIT_NAMES.index(name) for name in face.blocks]
-        expressions[:, columns] = yield from _face_values(face, scene, times)
+    faces = shape_keys.find_face_meshes(armature, ARKIT_NAMES)
+    channels: dict[str, np.ndarray] = {}
+    for face in faces:
+        values = yield from _face_values(face, scene, times)
+        channels |= dict(zip(face.blocks, values.T, strict=True))
+    if faces:
+        expressions = to_arkit(np.stack(list(channels.values()), axis=1), faces[0].kind, tuple(channels))
     clip = bones_to_clip(poses, rig, fps)
-    return replace(clip, expressions=expressions, expression_names=ARKIT_NAMES, basis="arkit")
+    clip = replace(clip, expressions=expressions, expression_names=ARKIT_NAMES, basis="arkit")
+    return clip if faces else jaw_channels(clip)
 
 
 def current_clip(

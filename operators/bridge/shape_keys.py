@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,11 @@ from . import action
 
 if TYPE_CHECKING:
     from ...engine.motion.clip import Clip
+    from ...engine.motion.face_names import FaceMapping
+
+
+SMPLX = "smplx"
+"""Kind of a face whose channels are those of the clip itself, by number."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +30,14 @@ class FaceMesh:
     Attributes:
         mesh_name: Name of the mesh datablock.
         blocks: Shape key name of each channel that the mesh has, by channel name.
+        kind: Kind of face the channels belong to, a key of `face_names.FACE_KINDS`, or `SMPLX`.
+        channels: All channels of the character, on any mesh, which share a mixture out among them.
     """
 
     mesh_name: str
     blocks: dict[str, str]
-
-
-def plain_name(name: str) -> str:
-    """A channel or shape key name without case, separators and the common ways to write sides and numbers.
-
-    jawOpen, JawOpen and jaw_open are one channel; so are mouthSmileLeft and mouthSmile_L, and Exp000 and
-    expression_0.
-    """
-    name = re.sub(r"[._ -]+l$", "left", re.sub(r"[._ -]+r$", "right", name.strip().lower()))
-    letters = re.sub(r"[^a-z0-9]", "", name)
-    numbered = re.fullmatch(r"exp(?:ression)?s?(\d+)", letters)
-    return f"exp{int(numbered.group(1))}" if numbered else letters
+    kind: str
+    channels: tuple[str, ...]
 
 
 def meshes_of(armature: bpy.types.Object) -> list[bpy.types.Object]:
@@ -53,18 +49,79 @@ def meshes_of(armature: bpy.types.Object) -> list[bpy.types.Object]:
     return list(found.values())
 
 
+def shape_names(armature: bpy.types.Object) -> dict[str, list[str]]:
+    """Names of the shape keys of a character, without the basis, by the name of each mesh that has any."""
+    keys = {item.data.name: item.data.shape_keys for item in meshes_of(armature)}
+    return {name: [block.name for block in key.key_blocks[1:]] for name, key in keys.items() if key}
+
+
+def own_face(armature: bpy.types.Object) -> FaceMapping | None:
+    """The table of shapes that was set up for a character, or None."""
+    from ...engine.motion.face_names import FACE_KINDS, FaceMapping
+
+    table = armature.kinesics_face
+    if table.kind not in FACE_KINDS or len(table.rows) == 0:
+        return None
+    channels = FACE_KINDS[table.kind].channels
+    shapes = {row.channel: row.shape for row in table.rows if row.shape and row.channel in channels}
+    return FaceMapping(table.kind, shapes)
+
+
+def found_face(armature: bpy.types.Object) -> FaceMapping | None:
+    """The kind of face that the shape keys' names tell, or None where they tell nothing."""
+    from ...engine.motion.face_names import recognise_face
+
+    return recognise_face(name for names in shape_names(armature).values() for name in names)
+
+
 def find_face_meshes(armature: bpy.types.Object, channel_names: tuple[str, ...]) -> list[FaceMesh]:
-    """Match face channels to the shape keys of all meshes of a character by name."""
-    faces: list[FaceMesh] = []
-    for item in meshes_of(armature):
-        keys = item.data.shape_keys
-        if keys is None:
-            continue
-        present = {plain_name(block.name): block.name for block in keys.key_blocks[1:]}
-        blocks = {name: present[plain_name(name)] for name in channel_names if plain_name(name) in present}
-        if blocks:
-            faces.append(FaceMesh(item.data.name, blocks))
-    return faces
+    """Match face channels to the shape keys of all meshes of a character.
+
+    ARKit's channels go to whatever kind of face the character has, by its table or by the names of its
+    shapes, the same kind on all meshes; others go to shapes of their own names.
+    """
+    from ...engine.motion.arkit import ARKIT_INDEX
+    from ...engine.motion.face_names import find_shapes, mapping_of_face
+
+    shapes = shape_names(armature) if channel_names else {}
+    own = own_face(armature)
+    if not ARKIT_INDEX.keys() >= set(channel_names):
+        wanted = {name: (name,) for name in channel_names}
+        kind, blocks = SMPLX, {mesh: find_shapes(wanted, names) for mesh, names in shapes.items()}
+    elif own is not None:
+        kind = own.kind
+        blocks = {
+            mesh: {channel: shape for channel, shape in own.shapes.items() if shape in names}
+            for mesh, names in shapes.items()
+        }
+    elif (found := found_face(armature)) is not None:
+        kind = found.kind
+        blocks = {mesh: dict(mapping_of_face(kind, names).shapes) for mesh, names in shapes.items()}
+    else:
+        return []
+    if kind == "arkit":  # channels that a clip lacks stay as they are
+        blocks = {mesh: {n: some[n] for n in channel_names if n in some} for mesh, some in blocks.items()}
+    channels = tuple(dict.fromkeys(channel for some in blocks.values() for channel in some))
+    return [FaceMesh(mesh, some, kind, channels) for mesh, some in blocks.items() if some]
+
+
+def face_values(face: FaceMesh, clip: Clip) -> npt.NDArray[np.float32]:
+    """Values of a mesh's channels in a clip, (F, channels)."""
+    from ...engine.motion.face_bases import from_arkit
+
+    if face.kind == SMPLX:
+        return clip.expressions[:, [clip.expression_names.index(name) for name in face.blocks]]
+    values = from_arkit(all_channels(clip), face.kind, face.channels)
+    return values[:, [face.channels.index(name) for name in face.blocks]]
+
+
+def all_channels(clip: Clip) -> npt.NDArray[np.float32]:
+    """The 52 ARKit channels of a clip that may have fewer, (F, 52)."""
+    from ...engine.motion.arkit import ARKIT_INDEX
+
+    values = np.zeros((clip.num_frames, len(ARKIT_INDEX)), dtype=np.float32)
+    values[:, [ARKIT_INDEX[name] for name in clip.expression_names]] = clip.expressions
+    return values
 
 
 def check_writable(armature: bpy.types.Object, faces: list[FaceMesh]) -> None:
@@ -98,12 +155,11 @@ def write_face(
     On Blender 4.4 and later the keys lie in the armature's action, in a slot of their own; before, in an
     action beside it.
     """
-    columns = {name: index for index, name in enumerate(clip.expression_names)}
     body_action = armature.animation_data.action if armature.animation_data else None
     for face in faces:
         keys = bpy.data.meshes[face.mesh_name].shape_keys
         action.ensure_action(keys, f"{action_name} {face.mesh_name}", shared=body_action)
-        values = clip.expressions[:, [columns[name] for name in face.blocks]]
+        values = face_values(face, clip)
         for index, block_name in enumerate(face.blocks.values()):
             _widen_slider(keys.key_blocks[block_name], values[:, index])
         action.write_channels(keys, channels_of(face), values, frame_start)
@@ -116,7 +172,7 @@ def splice_face(
     from . import splicing
 
     keys = bpy.data.meshes[face.mesh_name].shape_keys
-    values = clip.expressions[:, [clip.expression_names.index(name) for name in face.blocks]]
+    values = face_values(face, clip)
     for index, block_name in enumerate(face.blocks.values()):
         _widen_slider(keys.key_blocks[block_name], values[:, index])
     channels = channels_of(face)

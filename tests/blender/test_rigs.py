@@ -235,7 +235,7 @@ def test_smplx_stays_as_it_was(armature: Any, module: Module) -> None:
 
 
 def test_the_table_can_be_corrected_and_kept(scene: Any, module: Module) -> None:
-    rigs = module("operators.rigs")
+    presets = module("operators.presets")
     armature = build("Hero", definition("nameless"))
     set_up(armature)
     row = next(row for row in armature.kinesics_rig.rows if row.slot == "left_foot")
@@ -250,11 +250,11 @@ def test_the_table_can_be_corrected_and_kept(scene: Any, module: Module) -> None
     assert bpy.ops.kinesics.forget_rig() == {"FINISHED"}
     assert len(other.kinesics_rig.rows) == 0
     assert bpy.ops.kinesics.load_rig_preset(preset="Studio 7") == {"FINISHED"}
-    (rigs.preset_folder() / "Studio 7.json").unlink()
+    (presets.folder("rigs") / "Studio 7.json").unlink()
 
 
 def test_presets_that_do_not_fit_change_nothing(scene: Any, module: Module) -> None:
-    rigs = module("operators.rigs")
+    presets = module("operators.presets")
     armature = build("Hero", definition("nameless"))
     set_up(armature)
     assert "letters, digits" in refusal(lambda: bpy.ops.kinesics.save_rig_preset(name="../x"))
@@ -263,7 +263,7 @@ def test_presets_that_do_not_fit_change_nothing(scene: Any, module: Module) -> N
     set_up(other)
     before = fingerprint()
     assert 'no bone "b"' in refusal(lambda: bpy.ops.kinesics.load_rig_preset(preset="Mine"))
-    path = rigs.preset_folder() / "Mine.json"
+    path = presets.folder("rigs") / "Mine.json"
     for content in ("{", "[]", '{"bones": {"wing": ["a"]}}', '{"bones": {"jaw": [1]}}', "[" * 50000):
         path.write_text(content)
         assert "damaged" in refusal(lambda: bpy.ops.kinesics.load_rig_preset(preset="Mine"))

@@ -75,9 +75,7 @@ def test_a_part_matches(tokenizers: PublishedTokenizers, expected: Arrays, part:
 def test_the_root_network_matches(tokenizers: PublishedTokenizers, expected: Arrays) -> None:
     assert tokenizers.root.config.family is Family.CONV_PLAIN and tokenizers.root.config.num_layers == 4
     with torch.no_grad():
-        close(
-            tokenizers.root(torch.from_numpy(expected["global/x"])).reconstruction, expected["global/rec"]
-        )
+        close(tokenizers.root(torch.from_numpy(expected["global/x"])).reconstruction, expected["global/rec"])
 
 
 def test_assembly_matches(tokenizers: PublishedTokenizers, expected: Arrays) -> None:
@@ -102,9 +100,7 @@ def test_losses_match(shared_dir: Path) -> None:
         "loss_lower54": lower_loss(lower[0][..., :54], lower[1][..., :54]),
         "loss_lower61": lower_loss(*lower),
         "loss_face": face_loss(given["face_rec"], given["face_tar"]),
-        "loss_global": root_loss(
-            given["global_rec"], given["global_tar_trans"], given["global_tar_contact"]
-        ),
+        "loss_global": root_loss(given["global_rec"], given["global_tar_trans"], given["global_tar_contact"]),
     }
     for name, value in actual.items():
         torch.testing.assert_close(value.double(), given[name], rtol=1e-4, atol=1e-6, msg=name)
