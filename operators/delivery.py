@@ -235,6 +235,7 @@ def _write_quaternions(
     """Key the rotations of some bones as quaternions, and the pelvis' place."""
     import numpy as np
 
+    from ..engine.motion.rotations import continuous_quaternions
     from .bridge import action
     from .bridge.armature import PELVIS
 
@@ -246,7 +247,7 @@ def _write_quaternions(
         armature.pose.bones[name].rotation_mode = "QUATERNION"
         turn = f"{path}.rotation_quaternion"
         before = action.key_before(armature, turn, 4, frame_start)
-        columns.append(action.continuous_quaternions(poses.quaternions[:, bone], before))
+        columns.append(continuous_quaternions(poses.quaternions[:, bone], before))
         channels += [action.Channel(turn, index, name) for index in range(4)]
         if bone == PELVIS:
             columns.append(poses.pelvis_locations)

@@ -173,6 +173,25 @@ def quaternion_multiply(a: ArrayT, b: ArrayT) -> ArrayT:
     )
 
 
+def continuous_quaternions(
+    quaternions: npt.NDArray[Any], previous: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """Choose signs so that neighbouring quaternions lie on the same side; interpolation then takes the short
+    way.
+
+    Args:
+        quaternions: (F, ..., 4).
+        previous: Quaternion before the first one, (..., 4).
+    """
+    dots = np.sum(quaternions[1:] * quaternions[:-1], axis=-1)
+    signs = np.cumprod(
+        np.concatenate([np.ones_like(quaternions[:1, ..., 0]), np.where(dots < 0, -1.0, 1.0)]), axis=0
+    )
+    if previous is not None:
+        signs = signs * np.where(np.sum(quaternions[0] * previous, axis=-1) < 0, -1.0, 1.0)
+    return quaternions * signs[..., None]
+
+
 def slerp(start: ArrayT, end: ArrayT, fraction: Any) -> ArrayT:
     """Turn at constant speed along the shorter way from one unit quaternion to another.
 

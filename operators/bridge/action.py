@@ -217,25 +217,6 @@ def key_before(datablock: bpy.types.ID, path: str, num_channels: int, frame: flo
     return np.array(found, dtype=np.float32)
 
 
-def continuous_quaternions(
-    quaternions: npt.NDArray[Any], previous: npt.NDArray[Any] | None = None
-) -> npt.NDArray[Any]:
-    """Choose signs so that neighbouring quaternions lie on the same side; interpolation then takes the short
-    way.
-
-    Args:
-        quaternions: (F, ..., 4).
-        previous: Quaternion before the first one, (..., 4).
-    """
-    dots = np.sum(quaternions[1:] * quaternions[:-1], axis=-1)
-    signs = np.cumprod(
-        np.concatenate([np.ones_like(quaternions[:1, ..., 0]), np.where(dots < 0, -1.0, 1.0)]), axis=0
-    )
-    if previous is not None:
-        signs = signs * np.where(np.sum(quaternions[0] * previous, axis=-1) < 0, -1.0, 1.0)
-    return quaternions * signs[..., None]
-
-
 def _channelbag(datablock: bpy.types.ID) -> Any:
     """The channelbag of the datablock's slot, or None; Blender 4.4 and later."""
     animation = datablock.animation_data

@@ -291,7 +291,9 @@ def _normal(values: DoubleArray, mode: str) -> DoubleArray:
 def _in_mode(quaternions: DoubleArray, mode: str, before: DoubleArray | None) -> DoubleArray:
     """Write rotations (F, 4) in a rotation mode without jumps, going on from given channel values."""
     if mode == "QUATERNION":
-        return action.continuous_quaternions(quaternions, before)
+        from ...engine.motion.rotations import continuous_quaternions
+
+        return continuous_quaternions(quaternions, before)
     rows: list[Any] = []
     for turn in map(Quaternion, quaternions.tolist()):
         if mode == "AXIS_ANGLE":

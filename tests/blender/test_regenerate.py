@@ -184,7 +184,7 @@ def made_channels(character: Any, module: Any, num_frames: int, fps: int) -> lis
     armatures = module("operators.bridge.armature")
     rig = armatures.read_rig(character)
     clip = make_clip(round((num_frames + 2 * 1.1 * fps) / fps * 30), seed=7).resample(fps)
-    quaternions = module("operators.bridge.action").continuous_quaternions(
+    quaternions = module("engine.motion.rotations").continuous_quaternions(
         armatures.clip_to_bones(clip, rig).quaternions
     )
     flat = quaternions.reshape(len(quaternions), -1)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that changes a finished motion without the model: energy, holding still, root and feet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from ..errors import ClipError
+from ..specs import PARTS, Part
+from .arrays import DoubleArray, FloatArray
+from .clip import Clip
+from .contacts import foot_contacts
+from .energy import with_energy
+from .foot_lock import plant_feet
+from .hold import Hold, hold_still, hold_weight
+from .kinematics import clip_joint_positions
+from .root_path import Path, follow, in_place
+
+
+class Root(StrEnum):
+    """Where the body goes."""
+
+    AS_MADE = "as_made"
+    IN_PLACE = "in_place"
+    FOLLOW = "follow"
+
+
+class Feet(StrEnum):
+    """What standing feet do."""
+
+    AS_MADE = "as_made"
+    PLANTED = "planted"
+    FREE = "free"
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """How a motion is shaped; without arguments, not at all.
+
+    Attributes:
+        energy: Scale of each part's movement, (F,); parts left out have 1.
+        holds: Stretches in which parts keep still, in the order in which they take effect.
+        root: Where the body goes.
+        keep_turn: In place, whether it still turns.
+        path: What `Root.FOLLOW` follows.
+        feet: What standing feet do. As made, they are planted again where something moved them.
+    """
+
+    energy: Mapping[Part, FloatArray | DoubleArray] = field(default_factory=lambda: {})
+    holds: tuple[Hold, ...] = ()
+    root: Root = Root.AS_MADE
+    keep_turn: bool = True
+    path: Path | None = None
+    feet: Feet = Feet.AS_MADE
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Parts that may change."""
+        found = {part for part, values in self.energy.items() if (np.asarray(values) != 1.0).any()}
+        found |= {part for hold in self.holds for part in hold.parts}
+        if self.root is not Root.AS_MADE or self.feet is not Feet.AS_MADE:
+            found.add(Part.LOWER)
+        return tuple(part for part in PARTS if part in found)
+
+
+def shape(clip: Clip, shaping: Shaping, contacts: FloatArray | None = None) -> Clip:
+    """Shape a motion.
+
+    Args:
+        clip: The motion as it was made.
+        shaping: How.
+        contacts: Contacts of joints 7, 8, 10, 11 as the model said, (F, 4); taken from the motion when None.
+
+    Returns:
+        The clip; parts outside `shaping.parts` are bit-identical, and all of it without a shaping.
+
+    Raises:
+        ClipError: If the values do not fit the clip, or there is no path to follow.
+    """
+    moves_feet = Part.LOWER in shaping.parts
+    if moves_feet and contacts is None:
+        contacts = foot_contacts(clip_joint_positions(clip), clip.fps)
+    shaped = with_energy(clip, shaping.energy)
+    for hold in shaping.holds:
+        shaped = hold_still(shaped, hold)
+        if contacts is not None and Part.LOWER in hold.parts:
+            contacts = _held(contacts, hold)
+    if shaping.root is Root.IN_PLACE:
+        return in_place(shaped, shaping.keep_turn)
+    if shaping.root is Root.FOLLOW:
+        if shaping.path is None:
+            raise ClipError("There is no curve to follow; choose one, or another root.")
+        shaped = follow(shaped, shaping.path)
+    if moves_feet and contacts is not None and shaping.feet is not Feet.FREE:
+        shaped = plant_feet(shaped, contacts)
+    return shaped
+
+
+def _held(contacts: FloatArray, hold: Hold) -> FloatArray:
+    """Contacts (F, 4) while the lower body holds: a foot that is held stands, where it is."""
+    weight = hold_weight(hold, len(contacts))[:, None]
+    return np.maximum(contacts, weight).astype(np.float32)
