@@ -33,6 +33,27 @@ HELD_OUT_WORDINGS: dict[str, tuple[str, str, str]] = {
     ),
     "walk forward": ("stroll ahead slowly", "a woman strides straight on", "head forward on foot"),
     "stand still": ("wait calmly without moving", "a person remains motionless", "stay put in one place"),
+    "walk and turn left": (
+        "bear left on foot",
+        "a person strolls round a bend to the left",
+        "head off towards the left",
+    ),
+    "walk and turn right": (
+        "bear right on foot",
+        "a person strolls round a bend to the right",
+        "head off towards the right",
+    ),
+    "dance salsa": ("show some salsa", "a couple dances to a salsa song", "move the hips to a salsa beat"),
+    "kick a ball": ("boot the ball away", "a man takes a shot with the foot", "give the ball a good kick"),
+    "box": ("spar like a prize fighter", "a person throws jabs and hooks", "punch in a boxing stance"),
+    "climb a ladder": ("scale a ladder", "a person goes up rung by rung", "climb upwards on a ladder"),
+    "sit down": ("settle down on a chair", "a woman lowers herself onto a seat", "get off the feet and sit"),
+    "do a cartwheel": (
+        "throw a cartwheel",
+        "a gymnast wheels over on both hands",
+        "turn head over heels sideways",
+    ),
+    "laugh": ("chuckle heartily", "a person roars with laughter", "shake with laughing"),
 }
 """Probe instruction to three wordings that no training caption may equal."""
 

@@ -46,6 +46,7 @@ NUM_STANDS = {"train": 110, "held": 8}
 _ACTION_WORDS: tuple[tuple[str, str], ...] = (
     ("walk on uneven", "uneven"),
     ("navigate", "navigate"),
+    ("sit on", "sit"),  # before the steps: a stepstool is for sitting on
     ("dribble, shoot", "shoot_ball"),
     ("dribble, 90", "dribble"),
     ("crossover dribble, shoot", "shoot_ball"),
@@ -69,7 +70,6 @@ _ACTION_WORDS: tuple[tuple[str, str], ...] = (
     ("ladder", "climb_ladder"),
     ("steps", "climb_steps"),
     ("playground", "playground"),
-    ("sit on", "sit"),
     ("laugh", "laugh"),
     ("cartwheel", "cartwheel"),
     ("drink", "drink"),

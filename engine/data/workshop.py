@@ -7,7 +7,8 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ..evaluation.probes import Bound, Measures, measure_clip
+from ..evaluation.body_measures import Measures, measure_clip
+from ..evaluation.probes import Bound
 from ..motion.arrays import FloatArray
 from ..motion.features import starter_clip
 from ..specs import MOTION_FPS, Part

@@ -20,6 +20,7 @@ from .both_rows import control_rows, edit_rows, together_rows, variety_rows
 from .card import pack_hash, record
 from .engine_rows import resident_gb, speed_rows, tokenizer_rows
 from .held_out import load_captured, load_speech
+from .probes import ACTION_PROBES, PROBES
 from .report import Row, Run, json_report, markdown_page, terminal_table, write_text
 from .speech_rows import seam_rows, speech_rows
 from .studio import Studio
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..pipeline import Engine
 
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
-FURTHER = ("retrieval", "emotion", "distance", "physics")
+FURTHER = ("actions", "retrieval", "emotion", "distance", "physics")
 """Topics measured only when they are named: they put packs in place and decide nothing."""
 TOPICS = ("tokenizers", "text", "speech", "both", "seams", "control", "speed")
 
@@ -160,6 +161,7 @@ def further_rows(topic: str, studio: Studio, engine: Engine, options: argparse.N
         options: From the command line.
     """
     from . import science_rows
+    from .action_rows import Judge, action_rows
 
     if topic == "physics":
         return science_rows.physics_rows(studio)
@@ -173,6 +175,8 @@ def further_rows(topic: str, studio: Studio, engine: Engine, options: argparse.N
         return science_rows.emotion_rows(studio, Asker(engine), labelled)
     path = options.build.parent / "evaluator.safetensors"
     evaluator = science_rows.our_evaluator(studio, engine.text_encoder, path)
+    if topic == "actions":
+        return action_rows(studio, Judge(evaluator, engine.text_encoder))
     if topic == "retrieval":
         return science_rows.retrieval_rows(studio, engine.text_encoder, evaluator)
     return science_rows.distance_rows(studio, evaluator, options.gesture_encoder)
@@ -200,7 +204,7 @@ def show_captured(build: Path) -> int:
     items = load_captured(build)
     good = True
     for split in ("held", "train"):
-        for check in check_captured(items, split):
+        for check in check_captured(items, split, (*PROBES, *ACTION_PROBES)):
             count = len(check.measures)
             print(f"{split:5s} {check.probe.prompt:16s} {check.passed:4d} of {count:4d}")
             for name, reasons in check.failures[:12]:

@@ -11,8 +11,9 @@ import numpy as np
 from ..motion.clip import Clip
 from ..motion.features import starter_clip, starter_features
 from ..specs import MOTION_FPS, PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from .body_measures import Measures, measure_clip
 from .held_out import Speech, performed
-from .probes import EDIT_ACTIONS, Measures, measure_clip, probe_for
+from .probes import EDIT_ACTIONS, probe_for
 from .published_rows import centred
 from .report import Row
 from .speech_rows import (

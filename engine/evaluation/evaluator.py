@@ -33,6 +33,9 @@ WINDOW_FRAMES = 60
 
 TEMPERATURE = 0.1
 
+MOST_CAPTIONS = 8
+"""Captions of one motion that are learned from: the sentence encoder is most of the work."""
+
 
 @dataclass(frozen=True)
 class Captioned:
@@ -142,7 +145,7 @@ def train_evaluator(
     if len(classes) < 2:
         raise EngineError("The evaluator needs captioned motions of two kinds at least.")
     of_class = {name: [item for item in items if item.action == name] for name in classes}
-    captions = sorted({caption for item in items for caption in item.captions})
+    captions = sorted({caption for item in items for caption in item.captions[:MOST_CAPTIONS]})
     rows = {caption: row for row, caption in enumerate(captions)}
     states = pooled_states(encoder, captions)
     torch.manual_seed(seed)
@@ -157,7 +160,7 @@ def train_evaluator(
         chosen = [random.choice(classes) for _ in range(batch)]
         drawn = [of_class[name][int(random.integers(len(of_class[name])))] for name in chosen]
         windows = np.stack([_cut(i.features, int(random.integers(0, len(i.features)))) for i in drawn])
-        told = [rows[str(random.choice(item.captions))] for item in drawn]
+        told = [rows[str(random.choice(item.captions[:MOST_CAPTIONS]))] for item in drawn]
         motions, texts = model.motion(torch.from_numpy(windows)), model.embed_sentences(states[told])
         logits = motions @ texts.T / TEMPERATURE
         names = np.array([item.action for item in drawn])

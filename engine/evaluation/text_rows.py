@@ -13,17 +13,9 @@ from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.measures import foot_slide
 from ..specs import MOTION_FPS
+from .body_measures import Measures, measure, measure_clip
 from .held_out import CapturedItem, unedited
-from .probes import (
-    PROBES,
-    RUN_WALK_RATIO,
-    Measures,
-    Probe,
-    measure,
-    measure_clip,
-    pass_rate,
-    probe_for,
-)
+from .probes import PROBES, RUN_WALK_RATIO, Probe, pass_rate, probe_for
 from .quality import knee_pop
 from .report import Row
 from .studio import Studio, positions_of, text_request
@@ -158,16 +150,37 @@ class ProbeCheck:
     failures: list[tuple[str, list[str]]]
 
 
-def check_captured(items: Sequence[CapturedItem], split: str) -> list[ProbeCheck]:
-    """Run every probe over the captured clips that carry its label.
+def captured_for(probe: Probe, items: Sequence[CapturedItem], split: str) -> list[CapturedItem]:
+    """Captured clips of a probe's label and side that last a second.
+
+    Args:
+        probe: Which.
+        items: Prepared clips.
+        split: "train" or "held".
+    """
+    return [
+        item
+        for item in items
+        if item.split == split
+        and item.action in probe.captured
+        and len(item.lower) >= MOTION_FPS
+        and (not probe.side or any(probe.side in caption.split() for caption in item.captions))
+    ]
+
+
+def check_captured(
+    items: Sequence[CapturedItem], split: str, probes: Sequence[Probe] = PROBES
+) -> list[ProbeCheck]:
+    """Run probes over the captured clips that carry their label; by the bounds alone.
 
     Args:
         items: Prepared clips.
         split: "train" or "held".
+        probes: Which.
     """
     checks: list[ProbeCheck] = []
-    for probe in PROBES:
-        chosen = [i for i in items if i.split == split and i.action in probe.captured and len(i.lower) >= 30]
+    for probe in probes:
+        chosen = captured_for(probe, items, split)
         measures = [measure_clip(item.clip()) for item in chosen]
         failures = [
             (item.name, probe.failures(m))

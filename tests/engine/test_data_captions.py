@@ -23,7 +23,7 @@ from engine.data.captions import (
 from engine.data.captured import GROUP_SHARES, CapturedSet, action_of, balance, recipes_for, write
 from engine.data.splits import HELD_OUT_AUDIO, HELD_OUT_CLIPS
 from engine.data.workshop import Item
-from engine.evaluation.probes import PROBES
+from engine.evaluation.probes import ACTION_PROBES, PROBES
 
 MAIN = (
     "walk_forward",
@@ -65,7 +65,7 @@ def test_grammar(phrase: str, third: str, ing: str) -> None:
 def test_main_actions_have_many_wordings_and_every_probe_has_three_unseen_ones() -> None:
     for action in MAIN:
         assert len(PHRASES[action]) >= 20, action
-    assert {probe.prompt for probe in PROBES} == set(HELD_OUT_WORDINGS)
+    assert {probe.prompt for probe in (*PROBES, *ACTION_PROBES)} == set(HELD_OUT_WORDINGS)
     assert {probe.action for probe in PROBES} == set(MAIN)
     for prompt, wordings in HELD_OUT_WORDINGS.items():
         assert len(set(wordings)) == 3 and prompt not in wordings
@@ -122,6 +122,8 @@ def test_descriptions_are_sorted_into_actions() -> None:
     assert action_of("06_14", "basketball - crossover dribble, shoot") == "shoot_ball"
     assert action_of("09_12", "navigate - walk forward, backward, sideways") == "navigate"
     assert action_of("13_01", "sit on high stool, stand up") == "sit"
+    assert action_of("14_29", "sit on stepstool, stand up, swing legs") == "sit"
+    assert action_of("13_35", "climb 3 steps") == "climb_steps"
     assert all(recipes_for(action) for action in ("walk", "run", "jump", "salsa"))
 
 

@@ -31,7 +31,7 @@ from engine.data.editing import (
 )
 from engine.data.recipes import find_jumps, jumps, standing_windows, stands, walks
 from engine.data.workshop import BOUNDS, Workshop
-from engine.evaluation.probes import measure_clip
+from engine.evaluation.body_measures import measure_clip
 from engine.motion.clip import Clip
 from engine.motion.features import starter_clip
 from engine.motion.kinematics import clip_joint_positions

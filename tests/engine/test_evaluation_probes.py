@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from engine.evaluation import probes
-from engine.evaluation.probes import PROBES, measure, probe_for
+from engine.evaluation.body_measures import count_steps, longest_run, measure
+from engine.evaluation.probes import ACTION_PROBES, PROBES, probe_for
 
 FPS = 30.0
 
@@ -117,6 +118,95 @@ def test_pass_rate_and_bounds() -> None:
 
 
 def test_longest_run_and_steps() -> None:
-    assert probes.longest_run(np.array([1, 1, 0, 1, 1, 1], bool)) == 3
-    assert probes.longest_run(np.zeros(4, bool)) == 0
-    assert probes.count_steps(np.array([0.1, 0.02, -0.02, 0.1, -0.1, -0.2, 0.2])) == 2
+    assert longest_run(np.array([1, 1, 0, 1, 1, 1], bool)) == 3
+    assert longest_run(np.zeros(4, bool)) == 0
+    assert count_steps(np.array([0.1, 0.02, -0.02, 0.1, -0.1, -0.2, 0.2])) == 2
+
+
+def person(**motion: object) -> np.ndarray:
+    """`figure` with a trunk, thighs and hanging arms, (F, 55, 3)."""
+    positions = figure(**motion)  # type: ignore[arg-type]
+    root = positions[:, 0]
+    for hip, knee in ((1, 4), (2, 5)):
+        positions[:, knee] = positions[:, hip] - np.array([0, 0.42, 0])
+    positions[:, 9], positions[:, 12] = root + np.array([0, 0.3, 0]), root + np.array([0, 0.5, 0])
+    for shoulder, wrist in ((16, 20), (17, 21)):
+        positions[:, wrist] = positions[:, shoulder] - np.array([0, 0.55, 0])
+    return positions
+
+
+def kicking() -> np.ndarray:
+    """A foot that swings through half a turn about the hip in a quarter of a second."""
+    positions = person(seconds=4.0)
+    angle = np.pi * np.clip((np.arange(len(positions)) - 60) / 8, 0, 1)
+    swing = 0.8 * np.stack([np.zeros_like(angle), 1 - np.cos(angle), np.sin(angle)], axis=1)
+    positions[:, [7, 10]] += swing[:, None]
+    return positions
+
+
+def boxing() -> np.ndarray:
+    """Fists before the chest that shoot out at 2.4 m/s twice a second."""
+    positions = person(seconds=6.0)
+    reach = 0.3 + 0.19 * np.sin(4 * np.pi * np.arange(len(positions)) / FPS)
+    for shoulder, wrist in ((16, 20), (17, 21)):
+        forward = np.stack([np.zeros_like(reach), np.full_like(reach, -0.05), reach], axis=1)
+        positions[:, wrist] = positions[:, shoulder] + forward
+    return positions
+
+
+def climbing() -> np.ndarray:
+    """Everything rises by 0.8 m over three seconds and stays there."""
+    positions = person(seconds=8.0)
+    positions[..., 1] += 0.8 * np.clip(np.arange(len(positions)) / FPS / 3, 0, 1)[:, None]
+    return positions
+
+
+def sitting() -> np.ndarray:
+    """Thighs flat from the second second on."""
+    positions = person(seconds=8.0)
+    for hip, knee in ((1, 4), (2, 5)):
+        positions[60:, knee] = positions[60:, hip] + np.array([0, -0.05, 0.42])
+    return positions
+
+
+def wheeling() -> np.ndarray:
+    """The trunk turns over once."""
+    positions = person(seconds=4.0)
+    turn = 2 * np.pi * np.clip((np.arange(len(positions)) - 40) / 40, 0, 1)
+    away = 0.5 * np.stack([np.sin(turn), np.cos(turn), np.zeros_like(turn)], axis=1)
+    positions[:, 12] = positions[:, 0] + away
+    return positions
+
+
+PHYSICAL = {
+    "turn_left": person(seconds=8.0, speed=1.1, step_hz=1.7, turn_deg=90.0),
+    "turn_right": person(seconds=8.0, speed=1.1, step_hz=1.7, turn_deg=-90.0),
+    "kick": kicking(),
+    "box": boxing(),
+    "climb": climbing(),
+    "sit": sitting(),
+    "cartwheel": wheeling(),
+}
+
+
+@pytest.mark.parametrize("action", list(PHYSICAL))
+def test_each_further_action_meets_its_own_bounds_and_no_others(action: str) -> None:
+    measures = measure(PHYSICAL[action], FPS)
+    passed = [probe.action for probe in ACTION_PROBES if not probe.learned and probe.passes(measures)]
+    assert passed == [action], probe_for(action).failures(measures)
+
+
+@pytest.mark.parametrize("motion", [{}, {"speed": 1.2, "step_hz": 1.8}, {"speed": 3.2, "step_hz": 2.6}])
+def test_standing_walking_and_running_are_no_further_action(motion: dict[str, float]) -> None:
+    measures = measure(person(**motion), FPS)
+    assert not [probe.action for probe in ACTION_PROBES if probe.passes(measures)]
+
+
+def test_at_least_fourteen_actions_are_probed() -> None:
+    assert len({probe.action for probe in (*PROBES, *ACTION_PROBES)}) >= 14
+
+
+def test_one_bad_frame_is_no_kick() -> None:
+    positions = person(seconds=4.0)
+    positions[50, [7, 10]] += np.array([0, 0, 0.3])
+    assert measure(positions, FPS).kick_speed < 6.6

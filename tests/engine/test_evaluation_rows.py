@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from engine.asking import AskRequest, EmotionAnswer
-from engine.evaluation import both_rows, engine_rows, science_rows, speech_rows, text_rows
+from engine.evaluation import action_rows, both_rows, engine_rows, science_rows, speech_rows, text_rows
 from engine.evaluation.evaluator import train_evaluator
 from engine.evaluation.held_out import CapturedItem, Speech, long_speech
-from engine.evaluation.probes import PROBES
+from engine.evaluation.probes import ACTION_PROBES, PROBES, probe_for
 from engine.evaluation.report import Row
 from engine.evaluation.studio import Studio, request_seconds, same_part, speech_request, text_request
 from engine.motion.arkit import ARKIT_NAMES
@@ -279,6 +279,41 @@ def test_physics_rows_know_captured_walks_and_shaking() -> None:
         row(rows, "jerk, walks - captured, frames").value,
     )
     assert row(rows, "jerk, walks generated").value < 3 * captured < mixed
+
+
+def test_action_rows_judge_by_bounds_and_by_the_evaluator() -> None:
+    captured = [
+        replace(item(action, split, num), captions=(text,), upper=upper)
+        for action, text, upper in (
+            ("walk_forward", "walk forward", rest_features(Part.UPPER, 150)),
+            ("salsa", "dance salsa", rest_features(Part.UPPER, 150) + np.float32(0.2)),
+        )
+        for split in ("train", "held")
+        for num in (150,)
+    ]
+    encoder = tiny_encoder()
+    evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=60, batch=16)
+    scene = replace(studio(), captured=captured)
+    judge = action_rows.Judge(evaluator, encoder)
+    rows = action_rows.action_rows(scene, judge)
+    assert {r.topic for r in rows} == {"actions"} and all(r.passed is None for r in rows)
+    for probe in ACTION_PROBES:
+        assert row(rows, f'"{probe.prompt}"').measured.startswith(f"0 of {scene.num_seeds}"), probe.prompt
+        assert row(rows, f'- wrong instruction: does "{probe.prompt}"').measured == "0 of 16"
+    assert row(rows, '- held-out captured: "laugh"').measured == "no such clip"
+    (dancing,) = judge.judge([captured[3].clip()])
+    lively = replace(dancing, measures=replace(dancing.measures, joint_speed=1.0))
+    assert action_rows.does(probe_for("salsa"), replace(lively, told="salsa"))
+    assert not action_rows.does(probe_for("salsa"), replace(lively, told="laugh"))
+    assert not action_rows.does(probe_for("salsa"), replace(dancing, told="salsa")), "a still one is no dance"
+    assert "walk and turn left" in action_rows.action_bounds_note(captured)
+
+
+def test_captured_clips_of_one_side_are_probed_by_that_side() -> None:
+    left = replace(item("turn_left", "train"), captions=("walk and turn left",))
+    right = replace(item("turn_left", "train"), captions=("a person walks and turns right",))
+    found = text_rows.captured_for(probe_for("turn_right"), [left, right], "train")
+    assert found == [right]
 
 
 def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:

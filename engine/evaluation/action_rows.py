@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rows of the further actions: generated clips, captured ones and chance on the same probes.
+
+Each clip is judged by its probe's bounds and by our evaluator, which tells the nearest of all probes'
+instructions. Both shares are printed; a probe that is `learned` asks for both, every other for its bounds.
+None decides a goal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.captions import HELD_OUT_WORDINGS
+from ..language.text_encoder import TextEncoder
+from ..motion.clip import Clip
+from .body_measures import Measures, measure_clip
+from .evaluator import Evaluator
+from .held_out import CapturedItem, unedited
+from .probes import ACTION_PROBES, PROBES, Probe
+from .report import Row
+from .studio import Studio, text_request
+from .text_rows import captured_for, summary
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One clip.
+
+    Attributes:
+        measures: What is read off it.
+        told: Action of the instruction our evaluator finds nearest.
+    """
+
+    measures: Measures
+    told: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Bounds and our evaluator together.
+
+    Attributes:
+        evaluator: Ours.
+        encoder: The frozen sentence encoder.
+    """
+
+    evaluator: Evaluator
+    encoder: TextEncoder
+
+    def judge(self, clips: Sequence[Clip]) -> list[Judged]:
+        """Measure clips and tell what each of them is."""
+        probes = (*PROBES, *ACTION_PROBES)
+        words = self.evaluator.embed_texts(self.encoder, [probe.prompt for probe in probes])
+        nearest = np.argmax(self.evaluator.embed_clips(clips) @ words.T, axis=1)
+        return [
+            Judged(measure_clip(clip), probes[int(k)].action) for clip, k in zip(clips, nearest, strict=True)
+        ]
+
+
+def does(probe: Probe, clip: Judged) -> bool:
+    """Whether a clip does what a probe asks for."""
+    return probe.passes(clip.measures) and (not probe.learned or clip.told == probe.action)
+
+
+def action_rows(studio: Studio, judge: Judge) -> list[Row]:
+    """Every further action with its own wording and three unseen ones, captured clips, and chance.
+
+    Args:
+        studio: Engine and captured clips.
+        judge: Tells what a clip is.
+    """
+    asked = [
+        (probe, wording, seed)
+        for probe in ACTION_PROBES
+        for wording in (probe.prompt, *HELD_OUT_WORDINGS[probe.prompt])
+        for seed in range(studio.num_seeds)
+    ]
+    requests = [text_request(wording, probe.seconds, seed) for probe, wording, seed in asked]
+    judged = judge.judge(studio.clips(requests, "further actions"))
+    of_wording: dict[str, list[Judged]] = {}
+    for (_, wording, _), clip in zip(asked, judged, strict=True):
+        of_wording.setdefault(wording, []).append(clip)
+    rows: list[Row] = []
+    for probe in ACTION_PROBES:
+        unseen = HELD_OUT_WORDINGS[probe.prompt]
+        others = [c for other in ACTION_PROBES if other is not probe for c in of_wording[other.prompt]]
+        rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt]))
+        rows.append(
+            _row(f'"{probe.prompt}", 3 unseen wordings', probe, [c for w in unseen for c in of_wording[w]])
+        )
+        rows += [_row(f'- "{wording}"', probe, of_wording[wording], short=True) for wording in unseen]
+        rows += captured_action_rows(probe, studio.captured, judge)
+        rows.append(_row(f'- wrong instruction: does "{probe.prompt}"', probe, others, short=True))
+    return rows
+
+
+def captured_action_rows(probe: Probe, items: Sequence[CapturedItem], judge: Judge) -> list[Row]:
+    """What captured clips give on a probe: where they fail, the probe is wrong."""
+    rows: list[Row] = []
+    for split, label in (("held", "held-out captured"), ("train", "training data")):
+        chosen = captured_for(probe, items, split)
+        if not chosen:
+            rows.append(Row("actions", f'- {label}: "{probe.prompt}"', "no such clip"))
+            continue
+        rows.append(_row(f'- {label}: "{probe.prompt}"', probe, judge.judge([i.clip() for i in chosen])))
+    return rows
+
+
+def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False) -> Row:
+    """Share of clips that do it; in the long form with both criteria and the medians behind them."""
+    done = sum(does(probe, clip) for clip in clips)
+    text = f"{done} of {len(clips)}"
+    if not short:
+        by_bounds = sum(probe.passes(clip.measures) for clip in clips)
+        told = sum(clip.told == probe.action for clip in clips)
+        seen = summary(probe, [clip.measures for clip in clips])
+        text += f" (bounds {by_bounds}, told by our evaluator {told}); {seen}"
+    return Row("actions", what, text, value=done / len(clips) if clips else float("nan"))
+
+
+def action_bounds_note(items: Sequence[CapturedItem]) -> str:
+    """The page's table of every further action's bounds and what captured clips measure.
+
+    Args:
+        items: Prepared clips.
+    """
+    lines = [
+        "### Further actions and their bounds",
+        "",
+        "| instruction | length | bounds, all must hold | why | captured, unedited: first bound's values |",
+        "|---|---|---|---|---|",
+    ]
+    for probe in ACTION_PROBES:
+        found = [i for split in ("train", "held") for i in captured_for(probe, items, split)]
+        values = [probe.bounds[0].value(measure_clip(item.clip())) for item in found if unedited(item)]
+        seen = f"{min(values):.2f} to {max(values):.2f}, {len(values)} clips" if values else "none"
+        also = "; our evaluator must tell it so" if probe.learned else ""
+        lines.append(
+            f"| {probe.prompt} | {probe.seconds:g} s | {probe.text()}{also} | {probe.why} | {seen} |"
+        )
+    return "\n".join(lines)
