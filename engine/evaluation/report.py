@@ -78,7 +78,9 @@ def terminal_table(rows: Sequence[Row], width: int = 150) -> str:
     columns = [[row.topic, row.what, row.measured, row.target, row.verdict] for row in rows]
     head = ["topic", "what", "measured", "target", ""]
     limits = [12, 44, max(20, width - 12 - 44 - 26 - 4 - 8), 26, 4]
-    widths = [min(limit, max(len(line[i]) for line in [head, *columns])) for i, limit in enumerate(limits)]
+    widths = [
+        min(limit, max(1, *(len(line[i]) for line in [head, *columns]))) for i, limit in enumerate(limits)
+    ]
     lines: list[str] = [_terminal_line(head, widths), "  ".join("-" * size for size in widths)]
     topic = ""
     for cells in columns:

@@ -34,6 +34,10 @@ def test_long_cells_wrap_instead_of_widening() -> None:
     assert table.count("word") == 40
 
 
+def test_rows_without_any_goal_make_a_table_too() -> None:
+    assert "0 of 0 goals" in terminal_table([Row("actions", "salsa", "5 of 5")])
+
+
 def test_markdown_has_one_table_per_topic_and_escapes_bars() -> None:
     page = markdown_page(ROWS, RUN)
     assert page.count("|---|---|---|---|") == 2
