@@ -79,7 +79,8 @@ def hold_still(clip: Clip, hold: Hold) -> Clip:
     turns = axis_angle_to_quaternion(poses[:, joints].astype(np.float64))
     touched = weight > 0.0
     eased = slerp(turns, np.broadcast_to(turns[at], turns.shape), weight[:, None])
-    poses[np.ix_(np.flatnonzero(touched), np.array(joints, dtype=np.int64))] = quaternion_to_axis_angle(eased[touched])
+    places = np.ix_(np.flatnonzero(touched), np.array(joints, dtype=np.int64))
+    poses[places] = quaternion_to_axis_angle(eased[touched])
     if Part.FACE in hold.parts:
         share = weight[:, None].astype(np.float32)
         expressions = np.where(share > 0.0, expressions * (1 - share) + expressions[at] * share, expressions)
