@@ -32,7 +32,6 @@ LIPS = (0.56, 0.255, 0.195)
 BLUSH = (0.62, 0.285, 0.205)
 NAILS = (0.68, 0.43, 0.35)
 MOUTH = (0.20, 0.045, 0.045)
-GUMS = (0.45, 0.16, 0.15)
 TEETH = (0.80, 0.76, 0.68)
 TONGUE = (0.46, 0.15, 0.15)
 HAIR = (0.045, 0.024, 0.014)
@@ -69,6 +68,9 @@ SOLE_TOP = 0.020
 CUFF, SKIN_UNDER_CUFF = 0.985, 0.86
 EYE_RINGS = (0, 5, 9, 11, 12, 18, 24, 27, 29, 34, 45, 60, 80, 105)
 EYE_SEGMENTS = 32
+TEETH_DEPTH = 0.0305
+INCISORS_BEFORE_JAW_JOINTS = 0.087
+"""Height of Bonwill's triangle (1885), whose sides of 10 cm join the jaw joints and the lower incisors."""
 
 
 @dataclass(frozen=True)
@@ -150,23 +152,41 @@ def skin(figure: Figure) -> Surface:
 
 def helpers(figure: Figure) -> list[Surface]:
     """Teeth, tongue and lashes straight from the helper geometry."""
-    quads, pieces = figure.mesh.quads, []
+    quads, pieces = figure.mesh.quads, [teeth(figure)]
     whole = np.full(len(figure.vertices), -1.0)
     for names, colour, material in (
-        (("helper-upper-teeth", "helper-lower-teeth"), TEETH, "Teeth"),
         (("helper-tongue",), TONGUE, "Tongue"),
         (("helper-l-eyelashes-2", "helper-r-eyelashes-2"), LASHES, "Lashes"),
         (("helper-l-eyelashes-1", "helper-r-eyelashes-1"), LOWER_LASHES, "Lower lashes"),
     ):
         faces = np.concatenate([quads[name] for name in names])
-        piece = cut(figure.vertices, faces, whole, material)
-        if material == "Teeth":  # the helper's arches are wider than the mouth; pull them in behind the lips
-            points = piece.points * (0.84, 1.0, 1.0) - (0.0, 0.0015, 0.001)
-            lower = points[:, 1] < points[:, 1].mean()
-            points[:, 1] -= 0.18 * lower * (points[:, 2].max() - points[:, 2])
-            piece = replace(piece, points=points)
-        pieces.append(paint(piece, colour))
+        pieces.append(paint(cut(figure.vertices, faces, whole, material), colour))
     return pieces
+
+
+def teeth(figure: Figure) -> Surface:
+    """Both rows of teeth back to the premolars.
+
+    The helper's rows are wider than the mouth, so they are pulled in behind the lips. Its face shape turns
+    the lower row about an axis close behind the molars, which then stand upright in the corner of an open
+    mouth like fangs. Here the front teeth move as the helper's do, the row turns about the jaw joints, and
+    the molars, whose place is in the dark between the cheeks, are left away.
+    """
+    quads = figure.mesh.quads
+    faces = np.concatenate([quads["helper-upper-teeth"], quads["helper-lower-teeth"]])
+    depth = figure.vertices[faces, 2].max() - figure.vertices[:, 2]
+    piece = cut(figure.vertices, faces, depth - TEETH_DEPTH, "Teeth")
+    points = piece.points * (0.84, 1.0, 1.0) - (0.0, 0.0015, 0.001)
+    given = piece.sources @ figure.shapes["jawOpen"]
+    lower = given[:, 1] < 0
+    points[:, 1] -= 0.18 * lower * (points[:, 2].max() - points[:, 2])
+    incisors = np.flatnonzero(lower)[points[lower, 2].argsort()[-4:]]
+    pivot, moved = points[incisors].mean(axis=0), given[incisors].mean(axis=0)
+    angle = np.arcsin(-moved[1] / INCISORS_BEFORE_JAW_JOINTS)
+    c, s = np.cos(angle), np.sin(angle)
+    turned = (points - pivot) @ np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) + pivot + moved - points
+    extra = {"jawOpen": np.where(lower[:, None], turned - given, 0.0)}
+    return paint(replace(piece, points=points, extra_shapes=extra), TEETH)
 
 
 def _turn_of(points: Array, moved: Array) -> Array:
