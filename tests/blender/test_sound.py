@@ -176,7 +176,7 @@ TRIMS: list[dict[str, float]] = [
 def test_what_blender_mixes_is_what_is_read(
     sound: Any, scene: Any, tmp_path: Path, fps: int, base: float, trims: dict[str, float]
 ) -> None:
-    """Blender's own mixdown of the scene is what is read of a trimmed and moved strip, to a hundredth of a frame.
+    """Blender's own mixdown of the scene is what is read of a trimmed and moved strip, to 0.01 frames.
 
     Blender fills a table of the sound's speed from the strip's first frame on and may read it one frame
     earlier, where nothing was written. A longer cut, made first, has that frame filled too.
