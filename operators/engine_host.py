@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..engine.errors import Cancelled
 from .errors import SetupError
-from .job import IsCancelled, ReportProgress
+from .job import STOPPED, IsCancelled, ReportProgress
 
 if TYPE_CHECKING:
     from ..engine.specs import MotionEngine
@@ -108,7 +108,7 @@ def engine_for(
     while not _lock.acquire(timeout=WAIT_STEP_S):
         progress(0.0, "Waiting for the previous motion to stop")
         if cancelled():
-            raise Cancelled("Stopped before anything was changed.")
+            raise Cancelled(STOPPED)
     try:
         card = pack_dir / "pack.toml"
         key = (str(pack_dir), device, card.stat().st_mtime if card.is_file() else 0.0)

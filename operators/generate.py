@@ -16,7 +16,7 @@ from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
 from . import delivery, engine_host, polls, take_list
 from .errors import CharacterError
 from .generation import MAX_SEED, GeneratePlan, Motion, check_directions, make_motions
-from .job import Job, JobState
+from .job import STOPPED, Job, JobState
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -92,7 +92,7 @@ class Session:
             EngineError: What went wrong, or `Cancelled`.
         """
         if self.job is None:
-            raise Cancelled("Stopped before anything was changed.")
+            raise Cancelled(STOPPED)
         return self.job.result()
 
     def cancel(self) -> None:

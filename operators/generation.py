@@ -243,6 +243,7 @@ def make_motions(
         )
     motions: list[Motion] = []
     for seed, result in zip(plan.seeds, results, strict=True):
+        progress(1.0, "Looking at the takes" if plan.num_takes else "Bringing it to the scene's rate")
         length_s = duration_s if duration_s is not None else result.motion_s
         clip = at_scene_rate(result.clip, plan.fps, length_s)
         if stretch is not None and kept is not None:

@@ -15,10 +15,14 @@ from ..engine.errors import Cancelled
 ResultT = TypeVar("ResultT")
 
 ReportProgress = Callable[[float, str], None]
-"""Called by the work with the fraction done in [0, 1] and a short text."""
+"""Called by the work with the fraction done in [0, 1] and a short text; raises `Cancelled` once the job shall
+stop, so that every report is a place to stop at."""
 
 IsCancelled = Callable[[], bool]
 """Asked by the work between its steps."""
+
+STOPPED = "Stopped before anything was changed."
+"""What is said of a job that was cancelled."""
 
 FIRST_ESTIMATE_S = 0.5
 """Seconds of measured progress before a remaining time is told."""
@@ -117,7 +121,7 @@ class Job(Generic[ResultT]):
             RuntimeError: If it is not finished.
         """
         if self._cancel.is_set():
-            raise Cancelled("Stopped before anything was changed.")
+            raise Cancelled(STOPPED)
         if not self._done.is_set():
             raise RuntimeError("the job is still running")
         if self._error is not None:
@@ -144,4 +148,6 @@ class Job(Generic[ResultT]):
             self._done.set()
 
     def _report(self, fraction: float, message: str) -> None:
+        if self._cancel.is_set():
+            raise Cancelled(STOPPED)
         self._progress.put((time.monotonic(), fraction, message))

@@ -79,6 +79,25 @@ def test_cancel_stops_the_work(jobs: Any, module: Callable[[str], Any]) -> None:
         job.result()
 
 
+def test_every_report_is_a_place_to_stop(jobs: Any, module: Callable[[str], Any]) -> None:
+    steps: list[float] = []
+
+    def work(progress: Any, cancelled: Any) -> None:
+        while len(steps) < 500:
+            progress(0.0, "deaf to the cancel check")
+            steps.append(time.monotonic())
+            time.sleep(0.01)
+
+    job = jobs.Job(work)
+    job.start()
+    time.sleep(0.1)
+    job.cancel()
+    assert job.join(0.3), "the work went on after cancel"
+    assert 0 < len(steps) < 500
+    with pytest.raises(module("engine.errors").Cancelled):
+        job.result()
+
+
 def test_result_before_the_end_is_a_mistake(jobs: Any) -> None:
     gate = threading.Event()
     job = jobs.Job(lambda progress, cancelled: gate.wait(5))

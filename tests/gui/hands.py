@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mouse and keyboard for a script that runs inside a real Blender window.
+
+Runs under the window harness, whose `gui` module it imports. Every function whose name is a deed is a
+generator: `yield from` it, so that Blender goes on while the deed takes effect. Nothing here knows where a
+button is: the mouse moves over the panel and Blender is asked what lies under it, so that a panel may be
+rearranged without a change of the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import gui
+
+OUT = Path(os.environ["GUI_OUT"])
+"""Folder of screenshots and results."""
+
+Steps = Generator[float, None, None]
+"""What a deed is: it yields the seconds that Blender shall have for itself."""
+
+COLUMNS = (0.3, 0.7, 0.82, 0.94)
+"""Where across a panel the mouse looks, as parts of its width without the tabs at its right."""
+
+LOOK_S = 0.04
+"""Seconds Blender has to notice where the mouse is."""
+
+SETTLE_S = 0.3
+"""Seconds for a click or key to show."""
+
+_places: dict[str, tuple[int, int]] = {}
+"""Where things were last, from the top left corner of their region."""
+
+record: dict[str, Any] = {"version": bpy.app.version_string}
+
+
+class NotFoundError(Exception):
+    """What the script looked for is not on the screen."""
+
+
+def note(**values: Any) -> None:
+    """Keep results on disk at once, so that a crash still leaves what came before."""
+    record.update(values)
+    Path(OUT, "result.json").write_text(json.dumps(record, indent=1))
+
+
+def ui_scale() -> float:
+    """Pixels per unit of the interface."""
+    return bpy.context.preferences.system.ui_scale
+
+
+def under_mouse(kind: str, name: str) -> str:
+    """What lies under the mouse in a region: the call of an operator, or the path of a property."""
+    manager = bpy.context.window_manager
+    for find, setting in (("copy_python_command_button", {}), ("copy_data_path_button", {"full_path": True})):
+        with gui.override(kind, name):
+            copy = getattr(bpy.ops.ui, find)
+            if not copy.poll():
+                continue
+            manager.clipboard = ""
+            try:
+                copy(**setting)
+            except RuntimeError:  # a property without a path
+                continue
+            return manager.clipboard
+    return ""
+
+
+def warp(region: bpy.types.Region, dx: int, dy: int) -> None:
+    """Move the mouse to a place counted from the top left corner of a region."""
+    gui.window().cursor_warp(region.x + dx, region.y + region.height - dy)
+
+
+def find(what: str, kind: str = "VIEW_3D", name: str = "UI") -> Generator[float, None, tuple[int, int]]:
+    """Find a button by a part of its operator's call or its property's path.
+
+    Returns:
+        Its place, counted from the top left corner of the region.
+
+    Raises:
+        NotFoundError: If the whole region was looked through.
+    """
+    if what in _places and (yield from _is_at(what, kind, name, _places[what])):
+        return _places[what]
+    region, step = gui.region(kind, name), round(11 * ui_scale())
+    width = region.width - round(20 * ui_scale())
+    for column in COLUMNS:
+        for dy in range(step, region.height - 4, step):
+            place = (round(width * column), dy)
+            warp(region, *place)
+            yield LOOK_S
+            if what in under_mouse(kind, name) and (yield from _is_at(what, kind, name, place)):
+                _places[what] = place
+                return place
+    raise NotFoundError(f"{what} is not in the {name} region of {kind}")
+
+
+def _is_at(what: str, kind: str, name: str, place: tuple[int, int]) -> Generator[float, None, bool]:
+    """Whether something lies at a place, after a calm second look."""
+    region = gui.region(kind, name)
+    warp(region, place[0] - 1, place[1])
+    yield LOOK_S
+    warp(region, *place)
+    yield SETTLE_S
+    return what in under_mouse(kind, name)
+
+
+def click(what: str, kind: str = "VIEW_3D", name: str = "UI", button: int = 1) -> Steps:
+    """Click a button with the mouse; what is outside the visible part of a panel is scrolled to."""
+    yield from find(what, kind, name)
+    yield from _xdo("click", button)
+    yield SETTLE_S
+
+
+def press(*keys: str) -> Steps:
+    """Press keys one after another, such as "ctrl+z"."""
+    words: list[object] = []
+    for key in keys:
+        words += ["key", key, "sleep", 0.15]
+    yield from _xdo(*words)
+    yield SETTLE_S
+
+
+def write(text: str) -> Steps:
+    """Type text."""
+    yield from _xdo("type", "--delay", 40, text)
+    yield SETTLE_S
+
+
+def fill(what: str, text: str, kind: str = "VIEW_3D", name: str = "UI") -> Steps:
+    """Put text in a field: double-click selects what is there, then type and confirm."""
+    yield from find(what, kind, name)
+    yield from _xdo("click", 1, "sleep", 0.3, "key", "ctrl+a")
+    yield SETTLE_S
+    yield from write(text)
+    yield from press("Return")
+
+
+def choose(what: str, letter: str) -> Steps:
+    """Open a menu button with the mouse and choose by the underlined letter."""
+    yield from click(what)
+    yield from press(letter)
+
+
+def point(kind: str = "VIEW_3D", name: str = "WINDOW", across: float = 0.3, down: float = 0.5) -> Steps:
+    """Rest the mouse over a region."""
+    region = gui.region(kind, name)
+    warp(region, round(region.width * across), round(region.height * down))
+    yield SETTLE_S
+
+
+def _xdo(*words: object) -> Steps:
+    """Run xdotool to its end while Blender goes on."""
+    process = subprocess.Popen(["xdotool", *map(str, words)])
+    while process.poll() is None:
+        yield 0.02
+
+
+def wait_until(what: Callable[[], bool], limit_s: float, why: str) -> Steps:
+    """Let Blender run until something is so.
+
+    Raises:
+        TimeoutError: If it is not in time.
+    """
+    end = time.perf_counter() + limit_s
+    while not what():
+        if time.perf_counter() > end:
+            raise TimeoutError(f"after {limit_s:.0f} s still not: {why}")
+        yield 0.05
+
+
+def shot(name: str) -> Steps:
+    """Keep a screenshot of what is drawn now."""
+    for area in gui.window().screen.areas:
+        area.tag_redraw()
+    yield 0.4
+    gui.shot(name)
+
+
+def run(steps: Steps) -> None:
+    """Go through the steps, also across the loading of a file; the harness learns how it ended."""
+
+    def end(code: int) -> None:
+        status = Path(os.environ["GUI_STATUS"])
+        draft = status.with_name(status.name + "~")
+        draft.write_text(str(code))
+        draft.rename(status)
+
+    def tick() -> float | None:
+        try:
+            return next(steps) or 0.01
+        except StopIteration:
+            end(0)
+        except Exception:
+            note(error=traceback.format_exc())
+            traceback.print_exc()
+            gui.shot("error.png")
+            end(1)
+        return None
+
+    bpy.app.timers.register(tick, first_interval=0.5, persistent=True)
