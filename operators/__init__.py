@@ -6,10 +6,11 @@ from __future__ import annotations
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
-    from . import character, clip_io, faces, generate, import_model, packs, regenerate, rigs, takes
+    from . import character, clip_io, faces, generate, import_model, packs, regenerate, rigs, speech, takes
 
     return (
         *character.CLASSES,
+        *speech.CLASSES,
         *generate.CLASSES,
         *regenerate.CLASSES,
         *takes.CLASSES,

@@ -136,7 +136,7 @@ def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, setting
         if strip is not None and strip.type == "SOUND":
             box.label(text=strip.name, icon="CHECKMARK")
         else:
-            _draw_no_strip(box)
+            _draw_no_strip(box, context)
     elif settings.audio_source == "FILE":
         box.prop(settings, "audio_path", text="")
         box.prop(settings, "frame_start")
@@ -145,10 +145,17 @@ def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, setting
         box.prop(settings, "frame_start")
 
 
-def _draw_no_strip(layout: bpy.types.UILayout) -> None:
+def _draw_no_strip(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """What to do, in lines that the narrow sidebar does not cut."""
+    layout.operator("kinesics.add_speech", icon="ADD")
     column = layout.column(align=True)
-    column.label(text="Click a sound strip", icon="ERROR")
+    column.scale_y = 0.8
+    shown = getattr(context.workspace, "sequencer_scene", None)
+    if shown is not None and shown != context.scene:
+        column.label(text="The Video Sequencer", icon="ERROR")
+        column.label(text="shows another scene", icon="BLANK1")
+        return
+    column.label(text="or click a sound strip", icon="BLANK1")
     column.label(text="in the Video Sequencer", icon="BLANK1")
 
 

@@ -37,6 +37,9 @@ WAVEFORM_SUFFIXES = (
 )
 """File names the file dialog offers."""
 
+MAX_CHANNEL = 128
+"""Blender's highest channel of strips."""
+
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -90,6 +93,20 @@ def active_sound_strip(scene: bpy.types.Scene) -> Any:
         raise AudioError(
             f'The active strip "{strip.name}" is not a sound: click a sound strip in the Video Sequencer.'
         )
+    return strip
+
+
+def add_sound_strip(scene: bpy.types.Scene, source: SoundSource, frame: int) -> Any:
+    """Add a sound strip in a channel that is free from a frame on, and make it the active one."""
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    taken = {strip.channel for strip in strips if strip_place(strip).frame_end > frame}
+    channel = min(set(range(1, MAX_CHANNEL + 1)) - taken, default=MAX_CHANNEL)
+    strip = strips.new_sound(source.label, source.path, channel=channel, frame_start=frame)
+    for other in strips:
+        other.select = False
+    strip.select = True
+    editor.active_strip = strip
     return strip
 
 

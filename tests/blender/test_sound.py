@@ -237,6 +237,34 @@ def test_no_strip_and_wrong_strip(sound: Any, errors: Any, scene: Any) -> None:
         sound.active_sound_strip(scene)
 
 
+@needs_audaspace
+def test_add_speech_puts_a_strip_on_the_timeline(scene: Any, speech: Path) -> None:
+    scene.frame_current, scene.frame_end, scene.sync_mode = 31, 40, "NONE"
+    scene.kinesics.audio_source = "FILE"
+    assert bpy.ops.kinesics.add_speech(filepath=str(speech)) == {"FINISHED"}
+    strip = scene.sequence_editor.active_strip
+    assert (strip.type, strip.name, strip.frame_final_start) == ("SOUND", speech.stem, 31)
+    assert scene.frame_end == strip.frame_final_end - 1 > 40
+    assert (scene.sync_mode, scene.kinesics.audio_source) == ("AUDIO_SYNC", "STRIP")
+    first_channel = strip.channel
+    scene.sync_mode = "FRAME_DROP"
+    assert bpy.ops.kinesics.add_speech(filepath=str(speech)) == {"FINISHED"}
+    second = scene.sequence_editor.active_strip
+    assert second.channel != first_channel and second.frame_final_start == 31
+    assert scene.sync_mode == "FRAME_DROP", "a choice of the animator was changed"
+
+
+@needs_audaspace
+def test_add_speech_refuses_what_it_cannot_read(scene: Any, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound at all" * 50)
+    for path, said in ((broken, "damaged or of an unknown format"), (tmp_path / "gone", "does not exist")):
+        with pytest.raises(RuntimeError, match=said):
+            bpy.ops.kinesics.add_speech(filepath=str(path))
+        editor = scene.sequence_editor
+        assert editor is None or editor.active_strip is None
+
+
 def silent(path: Path) -> Path:
     import soundfile
 

@@ -9,9 +9,11 @@ rearranged without a change of the tests.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -20,6 +22,8 @@ from typing import Any
 
 import bpy
 import gui
+
+PACKAGE = "bl_ext.user_default.kinesics"
 
 OUT = Path(os.environ["GUI_OUT"])
 """Folder of screenshots and results."""
@@ -30,8 +34,11 @@ Steps = Generator[float, None, None]
 COLUMNS = (0.3, 0.7, 0.82, 0.94)
 """Where across a panel the mouse looks, as parts of its width without the tabs at its right."""
 
-LOOK_S = 0.04
-"""Seconds Blender has to notice where the mouse is."""
+LOOK_S, PATIENT_LOOK_S = 0.04, 0.2
+"""Seconds Blender has to notice where the mouse is; the second where nothing was found with the first."""
+
+TICK_S = 0.02
+"""The main thread is looked at this often while a job runs."""
 
 SETTLE_S = 0.3
 """Seconds for a click or key to show."""
@@ -92,11 +99,11 @@ def find(what: str, kind: str = "VIEW_3D", name: str = "UI") -> Generator[float,
         return _places[what]
     region, step = gui.region(kind, name), round(11 * ui_scale())
     width = region.width - round(20 * ui_scale())
-    for column in COLUMNS:
-        for dy in range(step, region.height - 4, step):
-            place = (round(width * column), dy)
+    rows = range(step, region.height - 4, step)
+    for look_s, column in itertools.product((LOOK_S, PATIENT_LOOK_S), COLUMNS):
+        for place in ((round(width * column), dy) for dy in rows):
             warp(region, *place)
-            yield LOOK_S
+            yield look_s
             if what in under_mouse(kind, name) and (yield from _is_at(what, kind, name, place)):
                 _places[what] = place
                 return place
@@ -135,13 +142,19 @@ def write(text: str) -> Steps:
     yield SETTLE_S
 
 
-def fill(what: str, text: str, kind: str = "VIEW_3D", name: str = "UI") -> Steps:
-    """Put text in a field: double-click selects what is there, then type and confirm."""
+def fill(what: str, text: str, kind: str = "VIEW_3D", name: str = "UI", confirm: bool = True) -> Steps:
+    """Click a field, put text in the place of what is there, and confirm it."""
     yield from find(what, kind, name)
+    yield from _type_over(text)
+    if confirm:
+        yield from press("Return")
+
+
+def _type_over(text: str) -> Steps:
+    """Click the field under the mouse and type in the place of what it holds."""
     yield from _xdo("click", 1, "sleep", 0.3, "key", "ctrl+a")
     yield SETTLE_S
     yield from write(text)
-    yield from press("Return")
 
 
 def choose(what: str, letter: str) -> Steps:
@@ -164,6 +177,30 @@ def _xdo(*words: object) -> Steps:
         yield 0.02
 
 
+def choose_file(name: str) -> Steps:
+    """Answer a file browser that fills the screen with a file of the output folder."""
+    browsing = lambda: any(area.type == "FILE_BROWSER" for area in gui.window().screen.areas)  # noqa: E731
+    yield from wait_until(browsing, 10, "a file browser is open")
+    yield 1.0
+    yield from fill("params.directory", f"{OUT}/", "FILE_BROWSER", "UI", confirm=False)
+    try:
+        yield from press("Return")
+        _, down = yield from find("file.cancel", "FILE_BROWSER", "EXECUTE")
+    except NotFoundError:  # since 5.0 the first key only ends the field's list of folders
+        yield from press("Return")
+        _, down = yield from find("file.cancel", "FILE_BROWSER", "EXECUTE")
+    buttons = gui.region("FILE_BROWSER", "EXECUTE")
+    warp(buttons, round(buttons.width * 0.3), down)
+    yield SETTLE_S
+    yield from _type_over(name)
+    yield from press("Return")
+    yield SETTLE_S
+    if browsing():
+        yield from click("file.execute", "FILE_BROWSER", "EXECUTE")
+    yield from wait_until(lambda: not browsing(), 10, "the file browser is closed")
+    yield SETTLE_S
+
+
 def wait_until(what: Callable[[], bool], limit_s: float, why: str) -> Steps:
     """Let Blender run until something is so.
 
@@ -183,6 +220,86 @@ def shot(name: str) -> Steps:
         area.tag_redraw()
     yield 0.4
     gui.shot(name)
+
+
+def session() -> Any:
+    """The motion that is being made, or None."""
+    return sys.modules[f"{PACKAGE}.operators.generate"].current_session()
+
+
+def num_keys() -> int:
+    """Keys in all actions."""
+    curves: list[Any] = []
+    for action in bpy.data.actions:
+        if hasattr(action, "layers"):
+            bags = [bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
+            curves += [curve for bag in bags for curve in bag.fcurves]
+        else:
+            curves += action.fcurves
+    return sum(len(curve.keyframe_points) for curve in curves)
+
+
+def watch(limit_s: float) -> Generator[float, None, dict[str, float]]:
+    """Let a job run to its end and measure how long the main thread was away between two looks."""
+    start = last = time.perf_counter()
+    gaps: list[float] = []
+    while session() is not None:
+        if time.perf_counter() - start > limit_s:
+            raise TimeoutError(f"no motion after {limit_s:.0f} s")
+        yield TICK_S
+        now = time.perf_counter()
+        gaps.append(now - last - TICK_S)
+        last = now
+    during = sorted(gaps[:-1]) or [0.0]  # the last look spans the final write, which may block
+    return {
+        "wall_s": last - start,
+        "final_gap_s": gaps[-1] if gaps else 0.0,
+        "worst_gap_s": during[-1],
+        "median_gap_s": during[len(during) // 2],
+        "share_over_50ms": sum(gap > 0.05 for gap in during) / len(during),
+    }
+
+
+class Stopwatch:
+    """Times the stop of the running motion inside Blender; the simulated mouse and keyboard do not count.
+
+    From the moment Blender has handed Esc, or the click on Cancel, to the operator, to the panel being drawn
+    without a running motion.
+    """
+
+    def __init__(self) -> None:
+        self._asked_s = self._handled_s = self._drawn_s = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        running = session()
+        cancel = running.cancel
+
+        def noted_cancel() -> None:
+            self._handled_s = self._handled_s or time.perf_counter()
+            cancel()
+
+        running.cancel = noted_cancel
+        bpy.types.KINESICS_PT_main.append(self._note_drawn)
+        self._asked_s = time.perf_counter()
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        bpy.types.KINESICS_PT_main.remove(self._note_drawn)
+
+    def _note_drawn(self, _panel: bpy.types.Panel, _context: bpy.types.Context) -> None:
+        if session() is None:
+            self._drawn_s = self._drawn_s or time.perf_counter()
+
+    def ended(self) -> bool:
+        """Whether the panel was drawn without a running motion."""
+        return self._drawn_s > 0.0
+
+    def result(self) -> dict[str, float]:
+        """Seconds to the idle panel: from the wish in Blender, and from the call of mouse or keyboard."""
+        return {
+            "handled_to_idle_s": self._drawn_s - self._handled_s,
+            "asked_to_idle_s": self._drawn_s - self._asked_s,
+        }
 
 
 def run(steps: Steps) -> None:
