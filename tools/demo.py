@@ -151,12 +151,12 @@ def run(options: argparse.Namespace) -> None:
     with watch.step("export FBX"):
         bpy.ops.kinesics.export_fbx(filepath=str(out / "demo.fbx"))
     with watch.step("build the stage"):
-        demo_stage.build(character, PREVIEW_SIZE)
+        demo_stage.build(character, options.size)
     with watch.step("contact sheet"):
         demo_stage.contact_sheet(character, out / "contact_sheet.png")
     if not options.no_video:
         with watch.step("render the preview with sound"):
-            demo_stage.preview(out / "demo.mp4", PREVIEW_SIZE)
+            demo_stage.preview(out / "demo.mp4", options.size)
     with watch.step("save the .blend"):
         bpy.ops.wm.save_as_mainfile(filepath=str(out / "demo.blend"), copy=False)
     scene = bpy.context.scene
@@ -178,6 +178,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "build" / "demo")
     parser.add_argument("--pack", type=Path, default=None, help="model pack; the bundled one by default")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, nargs=2, default=PREVIEW_SIZE, metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--no-video", action="store_true", help="leave the preview video out")
     options = parser.parse_args()
     if not options.audio.is_file():

@@ -91,3 +91,14 @@ def engine(monkeypatch: pytest.MonkeyPatch, module: Callable[[str], Any]) -> Ite
 def speech(tmp_path: Path) -> Path:
     """Two seconds of a modulated tone, 16 kHz mono wav."""
     return write_sound(tmp_path / "speech.wav", 2.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of untrained networks, made once."""
+    pytest.importorskip("torch", reason="needs torch")
+    from tests.tiny_pack import write_tiny_pack
+
+    folder = tmp_path_factory.mktemp("packs") / "tiny"
+    write_tiny_pack(folder)
+    return folder

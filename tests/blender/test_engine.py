@@ -17,17 +17,6 @@ from tests.blender.test_generate import ESC, TIMER, Modal
 STARTER = REPOSITORY / "packs" / "starter"
 
 
-@pytest.fixture(scope="session")
-def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of untrained networks, made once."""
-    pytest.importorskip("torch", reason="needs torch")
-    from tests.tiny_pack import write_tiny_pack
-
-    folder = tmp_path_factory.mktemp("packs") / "tiny"
-    write_tiny_pack(folder)
-    return folder
-
-
 @pytest.fixture(params=["tiny", "starter"])
 def pack(request: pytest.FixtureRequest, module: Callable[[str], Any]) -> Iterator[Path]:
     """The pack chosen in the preferences."""
