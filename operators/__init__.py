@@ -6,7 +6,19 @@ from __future__ import annotations
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
-    from . import character, clip_io, faces, generate, import_model, packs, regenerate, rigs, speech, takes
+    from . import (
+        character,
+        clip_io,
+        faces,
+        generate,
+        import_model,
+        packs,
+        regenerate,
+        rigs,
+        shaping,
+        speech,
+        takes,
+    )
 
     return (
         *character.CLASSES,
@@ -14,6 +26,7 @@ def _classes() -> tuple[type, ...]:
         *generate.CLASSES,
         *regenerate.CLASSES,
         *takes.CLASSES,
+        *shaping.CLASSES,
         *clip_io.CLASSES,
         *packs.CLASSES,
         *import_model.CLASSES,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import bpy
@@ -26,11 +26,13 @@ class Delivery:
         action_name: Action that holds the keys.
         num_frames: Frames written.
         num_face_channels: Face channels that found a shape key.
+        settled: Whether the motion there was shaped, and is now as it was seen.
     """
 
     action_name: str
     num_frames: int
     num_face_channels: int
+    settled: bool = False
 
 
 def find_target(armature_name: str, armature_uid: int) -> bpy.types.Object:
@@ -145,7 +147,7 @@ def deliver_stretch(
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
     from ..engine.motion.face_bases import with_jaw_bone
-    from .bridge import shape_keys, splicing, takes
+    from .bridge import shape_keys, shaped, splicing, takes
     from .bridge.armature import clip_to_bones
 
     parts = unlocked(armature, parts)
@@ -153,13 +155,15 @@ def deliver_stretch(
     rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
     clip = clip if faces else with_jaw_bone(clip)
     takes.separate(armature)
+    settled = shaped.settle(armature, parts)
     curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), rig.bones_of(parts), first)
     written = splicing.splice(armature, curves, first, action_name)
     _hold_switches(armature, rig, first, clip.num_frames)
     for face in faces:
         shape_keys.splice_face(armature, face, clip, first, action_name)
     takes.mark_changed(armature)
-    return Delivery(written.name, clip.num_frames, len({name for face in faces for name in face.blocks}))
+    num_channels = len({name for face in faces for name in face.blocks})
+    return Delivery(written.name, clip.num_frames, num_channels, settled)
 
 
 def unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -184,6 +188,36 @@ def _hold_switches(
 
 
 def deliver(
+    clip: Clip,
+    armature: bpy.types.Object,
+    parts: tuple[Part, ...],
+    frame_start: int,
+    action_name: str,
+    keep_modes: bool = False,
+) -> Delivery:
+    """Write the chosen parts of a clip as their new motion; where they were shaped, that ends.
+
+    Args:
+        clip: At the scene's rate.
+        armature: Character.
+        parts: Parts to write; locked ones are left out.
+        frame_start: Scene frame of the clip's first frame.
+        action_name: Name of the action if the character has none yet.
+        keep_modes: Write rotations in the mode each bone has; else bones become quaternion ones.
+
+    Raises:
+        CharacterError: If something cannot be written, or everything is locked; then nothing was.
+    """
+    from .bridge import shaped, takes
+
+    parts = unlocked(armature, parts)
+    check_target(armature, parts, clip.expression_names)
+    takes.separate(armature)
+    settled = shaped.settle(armature, parts)
+    return replace(put(clip, armature, parts, frame_start, action_name, keep_modes), settled=settled)
+
+
+def put(
     clip: Clip,
     armature: bpy.types.Object,
     parts: tuple[Part, ...],

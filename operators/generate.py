@@ -272,6 +272,8 @@ class MotionOperator:
             write = delivery.deliver if plan.stretch is None else delivery.deliver_stretch
             done = write(motions[0].clip, armature, plan.written_parts, plan.write_start, plan.action_name)
             message = f'Wrote {done.num_frames} frames to "{done.action_name}" with seed {plan.seed}'
+            if done.settled:
+                message += "; the motion around is kept as it was shaped, and the Shape settings begin anew"
         if Part.FACE in plan.written_parts and done.num_face_channels == 0:
             message += "; no mesh of this character has face shape keys, so only its jaw and eyes move"
         _move_seed_on(plan)

@@ -55,7 +55,7 @@ def deliver_takes(plan: GeneratePlan, armature: bpy.types.Object, motions: list[
         for datablock, playing in before:
             action.play(datablock, playing)
         name = f"{plan.action_name} {TAKE_NAME} {number}"
-        takes.duplicate_actions(armature, name)
+        takes.begin_take(armature, name)
         done.append(put(motion.clip, armature, parts, plan.write_start, name))
         take = takes.add_take(armature, f"{TAKE_NAME} {number}")
         take.number, take.seed = number, motion.seed
@@ -99,7 +99,7 @@ def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict
     name = f"{base.name.rpartition(f' {TAKE_NAME} ')[0] or base.name} {TAKE_NAME} {number}"
     takes.keep_current(armature, f"Before {TAKE_NAME} {number}")  # may move the list in memory
     takes.show_take(armature, takes.takes_of(armature)[chosen[Part.FACE]])
-    takes.duplicate_actions(armature, name)
+    takes.begin_take(armature, name)
     for part, source in sources.items():
         if part is not Part.FACE:
             takes.take_over(armature, rig, part, source)
@@ -129,7 +129,7 @@ def reduce_shown(armature: bpy.types.Object, scene: bpy.types.Scene, limits: Lim
     takes.keep_current(armature, now.action.name)
     shown = takes.shown_take(armature)
     title, dense = shown.name, list(takes.takes_of(armature)).index(shown)
-    takes.duplicate_actions(armature, f"{now.action.name} Reduced")
+    takes.begin_take(armature, f"{now.action.name} Reduced")
     done = reduce_action(armature, limits)
     take = takes.add_take(armature, f"{title} Reduced")
     dense_take = takes.takes_of(armature)[dense]

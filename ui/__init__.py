@@ -3,28 +3,35 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
+
+def _modules() -> tuple[ModuleType, ...]:
+    """What is registered, in that order: settings first, then what shows them."""
+    from . import face_table, panels, preferences, properties, rig_table, shape_panel, shape_properties
+
+    return (shape_properties, properties, preferences, panels, shape_panel, rig_table, face_table)
+
 
 def register() -> None:
     """Register settings first, then what shows them."""
     import bpy
 
-    from . import face_table, panels, preferences, properties, rig_table
-
-    for module in (properties, preferences, panels, rig_table, face_table):
+    for module in _modules():
         for cls in module.CLASSES:
             bpy.utils.register_class(cls)
-    for module in (properties, rig_table, face_table):
-        module.attach()
+    for module in _modules():
+        if hasattr(module, "attach"):
+            module.attach()
 
 
 def unregister() -> None:
     """Take all of it away, last first."""
     import bpy
 
-    from . import face_table, panels, preferences, properties, rig_table
-
-    for module in (face_table, rig_table, properties):
-        module.detach()
-    for module in (face_table, rig_table, panels, preferences, properties):
+    for module in reversed(_modules()):
+        if hasattr(module, "detach"):
+            module.detach()
+    for module in reversed(_modules()):
         for cls in reversed(module.CLASSES):
             bpy.utils.unregister_class(cls)

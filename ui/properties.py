@@ -17,6 +17,7 @@ from bpy.props import (
 from ..engine.specs import EMOTIONS, MAX_INSTRUCTION_LENGTH
 from ..operators import take_list
 from ..operators.generation import MAX_SEED
+from .shape_properties import KinesicsShape
 
 SOURCES = (
     ("SPEECH", "From Speech", "Follow the speech", "SOUND", 0),
@@ -89,11 +90,18 @@ class KinesicsTakeFace(bpy.types.PropertyGroup):
 
 
 class KinesicsTake(bpy.types.PropertyGroup):
-    """One motion of a character, kept for review. The reference to the action keeps it in the file."""
+    """One motion of a character, kept for review. The reference to the action keeps it in the file, and so
+    does that to the source, which is the motion as it was made while the action is a shaped one."""
 
     action: PointerProperty(type=bpy.types.Action)
     slot: StringProperty()
     faces: CollectionProperty(type=KinesicsTakeFace)
+    shape: PointerProperty(type=KinesicsShape)
+    source: PointerProperty(type=bpy.types.Action)
+    source_slot: StringProperty()
+    source_faces: CollectionProperty(type=KinesicsTakeFace)
+    shaped: StringProperty()
+    stamp: StringProperty()
     name: StringProperty(name="Name", description="Name of this take in the list")
     keep: BoolProperty(name="Keep", description="Keep this take when the rest is deleted")
     number: IntProperty()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -19,6 +19,11 @@ from .foot_lock import plant_feet
 from .hold import Hold, hold_still, hold_weight
 from .kinematics import clip_joint_positions
 from .root_path import Path, follow, in_place
+
+LOWER = frozenset({Part.LOWER})
+
+SETTLE = 4
+"""Frames in which feet that were planted come to rest in a held pose."""
 
 
 class Root(StrEnum):
@@ -97,6 +102,9 @@ def shape(clip: Clip, shaping: Shaping, contacts: FloatArray | None = None) -> C
         shaped = follow(shaped, shaping.path)
     if moves_feet and contacts is not None and shaping.feet is not Feet.FREE:
         shaped = plant_feet(shaped, contacts)
+        for hold in shaping.holds:  # planting is smooth in time, which lets a held leg drift
+            if Part.LOWER in hold.parts:
+                shaped = hold_still(shaped, replace(hold, ease=min(hold.ease, SETTLE), parts=LOWER))
     return shaped
 
 

@@ -129,8 +129,8 @@ def copy_curve(datablock: bpy.types.ID, source: bpy.types.FCurve) -> None:
     """Give a datablock's own action a curve like one of another action, with every property of every key."""
     group = source.group.name if source.group is not None else ""
     curve = ensure_fcurve(datablock, Channel(source.data_path, source.array_index, group))
+    curve.extrapolation, curve.mute = source.extrapolation, source.mute  # which computes handles anew
     replace_keys(curve, read_keys(source.keyframe_points), float("-inf"), float("inf"))
-    curve.extrapolation, curve.mute = source.extrapolation, source.mute
 
 
 def find_fcurve(datablock: bpy.types.ID, path: str, index: int = 0) -> bpy.types.FCurve | None:

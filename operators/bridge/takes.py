@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from . import action, shape_keys
+from . import action, shape_keys, shape_settings
 from .action import Playing
 
 if TYPE_CHECKING:
     from ...engine.motion.arrays import FloatArray
+    from ...engine.motion.retargeting import MappedRig
     from ...engine.specs import Part
     from .armature import Rig
 
@@ -83,6 +84,7 @@ def show_take(armature: bpy.types.Object, take: Take) -> None:
             action.play(keys, Playing(face.action, face.slot))
         elif now is not None and now.action in mine:
             action.play(keys, None)
+    shape_settings.copy_settings(take.shape, armature.kinesics_shape)
 
 
 def keep_current(armature: bpy.types.Object, name: str) -> None:
@@ -91,9 +93,10 @@ def keep_current(armature: bpy.types.Object, name: str) -> None:
         add_take(armature, name)
 
 
-def duplicate_actions(armature: bpy.types.Object, name: str) -> None:
-    """Put copies in the place of the actions that move a character and its face."""
+def copied_actions(armature: bpy.types.Object, name: str) -> list[tuple[bpy.types.ID, Playing]]:
+    """Copies of the actions that move a character and its face, with what each would move."""
     copies: dict[bpy.types.Action, bpy.types.Action] = {}
+    found: list[tuple[bpy.types.ID, Playing]] = []
     for datablock in (armature, *face_keys(armature)):
         now = action.playing(datablock)
         if now is None:
@@ -102,7 +105,22 @@ def duplicate_actions(armature: bpy.types.Object, name: str) -> None:
             copies[now.action] = now.action.copy()
             copies[now.action].name = name if datablock == armature else f"{name} {datablock.name}"
             copies[now.action].use_fake_user = False
-        action.play(datablock, Playing(copies[now.action], now.slot))
+        found.append((datablock, Playing(copies[now.action], now.slot)))
+    return found
+
+
+def duplicate_actions(armature: bpy.types.Object, name: str) -> None:
+    """Put copies in the place of the actions that move a character and its face."""
+    for datablock, copy in copied_actions(armature, name):
+        action.play(datablock, copy)
+
+
+def begin_take(armature: bpy.types.Object, name: str) -> None:
+    """Put copies in their place for a new take, which is not shaped, whatever the one before was."""
+    from ...engine.specs import Part
+
+    duplicate_actions(armature, name)
+    shape_settings.clear_settings(armature, tuple(Part))
 
 
 def separate(armature: bpy.types.Object) -> None:
@@ -131,7 +149,7 @@ def body_of(take: Take) -> Playing:
     return Playing(take.action, take.slot)
 
 
-def take_over(armature: bpy.types.Object, rig: Rig, part: Part, source: Playing) -> None:
+def take_over(armature: bpy.types.Object, rig: Rig | MappedRig, part: Part, source: Playing) -> None:
     """Put one part's bone channels of another action in the place of those the character follows now."""
     names = part_bones(rig, part)
     now = action.playing(armature)
@@ -144,11 +162,9 @@ def take_over(armature: bpy.types.Object, rig: Rig, part: Part, source: Playing)
     now.action.update_tag()
 
 
-def part_bones(rig: Rig, part: Part) -> frozenset[str]:
+def part_bones(rig: Rig | MappedRig, part: Part) -> frozenset[str]:
     """Names of the bones of a part."""
-    from ...engine.motion.skeleton import PART_JOINTS
-
-    return frozenset(rig.bone_names[joint] for joint in PART_JOINTS[part])
+    return frozenset(rig.bone_names[bone] for bone in rig.bones_of((part,)))
 
 
 def bone_of(curve: bpy.types.FCurve) -> str:
@@ -166,7 +182,9 @@ def push_down(armature: bpy.types.Object, name: str) -> None:
             action.play(datablock, None)
 
 
-def push_parts_down(armature: bpy.types.Object, rig: Rig, name: str, labels: dict[Part, str]) -> None:
+def push_parts_down(
+    armature: bpy.types.Object, rig: Rig | MappedRig, name: str, labels: dict[Part, str]
+) -> None:
     """Turn what is on show into one NLA track per part, each with an action of its own.
 
     Channels of bones outside the four parts, and of the object, go with the lower body.
@@ -217,9 +235,11 @@ def _add_strip(datablock: bpy.types.ID, name: str, source: Playing) -> None:
 
 def actions_of(take: Take) -> Iterator[bpy.types.Action]:
     """Every action a take refers to."""
-    for holder in (take, *take.faces):
+    for holder in (take, *take.faces, *take.source_faces):
         if holder.action is not None:
             yield holder.action
+    if take.source is not None:
+        yield take.source
 
 
 def remove_take(armature: bpy.types.Object, index: int) -> None:
@@ -227,6 +247,8 @@ def remove_take(armature: bpy.types.Object, index: int) -> None:
 
     Where it is on show, the one that follows is shown; the last take leaves the character without motion.
     """
+    from ...engine.specs import Part
+
     takes = takes_of(armature)
     used = set(actions_of(takes[index]))
     was_shown = shown_take(armature) == takes[index]
@@ -240,6 +262,7 @@ def remove_take(armature: bpy.types.Object, index: int) -> None:
                 now = action.playing(datablock)
                 if now is not None and now.action in used:
                     action.play(datablock, None)
+            shape_settings.clear_settings(armature, tuple(Part))
     remove_unused(used)
 
 

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the motion of one character is shaped after it was made. The energies can be keyed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+)
+
+from ..engine.specs import Part
+from ..operators import shaping
+from ..operators.generation import PART_LABELS
+
+ROOTS = (
+    ("AS_MADE", "As Made", "The body goes where it went when the motion was made", "ARMATURE_DATA", 0),
+    ("IN_PLACE", "In Place", "The body stays over its first spot; feet slide as on a treadmill", "PINNED", 1),
+    ("FOLLOW", "Curve", "The body walks along a curve, facing along it, as far as it walks", "CURVE_PATH", 2),
+)
+
+FEET = (
+    ("AS_MADE", "As Made", "Feet stand as they were made, and are planted where something moved them"),
+    ("PLANTED", "Planted", "Feet that stand do not slide"),
+    ("FREE", "Free", "Feet are not corrected, whatever moved them"),
+)
+
+
+def _shape(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+    from ..operators.bridge import shape_settings
+
+    if shape_settings.is_live(settings):
+        shaping.changed(settings.id_data)
+
+
+def _is_curve(_shape: bpy.types.PropertyGroup, item: bpy.types.Object) -> bool:
+    return item.type == "CURVE"
+
+
+def _energy(part: Part) -> Any:
+    label = PART_LABELS[part]
+    return FloatProperty(
+        name=label,
+        description=f"{label}: below 1 calmer, above 1 bigger, 1 as it was made. Can be keyed; press Update "
+        "when keys have changed",
+        default=1.0,
+        min=0.0,
+        max=2.0,
+        step=5,
+        subtype="FACTOR",
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+
+
+def _held(part: Part, default: bool) -> Any:
+    label = PART_LABELS[part]
+    return BoolProperty(
+        name=label,
+        description=f"{label}: holds still here",
+        default=default,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+
+
+class KinesicsHold(bpy.types.PropertyGroup):
+    """Frames over which parts keep the pose of the first of them."""
+
+    first: IntProperty(
+        name="From",
+        description="First frame that is still; its pose is held",
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+    last: IntProperty(
+        name="To", description="Last frame that is still", update=_shape, override={"LIBRARY_OVERRIDABLE"}
+    )
+    ease: IntProperty(
+        name="Ease",
+        description="Frames of the way into the pose before, and out of it after",
+        default=8,
+        min=1,
+        max=250,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+    face: _held(Part.FACE, False)
+    hands: _held(Part.HANDS, True)
+    upper: _held(Part.UPPER, True)
+    lower: _held(Part.LOWER, True)
+
+
+class KinesicsShape(bpy.types.PropertyGroup):
+    """How a motion is shaped; by default not at all."""
+
+    energy_face: _energy(Part.FACE)
+    energy_hands: _energy(Part.HANDS)
+    energy_upper: _energy(Part.UPPER)
+    energy_lower: _energy(Part.LOWER)
+    holds: CollectionProperty(type=KinesicsHold, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
+    root: EnumProperty(
+        name="Root",
+        description="Where the body goes",
+        items=ROOTS,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+    keep_turn: BoolProperty(
+        name="Keep Turning",
+        description="The body still turns as it did; else it faces one way",
+        default=True,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+    curve: PointerProperty(
+        name="Curve",
+        description="Curve to walk along; its first spline counts. Press Update when its form has changed",
+        type=bpy.types.Object,
+        poll=_is_curve,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+    feet: EnumProperty(
+        name="Feet",
+        description="What feet do while they stand",
+        items=FEET,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+
+
+CLASSES = (KinesicsHold, KinesicsShape)
+
+
+def attach() -> None:
+    """Give every object its settings."""
+    bpy.types.Object.kinesics_shape = PointerProperty(type=KinesicsShape, override={"LIBRARY_OVERRIDABLE"})
+
+
+def detach() -> None:
+    """Take them away again."""
+    del bpy.types.Object.kinesics_shape
