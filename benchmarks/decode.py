@@ -6,7 +6,8 @@
 Both run the decoder over as many positions, sampled with top-p 0.95, from the same encoder input in one row.
 transformers keeps its cache and reads the whole output head; the starter's time biases and the further
 quantizer levels of a position, which its T5 does not have, are left out there and paid for here. Before
-anything is timed, both must give the same scores on the same tokens.
+anything is timed, both must give the same scores on the same tokens. The memory floor is what a step would
+take if it did nothing but read the decoder's weights, at eight bits each, at the speed measured here.
 """
 
 from __future__ import annotations
@@ -27,17 +28,22 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine.language.biases import UNTIMED  # noqa: E402
-from engine.language.decoding import DecoderWeights, WindowRequest, generate_window  # noqa: E402
+from engine.language.decoder import DecoderWeights, TorchDecoderWeights  # noqa: E402
+from engine.language.decoding import WindowRequest, generate_window  # noqa: E402
 from engine.language.layout import BLOCK_ORDER, EncoderBatch, plan_decoder  # noqa: E402
 from engine.language.model import LanguageModel, LanguageModelConfig  # noqa: E402
+from engine.language.onnx_decoder import OnnxDecoderWeights  # noqa: E402
 from engine.specs import PARTS, Part, SamplingOptions  # noqa: E402
 from engine.tokenizers.vocabulary import BlockSize, Layout, Vocabulary  # noqa: E402
+
+STARTER_INPUT = 170
+"""About what a window of speech with its margins and one instruction has."""
 
 TARGET = 4.0
 """How many times faster the engine must be."""
 
-ENCODER_TOKENS = 170
-"""Length of the encoder input: about what a window of speech with its margins and one instruction has."""
+BANDWIDTH_BYTES = 1 << 29
+"""Read to measure the memory's speed; far more than any cache holds."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,14 @@ class Case:
         model: The engine's model.
         vocabulary: Its numbering.
         num_steps: Motion steps of one window.
+        encoder_tokens: Length of its encoder input.
     """
 
     name: str
     model: LanguageModel
     vocabulary: Vocabulary
     num_steps: int
+    encoder_tokens: int
 
 
 def starter_case(folder: Path) -> Case:
@@ -64,7 +72,7 @@ def starter_case(folder: Path) -> Case:
 
         engine = load_engine(folder, "cpu")
         assert isinstance(engine, Engine)
-        return Case("starter pack", engine.model, engine.vocabulary, WINDOW_STEPS)
+        return Case("starter pack", engine.model, engine.vocabulary, WINDOW_STEPS, STARTER_INPUT)
     from engine.training.recipe import load_recipe
 
     recipe = load_recipe("starter")
@@ -85,11 +93,13 @@ def starter_case(folder: Path) -> Case:
         time_reach=language.time_reach,
         depth_ff=language.depth_ff,
     )
-    return Case("starter size, random", LanguageModel(config), vocabulary, language.window_steps)
+    return Case(
+        "starter size, random", LanguageModel(config), vocabulary, language.window_steps, STARTER_INPUT
+    )
 
 
 def flan_case() -> Case:
-    """Random weights of FLAN-T5-base's size with the published vocabulary (lom-spec 3.1)."""
+    """Random weights of FLAN-T5-base's size with the published vocabulary (lom-spec 3.1): 4 s of motion."""
     parts = {part: BlockSize(1, 256) for part in PARTS}
     vocabulary = Vocabulary(Layout.PUBLISHED, 32100, parts, BlockSize(1, 500))
     config = LanguageModelConfig(
@@ -101,7 +111,7 @@ def flan_case() -> Case:
         num_layers=12,
         num_decoder_layers=12,
     )
-    return Case("FLAN-T5-base size, random", LanguageModel(config), vocabulary, 56)
+    return Case("FLAN-T5-base size, random", LanguageModel(config), vocabulary, 120, 230)
 
 
 def as_transformers(model: LanguageModel) -> Any:
@@ -164,6 +174,17 @@ def largest_difference(model: LanguageModel, twin: Any, ids: Tensor) -> float:
     return float((ours - theirs).abs().max())
 
 
+def bandwidth() -> float:
+    """Bytes per second that torch's threads read from memory, the best of five."""
+    values = torch.zeros(BANDWIDTH_BYTES // 4)
+    best = 0.0
+    for _ in range(5):
+        start = time.perf_counter()
+        values.sum()
+        best = max(best, BANDWIDTH_BYTES / (time.perf_counter() - start))
+    return best
+
+
 def compare(case: Case, runs: int) -> list[tuple[str, float]]:
     """Time both loops in turns.
 
@@ -177,7 +198,7 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
     num_positions = plan.num_steps * len(plan.order)
     rows = config.vocab_size - config.embedding_offset
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(1, rows - 1, (1, ENCODER_TOKENS), generator=generator)
+    ids = torch.randint(1, rows - 1, (1, case.encoder_tokens), generator=generator)
     difference = largest_difference(model, twin, ids)
     if difference > 1e-2:
         raise RuntimeError(f"{case.name}: the two models differ by {difference:.3g} on the same tokens")
@@ -185,8 +206,8 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
     encoder = EncoderBatch(
         ids=ids + config.embedding_offset,
         mask=mask,
-        times=torch.full((ENCODER_TOKENS,), UNTIMED),
-        text_states=torch.zeros(1, ENCODER_TOKENS, max(config.text_width, 1)),
+        times=torch.full((case.encoder_tokens,), UNTIMED),
+        text_states=torch.zeros(1, case.encoder_tokens, max(config.text_width, 1)),
         is_text=torch.zeros_like(mask),
     )
     uniform = torch.rand(1, plan.num_draws, generator=generator)
@@ -221,8 +242,9 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
 
     contestants = {
         "transformers generate": theirs,
-        "engine, float32": ours(DecoderWeights(model)),
-        "engine, bfloat16": ours(DecoderWeights(model, torch.bfloat16)),
+        "engine, torch float32": ours(TorchDecoderWeights(model)),
+        "engine, torch bfloat16": ours(TorchDecoderWeights(model, torch.bfloat16)),
+        "engine, ONNX 8 bits": ours(OnnxDecoderWeights(model)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for run in range(runs + 1):
@@ -235,6 +257,8 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
                 seconds[name].append(time.perf_counter() - start)
     print(f"\n{case.name}: {num_positions} positions, {plan.num_draws} codes")
     print(f"largest difference of scores {difference:.1e}")
+    weights = sum(p.numel() for p in model.decoder.parameters())
+    print(f"memory floor {num_positions * weights / bandwidth():.3f} s")
     return [(name, statistics.median(values)) for name, values in seconds.items()]
 
 
@@ -242,7 +266,7 @@ def main() -> int:
     """Print one table per set of weights; 1 when the engine's loop is below the target."""
     parser = argparse.ArgumentParser(description="Time the decoding loop against transformers.")
     parser.add_argument("--pack", type=Path, default=ROOT / "packs" / "starter")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves torch's choice")
     arguments = parser.parse_args()
     if arguments.threads:

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from .audio.features import FEATURE_HZ, speech_features
 from .errors import DeviceError
-from .language.decoding import DecoderWeights, WindowRequest, generate_window
+from .language.decoder import decoder_weights
+from .language.decoding import WindowRequest, generate_window
 from .language.layout import (
     MOTION_TIME,
     Condition,
@@ -138,7 +139,7 @@ class Engine:
         config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
         self.model = pack.build_module("language_model.safetensors", partial(LanguageModel, config))
         self.model.to(device).eval()
-        self.weights = DecoderWeights(self.model)
+        self.weights = decoder_weights(self.model)
 
     def generate(
         self,
@@ -345,8 +346,10 @@ def _heard_features(wave: FloatArray, start_s: float, num_frames: int) -> FloatA
     lead = max(min(begin, around), 0) // AUDIO_HZ * AUDIO_HZ
     wanted = lead + (num_frames + 1) * AUDIO_HZ // MOTION_FPS
     heard = wave[max(begin - lead, 0) : max(begin - lead + wanted + around, 0)]
-    heard = np.concatenate([np.zeros(max(-begin, 0), np.float32), heard])
-    heard = np.pad(heard, (0, max(wanted - len(heard), 0)))
+    before = max(-begin, 0)
+    after = max(wanted - before - len(heard), 0)
+    if before or after:
+        heard = np.pad(heard, (before, after))
     first = lead // AUDIO_HZ * FEATURE_HZ
     return speech_features(heard)[first : first + 2 * num_frames]
 

@@ -19,8 +19,16 @@ from pathlib import Path
 import bpy
 import numpy
 
-PACKAGES = ("torch==2.13.0", "scipy", "soundfile", "safetensors", "tokenizers==0.22.2")
-"""torch and tokenizers as in requirements.txt; the others as this Blender's numpy allows."""
+PACKAGES = (
+    "torch==2.13.0",
+    "scipy",
+    "soundfile",
+    "safetensors",
+    "tokenizers==0.22.2",
+    "onnx==1.23.2",
+    "onnxruntime==1.32.0",
+)
+"""torch, tokenizers and ONNX as in requirements.txt; the others as this Blender's numpy allows."""
 
 
 def main() -> None:

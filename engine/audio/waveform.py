@@ -130,10 +130,11 @@ def check_waveform(wave: npt.ArrayLike, sample_rate: float) -> FloatArray:
             "The sound holds damaged samples (not numbers); export it again or choose another file."
         )
     samples = samples - np.float32(np.mean(samples, dtype=np.float64))
-    if float(np.abs(samples).max()) < SILENT_PEAK or _rms_db(samples) < SILENT_RMS_DB:
+    if _peak(samples) < SILENT_PEAK or _rms_db(samples) < SILENT_RMS_DB:
         raise AudioError("The sound is silent; choose a strip with speech, or raise its volume.")
     samples = resample(samples, rate, AUDIO_HZ)
-    return np.clip(samples * _speech_gain(samples), -1.0, 1.0).astype(np.float32)
+    samples *= np.float32(_speech_gain(samples))
+    return np.clip(samples, -1.0, 1.0, out=samples)
 
 
 def _to_mono_float(samples: npt.NDArray[np.generic]) -> FloatArray:
@@ -154,19 +155,24 @@ def _too_long(duration_s: float) -> str:
     return f"The sound lasts {duration_s / 3600.0:.1f} hours; cut it to at most {limit:g} hours."
 
 
+def _peak(samples: FloatArray) -> float:
+    return max(float(samples.max()), -float(samples.min()))
+
+
 def _rms_db(samples: FloatArray) -> float:
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    power = float(np.einsum("i,i->", samples, samples, dtype=np.float64)) / samples.size
     return 10.0 * float(np.log10(max(power, 1e-20)))
 
 
 def _speech_gain(samples: FloatArray) -> float:
     """Gain for quiet recordings: only where loudness moves as speech does, so that room noise stays quiet."""
     block = AUDIO_HZ // 25
-    count = max(samples.size // block, 1)
-    blocks = np.resize(samples, count * block).reshape(count, block)  # (blocks, samples)
-    level = 10.0 * np.log10(np.maximum(np.mean(np.square(blocks, dtype=np.float64), axis=1), 1e-12))
+    whole = samples.size // block * block
+    blocks = samples[:whole].reshape(-1, block) if whole else samples[None]
+    power = np.einsum("ij,ij->i", blocks, blocks, dtype=np.float64) / blocks.shape[1]
+    level = 10.0 * np.log10(np.maximum(power, 1e-12))
     loud, soft = np.percentile(level, (90, 10))
     if loud > QUIET_SPEECH_DB or loud - soft < 12.0:
         return 1.0
     wanted = 10.0 ** ((TARGET_SPEECH_DB - loud) / 20.0)
-    return float(min(wanted, 1.0 / max(float(np.abs(samples).max()), 1e-9)))
+    return float(min(wanted, 1.0 / max(_peak(samples), 1e-9)))

@@ -2,13 +2,12 @@
 """Constrained, cached generation of one window.
 
 Only that part's codes can be drawn, exactly as many as the window needs; the output head is read only at
-the rows in play; keys and values live in memory allocated once per window. Guidance is classifier-free
-(Ho & Salimans 2022, arXiv 2207.12598): rows asked nothing run beside the others while a block needs them.
+the rows in play. Guidance is classifier-free (Ho & Salimans 2022, arXiv 2207.12598): rows asked nothing run
+beside the others while a block needs them.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,133 +18,8 @@ from torch import Tensor
 from ..errors import Cancelled
 from ..specs import CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
-from .biases import hide_padding
+from .decoder import DecoderWeights, StepDecoder
 from .layout import DecoderPlan, EncoderBatch, edge_tokens, step_tokens
-from .model import LanguageModel, embed_steps
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """One decoder block's weights, fused so that a step needs few calls."""
-
-    self_norm: Tensor
-    qkv: Tensor
-    self_o: Tensor
-    cross_norm: Tensor
-    cross_q: Tensor
-    cross_kv: Tensor
-    cross_o: Tensor
-    ff_norm: Tensor
-    wi: Tensor
-    wo: Tensor
-
-
-class DecoderWeights:
-    """Decoder weights in the shape the step loop wants; made once per loaded model.
-
-    Args:
-        model: The language model; its weights are copied, so later changes do not show.
-        dtype: Of the copies: float32, or bfloat16 to halve the memory read per step.
-    """
-
-    def __init__(self, model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
-        self.model = model
-        self.config = model.config
-        self.dtype = dtype
-        self.layers = [_fuse(block, dtype) for block in model.decoder.block]
-        self.final_norm = model.decoder.final_layer_norm.weight.detach().to(dtype)
-        self.head = model.lm_head.weight.detach().to(dtype)
-        self.embedding = model.shared.weight.detach().to(dtype)
-        self.depth = copy.deepcopy(model.depth).to(dtype) if self.config.depth_ff else None
-
-    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
-        """States that draw the next quantizer level, from states (R, d_model) and ids just drawn (R,)."""
-        if self.depth is None:
-            raise ValueError("This model has one quantizer level.")
-        return self.depth(states, F.embedding(ids - self.config.embedding_offset, self.embedding))
-
-
-def _fuse(block: torch.nn.Module, dtype: torch.dtype) -> _Layer:
-    w = {name: p.detach().to(dtype) for name, p in block.named_parameters()}
-    attention, cross, dense = "layer.0.SelfAttention.", "layer.1.EncDecAttention.", "layer.2.DenseReluDense."
-    return _Layer(
-        self_norm=w["layer.0.layer_norm.weight"],
-        qkv=torch.cat([w[f"{attention}{n}.weight"] for n in "qkv"]),
-        self_o=w[f"{attention}o.weight"],
-        cross_norm=w["layer.1.layer_norm.weight"],
-        cross_q=w[f"{cross}q.weight"],
-        cross_kv=torch.cat([w[f"{cross}{n}.weight"] for n in "kv"]),
-        cross_o=w[f"{cross}o.weight"],
-        ff_norm=w["layer.2.layer_norm.weight"],
-        wi=torch.cat([w[f"{dense}wi_{n}.weight"] for n in "01"]),
-        wo=w[f"{dense}wo.weight"],
-    )
-
-
-class CachedDecoder:
-    """Decoder state of one batch of windows, extended by `advance`.
-
-    Args:
-        weights: Fused weights.
-        encoded: Encoder states, (B, Lk, d_model).
-        mask: Encoder positions that may be seen, (B, Lk), bool.
-        self_bias: (1, H, L, L) for the whole sequence.
-        cross_bias: (1, H, L, Lk), before hiding padding.
-    """
-
-    def __init__(
-        self, weights: DecoderWeights, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor
-    ) -> None:
-        self.weights = weights
-        config, dtype = weights.config, weights.dtype
-        batch, length = encoded.shape[0], self_bias.shape[-1]
-        self.heads, self.width = config.num_heads, config.d_kv
-        self.self_bias = self_bias.to(dtype)
-        self.cross_bias = hide_padding(cross_bias, mask).to(dtype)
-        shape = (len(weights.layers), batch, self.heads, length, self.width)
-        self.keys = torch.empty(shape, dtype=dtype, device=encoded.device)
-        self.values = torch.empty_like(self.keys)
-        self.cross = [self._project(encoded.to(dtype), layer.cross_kv, 2) for layer in weights.layers]
-        self.position = 0
-
-    def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """(B, L, d) -> `parts` tensors (B, H, L, width)."""
-        y = F.linear(x, weight).view(x.shape[0], x.shape[1], parts, self.heads, self.width)
-        return y.permute(2, 0, 3, 1, 4).unbind(0)
-
-    def advance(self, ids: Tensor) -> Tensor:
-        """Feed the next tokens.
-
-        Args:
-            ids: (R, n) or (R, n, Q), int64; R may be fewer than the batch, then only its first rows go on.
-
-        Returns:
-            Normalised states of the last position, (R, d_model).
-        """
-        weights, config = self.weights, self.weights.config
-        rows, count = ids.shape[:2]
-        begin, end = self.position, self.position + count
-        x = embed_steps(ids, weights.embedding, config.embedding_offset)
-        shape, epsilon = (config.d_model,), config.layer_norm_epsilon
-        self_bias = self.self_bias[:, :, begin:end, :end]
-        cross_bias = self.cross_bias[:rows, :, begin:end]
-        for index, layer in enumerate(weights.layers):
-            q, k, v = self._project(F.rms_norm(x, shape, layer.self_norm, epsilon), layer.qkv, 3)
-            keys, values = self.keys[index, :rows], self.values[index, :rows]
-            keys[:, :, begin:end] = k
-            values[:, :, begin:end] = v
-            x = x + self._attend(q, keys[:, :, :end], values[:, :, :end], self_bias, layer.self_o)
-            (q,) = self._project(F.rms_norm(x, shape, layer.cross_norm, epsilon), layer.cross_q, 1)
-            keys, values = self.cross[index]
-            x = x + self._attend(q, keys[:rows], values[:rows], cross_bias, layer.cross_o)
-            gate, up = F.linear(F.rms_norm(x, shape, layer.ff_norm, epsilon), layer.wi).chunk(2, dim=-1)
-            x = x + F.linear(F.gelu(gate, approximate="tanh") * up, layer.wo)
-        self.position = end
-        return F.rms_norm(x[:, -1], shape, weights.final_norm, epsilon)
-
-    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
-        return F.linear(mixed.transpose(1, 2).flatten(2), out)
 
 
 def draw(logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
@@ -161,17 +35,16 @@ def draw(logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
     """
     if options.temperature <= 0.0:
         return logits.argmax(dim=-1)
-    probabilities, order = (
-        (logits.float() / options.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
-    )
+    probabilities, order = (logits / options.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
     if options.top_k > 0:
         probabilities[:, options.top_k :] = 0.0
     cumulative = probabilities.cumsum(dim=-1)
-    if options.top_p < 1.0:
-        before = cumulative - probabilities
-        cumulative = probabilities.masked_fill_(before >= options.top_p, 0.0).cumsum(dim=-1)
-    target = uniform[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target, right=True).clamp(max=logits.shape[-1] - 1)
+    kept = cumulative[:, -1:]
+    if options.top_p < 1.0:  # all that begin below the limit, so at least one
+        num_kept = (cumulative - probabilities < options.top_p).sum(dim=-1, keepdim=True)
+        kept = cumulative.gather(1, num_kept - 1)
+    chosen = torch.searchsorted(cumulative, uniform[:, None] * kept, right=True)
+    chosen = chosen.clamp_(max=logits.shape[-1] - 1)
     return order.gather(1, chosen)[:, 0]
 
 
@@ -224,18 +97,37 @@ def generate_window(
     Raises:
         Cancelled: When `cancel` said so.
     """
+    decoder = _read(weights, request)
+    with weights.stepping():
+        codes = _write(weights, vocabulary, request, decoder, options, on_step, cancel)
+    return {part: drawn.cpu() for part, drawn in codes.items()}
+
+
+def _read(weights: DecoderWeights, request: WindowRequest) -> StepDecoder:
+    """Encode a request and make room for its motion."""
     plan, model, device = request.plan, weights.model, weights.head.device
-    batch = request.uniform.shape[0]
     encoder = request.encoder.to(device)
     encoded = model.encode(encoder.ids, encoder.mask, encoder.times, encoder.text_states, encoder.is_text)
     query_times = plan.query_times.to(device)
     self_bias = model.decoder.self_bias(query_times, plan.key_times.to(device))
     cross_bias = model.decoder.cross_bias(query_times, encoder.times)
+    return weights.start(encoded, encoder.mask, self_bias, cross_bias)
+
+
+def _write(
+    weights: DecoderWeights,
+    vocabulary: Vocabulary,
+    request: WindowRequest,
+    decoder: StepDecoder,
+    options: SamplingOptions,
+    on_step: Callable[[int], None] | None,
+    cancel: CancelCheck | None,
+) -> dict[Part, Tensor]:
+    """Write block after block; arguments and errors as in `generate_window`."""
+    plan, device = request.plan, weights.head.device
     uniform = request.uniform.to(device)
-    decoder = CachedDecoder(weights, encoded, encoder.mask, self_bias, cross_bias)
-    rows_of = {
-        part: encoded.shape[0] if request.guidance.get(part, 1.0) != 1.0 else batch for part in plan.order
-    }
+    batch, num_rows = len(uniform), len(request.encoder.ids)
+    rows_of = {part: num_rows if request.guidance.get(part, 1.0) != 1.0 else batch for part in plan.order}
     result: dict[Part, Tensor] = {}
     pending = torch.empty((batch, 0, plan.width), dtype=torch.int64, device=device)
     first_draw = 0
@@ -267,7 +159,7 @@ def generate_window(
         end = edge_tokens(vocabulary.end(part), plan.width, batch).to(device)
         after = step_tokens(part, codes[:, end_drawn:], vocabulary, plan.width)
         pending = torch.cat([pending, after, end], dim=1)
-    return {part: codes.cpu() for part, codes in result.items()}
+    return result
 
 
 def _draw_step(

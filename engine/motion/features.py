@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ClipError
 from ..specs import MOTION_FPS, Part
 from .arkit import ARKIT_NAMES
-from .arrays import AnyFloatArray, DoubleArray, FloatArray
+from .arrays import AnyFloatArray, FloatArray
 from .clip import Clip
 from .contacts import foot_contacts
 from .kinematics import clip_joint_positions
@@ -42,6 +42,9 @@ LOWER_TURN = 3
 LOWER_CONTACTS = slice(4, 8)
 LOWER_ROTATIONS = slice(8, 62)
 """Columns of the starter's lower body features."""
+
+_STRETCH_FRAMES = 2048
+"""Frames turned into rotations at once."""
 
 _IDENTITY_6D = np.array([1, 0, 0, 0, 1, 0], dtype=np.float32)
 
@@ -164,27 +167,30 @@ def starter_clip(
             "The parts of a motion must all have the same number of frames; make them again together."
         )
     (num_frames,) = lengths
-    parts: dict[Part, DoubleArray] = {}
+    parts: dict[Part, AnyFloatArray] = {}
     for part, width in STARTER_DIMS.items():
-        values = np.asarray(features.get(part, rest_features(part, num_frames)), dtype=np.float64)
+        values = features.get(part, rest_features(part, num_frames))
         if values.shape != (num_frames, width):
             raise ClipError(
                 f"The {part.value} features have shape {values.shape} where {width} columns belong; "
                 "use a pack with the starter's layout."
             )
         parts[part] = values
-    poses = np.zeros((num_frames, NUM_JOINTS, 3))
-    for part in (Part.HANDS, Part.UPPER):
-        poses[:, list(PART_JOINTS[part])] = rotation_6d_to_axis_angle(parts[part].reshape(num_frames, -1, 6))
-    lower = parts[Part.LOWER]
-    trans, headings = integrate_root(lower, start_position, start_heading, fps)
-    matrices = rotation_6d_to_matrix(lower[:, LOWER_ROTATIONS].reshape(num_frames, 9, 6))
-    # A decoder may leave a little heading on the pelvis; the root's own heading is the one that counts.
-    matrices[:, 0] = yaw_matrix(headings - heading_angle(matrices[:, 0])) @ matrices[:, 0]
-    poses[:, list(PART_JOINTS[Part.LOWER])] = matrix_to_axis_angle(matrices)
+    trans, headings = integrate_root(parts[Part.LOWER], start_position, start_heading, fps)
+    poses = np.zeros((num_frames, NUM_JOINTS, 3), dtype=np.float32)
+    for start in range(0, num_frames, _STRETCH_FRAMES):  # doubles of a long motion would fill the memory
+        frames = slice(start, start + _STRETCH_FRAMES)
+        for part in (Part.HANDS, Part.UPPER):
+            rotations = parts[part][frames].astype(np.float64).reshape(-1, len(PART_JOINTS[part]), 6)
+            poses[frames, list(PART_JOINTS[part])] = rotation_6d_to_axis_angle(rotations)
+        lower = parts[Part.LOWER][frames, LOWER_ROTATIONS].astype(np.float64).reshape(-1, 9, 6)
+        matrices = rotation_6d_to_matrix(lower)
+        # A decoder may leave a little heading on the pelvis; the root's own heading is the one that counts.
+        matrices[:, 0] = yaw_matrix(headings[frames] - heading_angle(matrices[:, 0])) @ matrices[:, 0]
+        poses[frames, list(PART_JOINTS[Part.LOWER])] = matrix_to_axis_angle(matrices)
     return Clip(
         fps=fps,
-        poses=poses.astype(np.float32),
+        poses=poses,
         trans=trans,
         expressions=np.clip(parts[Part.FACE], 0.0, 1.0).astype(np.float32),
         expression_names=ARKIT_NAMES,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
-from ..language.decoding import DecoderWeights
+from ..language.decoder import DecoderWeights
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..specs import MOTION_FPS, PARTS, CancelCheck, Part, ProgressCallback, SamplingOptions

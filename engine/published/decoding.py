@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..errors import Cancelled
 from ..language.biases import UNTIMED
-from ..language.decoding import CachedDecoder, DecoderWeights, draw
+from ..language.decoder import DecoderWeights, StepDecoder
+from ..language.decoding import draw
 from ..specs import PARTS, CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 
@@ -52,7 +53,7 @@ class BlockRequest:
     uniform: Tensor
 
 
-def start_decoder(weights: DecoderWeights, prompts: list[list[int]], length: int) -> CachedDecoder:
+def start_decoder(weights: DecoderWeights, prompts: list[list[int]], length: int) -> StepDecoder:
     """Read the requests and make room for an answer; what is padded is hidden.
 
     Args:
@@ -73,7 +74,7 @@ def start_decoder(weights: DecoderWeights, prompts: list[list[int]], length: int
     memory_times = torch.full((longest,), UNTIMED, device=device)
     self_bias = model.decoder.self_bias(times, times)
     cross_bias = model.decoder.cross_bias(times, memory_times)
-    return CachedDecoder(weights, encoded, mask, self_bias, cross_bias)
+    return weights.start(encoded, mask, self_bias, cross_bias)
 
 
 @torch.inference_mode()
@@ -104,25 +105,29 @@ def write_freely(
     decoder = start_decoder(weights, [prompt], MAX_WORDS)
     written: list[int] = []
     last = PAD
-    while len(written) < MAX_WORDS - 1:
-        if cancel is not None and cancel():
-            raise Cancelled("Stopped; nothing was changed.")
-        states = decoder.advance(torch.tensor([[last]], device=weights.head.device))
-        logits = F.linear(states, weights.head).float().cpu()
-        if options.temperature <= 0.0:
-            last = int(logits.argmax(dim=-1))
-        else:
-            logits = logits / options.temperature
-            if options.top_k > 0:
-                least = logits.topk(min(options.top_k, logits.shape[-1])).values[:, -1:]
-                logits = logits.masked_fill(logits < least, float("-inf"))
-            last = int(torch.multinomial(logits.softmax(dim=-1), 1, generator=generator))
-        if last == END:
-            break
-        written.append(last)
-        if on_step is not None:
-            on_step(len(written))
+    with weights.stepping():
+        while len(written) < MAX_WORDS - 1:
+            if cancel is not None and cancel():
+                raise Cancelled("Stopped; nothing was changed.")
+            states = decoder.advance(torch.tensor([[last]], device=weights.head.device))
+            last = _next_word(F.linear(states, weights.head).float().cpu(), options, generator)
+            if last == END:
+                break
+            written.append(last)
+            if on_step is not None:
+                on_step(len(written))
     return written
+
+
+def _next_word(logits: Tensor, options: SamplingOptions, generator: torch.Generator) -> int:
+    """Draw one word from its scores, (1, words), as `torch.multinomial` draws."""
+    if options.temperature <= 0.0:
+        return int(logits.argmax(dim=-1))
+    logits = logits / options.temperature
+    if options.top_k > 0:
+        least = logits.topk(min(options.top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < least, float("-inf"))
+    return int(torch.multinomial(logits.softmax(dim=-1), 1, generator=generator))
 
 
 @torch.inference_mode()
@@ -150,7 +155,9 @@ def write_blocks(
     Raises:
         Cancelled: When `cancel` said so.
     """
-    return _Writer(weights, vocabulary, request, options, on_step, cancel).run()
+    writer = _Writer(weights, vocabulary, request, options, on_step, cancel)
+    with weights.stepping():
+        return writer.run()
 
 
 class _Writer:

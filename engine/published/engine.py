@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
-from ..language.decoding import DecoderWeights
+from ..language.decoder import DecoderWeights, decoder_weights
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.clip_io import SMPLX_PELVIS_REST
@@ -88,7 +88,7 @@ class LoadedModel:
     @cached_property
     def weights(self) -> DecoderWeights:
         """Weights of the language model as the decoder wants them."""
-        return DecoderWeights(self.model.language)
+        return decoder_weights(self.model.language)
 
     @property
     def stride(self) -> int:

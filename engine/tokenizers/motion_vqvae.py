@@ -24,6 +24,12 @@ from .quantizer import EMAResidualQuantizer, PublishedQuantizer, Quantized
 LEAKY_SLOPE = 0.2
 """Negative slope of every LeakyReLU in the published networks."""
 
+STRETCH_STEPS = 512
+"""Code steps that the networks read at once."""
+
+CONTEXT_STEPS = 32
+"""Steps read beyond a stretch: three times what the deepest network sees."""
+
 
 class Family(StrEnum):
     """Architecture families; the comment gives the class name in the published code."""
@@ -290,7 +296,15 @@ class MotionVQVAE(nn.Module):
         """
         if self.quantizer is None:
             raise TypeError("The global translation network has no codes.")
-        return self.quantizer.codes(self.encoder_output(features)).flatten(1)
+        return torch.cat(
+            [
+                self.quantizer.codes(
+                    self.encoder_output(features[:, begin * self.stride : end * self.stride])
+                )[:, kept]
+                for begin, end, kept in stretches(-(-features.shape[1] // self.stride))
+            ],
+            dim=1,
+        ).flatten(1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Raw features of step-major codes.
@@ -307,7 +321,13 @@ class MotionVQVAE(nn.Module):
         if self.quantizer is None:
             raise TypeError("The global translation network has no codes.")
         levels = split_levels(codes, self.num_quantizers, self.codebook_size)
-        return self.clip_units(self.denormalise(self._decode_latents(self.quantizer.lookup(levels))))
+        vectors = self.quantizer.lookup(levels)
+        frames = self.stride
+        rebuilt = [
+            self._decode_latents(vectors[:, begin:end])[:, kept.start * frames : kept.stop * frames]
+            for begin, end, kept in stretches(levels.shape[1])
+        ]
+        return self.clip_units(self.denormalise(torch.cat(rebuilt, dim=1)))
 
     def clip_units(self, features: Tensor) -> Tensor:
         """Clip the channels that live in [0, 1]; features (..., D) are returned otherwise as they are."""
@@ -339,6 +359,26 @@ class MotionVQVAE(nn.Module):
         return VQVAEOutput(
             self.denormalise(rebuilt), rebuilt, target, quantized.loss, quantized.codes, quantized.perplexity
         )
+
+
+def stretches(num_steps: int) -> list[tuple[int, int, slice]]:
+    """Cut a long motion so that the networks' memory does not grow with it.
+
+    Each stretch is read with more steps on both sides than the convolutions see, so the result is that of the
+    whole.
+
+    Args:
+        num_steps: Steps T.
+
+    Returns:
+        (first step read, step after the last one read, which of those read are kept).
+    """
+    result: list[tuple[int, int, slice]] = []
+    for start in range(0, max(num_steps, 1), STRETCH_STEPS):
+        stop = min(start + STRETCH_STEPS, num_steps)
+        begin, end = max(start - CONTEXT_STEPS, 0), min(stop + CONTEXT_STEPS, num_steps)
+        result.append((begin, end, slice(start - begin, stop - begin)))
+    return result
 
 
 def _initialise(module: nn.Module) -> None:

@@ -17,7 +17,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 SPDX = "SPDX-License-Identifier: GPL-3.0-or-later"
 BLENDER_MODULES = {"bpy", "mathutils", "aud", "gpu", "bmesh", "bpy_extras", "addon_utils"}
-HEAVY_MODULES = {"torch", "transformers", "tokenizers", "smplx", "scipy", "safetensors", "soundfile", "anny"}
+HEAVY_MODULES = {
+    *("torch", "transformers", "tokenizers", "smplx", "scipy", "safetensors", "soundfile", "anny"),
+    *("onnx", "onnxruntime"),
+}
 OFFLINE = ("engine.data", "engine.training", "engine.evaluation")
 LAYERS = (
     {"engine.specs", "engine.errors"},

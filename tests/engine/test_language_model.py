@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 
 from engine.errors import Cancelled
 from engine.language.biases import UNTIMED, time_bucket
-from engine.language.decoding import DecoderWeights, WindowRequest, draw, generate_window
+from engine.language.decoder import DecoderWeights, TorchDecoderWeights
+from engine.language.decoding import WindowRequest, draw, generate_window
 from engine.language.layout import (
     BLOCK_ORDER,
     Condition,
@@ -72,6 +74,20 @@ def tiny_request(order: tuple[Part, ...], guidance: float, forced: dict[Part, to
     )
 
 
+def torch_engine(model: LanguageModel) -> DecoderWeights:
+    return TorchDecoderWeights(model)
+
+
+def onnx_engine(model: LanguageModel) -> DecoderWeights:
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    from engine.language.onnx_decoder import OnnxDecoderWeights
+
+    return OnnxDecoderWeights(model, bits=32)
+
+
+ENGINES = pytest.mark.parametrize("engine", [torch_engine, onnx_engine])
+
+
 def uncached_scores(
     model: LanguageModel, request: WindowRequest, inputs: torch.Tensor, part: Part, codes: torch.Tensor
 ) -> torch.Tensor:
@@ -125,12 +141,15 @@ def test_training_and_inference_attention_agree() -> None:
     torch.testing.assert_close(training, inference, atol=1e-5, rtol=1e-5)
 
 
+@ENGINES
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize("order", [BLOCK_ORDER, (Part.FACE, Part.LOWER)])
-def test_cached_greedy_is_the_uncached_argmax(order: tuple[Part, ...], guidance: float) -> None:
+def test_cached_greedy_is_the_uncached_argmax(
+    engine: Callable[[LanguageModel], DecoderWeights], order: tuple[Part, ...], guidance: float
+) -> None:
     model = tiny_model()
     request = tiny_request(order, guidance, {})
-    codes = generate_window(DecoderWeights(model), VOCABULARY, request, SamplingOptions(temperature=0.0))
+    codes = generate_window(engine(model), VOCABULARY, request, SamplingOptions(temperature=0.0))
     for part in order:
         assert codes[part].shape == (2, STEPS * LEVELS[part])
         if guidance == 1.0:
@@ -144,10 +163,11 @@ def test_cached_greedy_is_the_uncached_argmax(order: tuple[Part, ...], guidance:
         assert torch.equal(logits.argmax(-1), codes[part])
 
 
-def test_forced_codes_stay_and_steer() -> None:
+@ENGINES
+def test_forced_codes_stay_and_steer(engine: Callable[[LanguageModel], DecoderWeights]) -> None:
     model = tiny_model()
     forced = {Part.LOWER: torch.randint(0, 16, (2, STEPS * 2)), Part.UPPER: torch.randint(0, 16, (2, 4))}
-    weights, options = DecoderWeights(model), SamplingOptions()
+    weights, options = engine(model), SamplingOptions()
     codes = generate_window(weights, VOCABULARY, tiny_request(BLOCK_ORDER, 1.0, forced), options)
     assert torch.equal(codes[Part.LOWER], forced[Part.LOWER])
     assert torch.equal(codes[Part.UPPER][:, :4], forced[Part.UPPER])
@@ -156,10 +176,13 @@ def test_forced_codes_stay_and_steer() -> None:
     assert not torch.equal(changed[Part.FACE], codes[Part.FACE])
 
 
-def test_a_forced_tail_stays_and_later_blocks_see_it() -> None:
+@ENGINES
+def test_a_forced_tail_stays_and_later_blocks_see_it(
+    engine: Callable[[LanguageModel], DecoderWeights],
+) -> None:
     """The lower body's last two steps are given: its own drawn codes do not see them, the upper body's do."""
     model = tiny_model()
-    weights, options = DecoderWeights(model), SamplingOptions(temperature=0.0)
+    weights, options = engine(model), SamplingOptions(temperature=0.0)
     tail = {Part.LOWER: torch.randint(0, 16, (2, 2 * LEVELS[Part.LOWER]))}
     request = replace(tiny_request(BLOCK_ORDER, 1.0, {}), forced_tail=tail)
     codes = generate_window(weights, VOCABULARY, request, options)
@@ -170,6 +193,49 @@ def test_a_forced_tail_stays_and_later_blocks_see_it() -> None:
     inputs = fill_decoder(request.plan, codes, VOCABULARY)
     scores = uncached_scores(model, request, inputs, Part.UPPER, codes[Part.UPPER])
     assert torch.equal(scores.argmax(-1), codes[Part.UPPER])
+
+
+def test_rows_may_drop_out_and_several_tokens_come_at_once() -> None:
+    """Both engines, fed alike in uneven pieces, the second half of the rows leaving half way."""
+    model = tiny_model()
+    torch.manual_seed(2)
+    length, memory = 12, 9
+    encoded, mask = torch.randn(4, memory, 32), torch.rand(4, memory) < 0.8
+    mask[:, 0] = True
+    times = torch.arange(length) // 2
+    self_bias = model.decoder.self_bias(times, times).detach()
+    cross_bias = model.decoder.cross_bias(times, torch.arange(memory)).detach()
+    ids = torch.randint(50, VOCABULARY.size, (4, length, 2))
+    ids[:, ::3, 1] = ABSENT
+    with torch.inference_mode():
+        decoders = [
+            make(model).start(encoded, mask, self_bias, cross_bias) for make in (torch_engine, onnx_engine)
+        ]
+        for rows, begin, end in [(4, 0, 3), (4, 3, 4), (4, 4, 6), (2, 6, 9), (2, 9, 10), (2, 10, 12)]:
+            expected, found = (decoder.advance(ids[:rows, begin:end]) for decoder in decoders)
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+            assert [decoder.position for decoder in decoders] == [end, end]
+
+
+def test_eight_bits_hardly_change_what_is_likely() -> None:
+    """The rounded weights are as near as their rounding error allows, and no nearer: they are really used."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    from engine.language.onnx_decoder import OnnxDecoderWeights
+
+    model = tiny_model()
+    request = tiny_request((Part.LOWER,), 1.0, {})
+    e, plan = request.encoder, request.plan
+    with torch.inference_mode():
+        encoded = model.encode(e.ids, e.mask, e.times, e.text_states, e.is_text)
+        self_bias = model.decoder.self_bias(plan.query_times, plan.key_times)
+        cross_bias = model.decoder.cross_bias(plan.query_times, e.times)
+        inputs = torch.randint(50, VOCABULARY.size, (2, 6))
+        exact, rounded = (
+            weights.start(encoded, e.mask, self_bias, cross_bias).advance(inputs)
+            for weights in (torch_engine(model), OnnxDecoderWeights(model))
+        )
+    error = float((exact - rounded).abs().mean() / exact.abs().mean())
+    assert 0.0 < error < 0.05
 
 
 def test_a_hidden_step_shows_only_the_mask() -> None:
@@ -192,7 +258,7 @@ def test_cancel_between_steps() -> None:
     asked = iter([False] * 5 + [True])
     with pytest.raises(Cancelled):
         generate_window(
-            DecoderWeights(tiny_model()),
+            TorchDecoderWeights(tiny_model()),
             VOCABULARY,
             tiny_request(BLOCK_ORDER, 1.0, {}),
             SamplingOptions(),

@@ -15,7 +15,7 @@ import torch
 
 from engine.__main__ import main
 from engine.errors import Cancelled, PackError, RequestError
-from engine.language.decoding import DecoderWeights
+from engine.language.decoder import TorchDecoderWeights
 from engine.language.model import LanguageModel
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
@@ -126,7 +126,7 @@ def test_free_writing_is_transformers_generate(
     )[0].tolist()  # fmt: skip
     options = SamplingOptions(temperature=temperature, top_k=50)
     generator = torch.Generator().manual_seed(11)
-    found = write_freely(DecoderWeights(model), prompt[0].tolist(), options, generator)
+    found = write_freely(TorchDecoderWeights(model), prompt[0].tolist(), options, generator)
     assert [0, *found] == (wanted[:-1] if wanted[-1] == 1 else wanted)
     assert len(found) > 5
 
@@ -238,7 +238,7 @@ def check_blocks(
 def test_greedy_blocks_are_the_likeliest(engine: PublishedEngine) -> None:
     model = loud_model(made.NUM_WORDS)
     vocabulary = engine.models[Release.SPEECH].model.vocabulary
-    weights = DecoderWeights(model)
+    weights = TorchDecoderWeights(model)
     prompts = [[5, 6, 1], [40, 41, 42, 32200, 1]]
     request = BlockRequest(prompts, 4, PARTS, frozenset(PARTS), {}, torch.zeros(2, 16))
     drawn = write_blocks(weights, vocabulary, request, GREEDY)

@@ -9,6 +9,7 @@ import torch
 from engine.errors import PackError
 from engine.motion.features import STARTER_DIMS
 from engine.specs import PARTS, Part
+from engine.tokenizers import motion_vqvae
 from engine.tokenizers.audio_tokenizer import (
     StarterAudioTokenizer,
     speech_channel_weights,
@@ -23,7 +24,7 @@ from engine.tokenizers.losses import (
     starter_channel_weights,
     starter_loss,
 )
-from engine.tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig, starter_config
+from engine.tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig, starter_config, stretches
 from engine.tokenizers.quantizer import (
     RESTART_AT,
     EMAResidualQuantizer,
@@ -238,3 +239,24 @@ def test_the_audio_tokenizer() -> None:
     assert (speech_channel_weights()[40:] > speech_channel_weights()[0]).all()
     with pytest.raises(PackError, match="44 features"):
         StarterAudioTokenizer(SMALL)
+
+
+def test_stretches_keep_every_step_once() -> None:
+    for num_steps in (1, 512, 513, 1500):
+        kept = [step for begin, end, part in stretches(num_steps) for step in list(range(begin, end))[part]]
+        assert kept == list(range(num_steps))
+
+
+@pytest.mark.parametrize("frames", [400, 403])
+def test_a_long_motion_is_read_in_stretches_as_it_is_at_once(
+    frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = MotionVQVAE(starter_config(Part.LOWER, width=24, code_dim=8)).eval()
+    features = waves(1, frames, model.config.feature_dim, 5)
+    with torch.inference_mode():
+        codes = model.encode(features)
+        whole = model.decode(codes)
+        monkeypatch.setattr(motion_vqvae, "STRETCH_STEPS", 16)
+        assert torch.equal(model.encode(features), codes)
+        torch.testing.assert_close(model.decode(codes), whole, atol=1e-5, rtol=1e-5)

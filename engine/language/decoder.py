@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decoder fed step by step: keys and values cached in memory that is allocated once per window.
+
+`DecoderWeights` is made once per loaded model and starts one `StepDecoder` per batch of windows. Two engines
+stand behind them: torch here, on any device, and ONNX Runtime with eight-bit weights on a CPU
+(`onnx_decoder`).
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .biases import hide_padding
+from .model import LanguageModel, embed_steps
+
+ONNX_HEAD_WIDTH = 8
+"""ONNX Runtime's attention wants the width of a head to be a multiple of this."""
+
+
+class StepDecoder(Protocol):
+    """Decoder state of one batch of windows."""
+
+    @property
+    def position(self) -> int:
+        """Tokens fed so far."""
+        ...
+
+    def advance(self, ids: Tensor) -> Tensor:
+        """Feed the next tokens.
+
+        Args:
+            ids: (R, n) or (R, n, Q), int64; R may be fewer than the batch, then only its first rows go on.
+
+        Returns:
+            Normalised states of the last position, (R, d_model).
+        """
+        ...
+
+
+class DecoderWeights:
+    """What every engine shares: the output head, the embedding rows and the depth network.
+
+    Args:
+        model: The language model; its encoder is used as it is, later changes to the rest may not show.
+        dtype: Of the states: float32, or bfloat16.
+    """
+
+    def __init__(self, model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
+        self.model = model
+        self.config = model.config
+        self.dtype = dtype
+        self.head = model.lm_head.weight.detach().to(dtype)
+        self.embedding = model.shared.weight.detach().to(dtype)
+
+    def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
+        """Make room for one batch of windows.
+
+        Args:
+            encoded: Encoder states, (B, Lk, d_model).
+            mask: Encoder positions that may be seen, (B, Lk), bool.
+            self_bias: (1, H, L, L) for the whole sequence.
+            cross_bias: (1, H, L, Lk), before hiding padding.
+        """
+        raise NotImplementedError
+
+    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
+        """States that draw the next quantizer level, from states (R, d_model) and ids just drawn (R,)."""
+        raise NotImplementedError
+
+    def stepping(self) -> AbstractContextManager[None]:
+        """Held while steps are made, so that an engine can set threads as it wants them."""
+        return nullcontext()
+
+
+def decoder_weights(model: LanguageModel) -> DecoderWeights:
+    """Weights for the fastest engine that this machine has for the model's device."""
+    fits = model.config.d_kv % ONNX_HEAD_WIDTH == 0
+    if model.lm_head.weight.device.type == "cpu" and fits and onnx_is_there():
+        from .onnx_decoder import OnnxDecoderWeights
+
+        return OnnxDecoderWeights(model)
+    return TorchDecoderWeights(model)
+
+
+def onnx_is_there() -> bool:
+    """Whether ONNX Runtime, and the package that writes its models, are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("onnx", "onnxruntime"))
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One decoder block's weights, fused so that a step needs few calls."""
+
+    self_norm: Tensor
+    qkv: Tensor
+    self_o: Tensor
+    cross_norm: Tensor
+    cross_q: Tensor
+    cross_kv: Tensor
+    cross_o: Tensor
+    ff_norm: Tensor
+    wi: Tensor
+    wo: Tensor
+
+
+class TorchDecoderWeights(DecoderWeights):
+    """Decoder weights for torch, fused so that a step needs few calls.
+
+    Args:
+        model: The language model; its decoder's weights are copied.
+        dtype: Of the copies: float32, or bfloat16 to halve the memory read per step.
+    """
+
+    def __init__(self, model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(model, dtype)
+        self.depth = copy.deepcopy(model.depth).to(dtype) if self.config.depth_ff else None
+        self.layers = [_fuse(block, dtype) for block in model.decoder.block]
+        self.final_norm = model.decoder.final_layer_norm.weight.detach().to(dtype)
+
+    def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
+        """Make room for one batch of windows; arguments as in `DecoderWeights.start`."""
+        return TorchDecoder(self, encoded, mask, self_bias, cross_bias)
+
+    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
+        """As `DecoderWeights.deepen`."""
+        if self.depth is None:
+            raise ValueError("This model has one quantizer level.")
+        return self.depth(states, F.embedding(ids - self.config.embedding_offset, self.embedding))
+
+
+def _fuse(block: torch.nn.Module, dtype: torch.dtype) -> _Layer:
+    w = {name: p.detach().to(dtype) for name, p in block.named_parameters()}
+    attention, cross, dense = "layer.0.SelfAttention.", "layer.1.EncDecAttention.", "layer.2.DenseReluDense."
+    return _Layer(
+        self_norm=w["layer.0.layer_norm.weight"],
+        qkv=torch.cat([w[f"{attention}{n}.weight"] for n in "qkv"]),
+        self_o=w[f"{attention}o.weight"],
+        cross_norm=w["layer.1.layer_norm.weight"],
+        cross_q=w[f"{cross}q.weight"],
+        cross_kv=torch.cat([w[f"{cross}{n}.weight"] for n in "kv"]),
+        cross_o=w[f"{cross}o.weight"],
+        ff_norm=w["layer.2.layer_norm.weight"],
+        wi=torch.cat([w[f"{dense}wi_{n}.weight"] for n in "01"]),
+        wo=w[f"{dense}wo.weight"],
+    )
+
+
+class TorchDecoder:
+    """`StepDecoder` in torch; arguments as in `DecoderWeights.start`."""
+
+    def __init__(
+        self,
+        weights: TorchDecoderWeights,
+        encoded: Tensor,
+        mask: Tensor,
+        self_bias: Tensor,
+        cross_bias: Tensor,
+    ) -> None:
+        self.weights = weights
+        config, dtype = weights.config, weights.dtype
+        batch, length = encoded.shape[0], self_bias.shape[-1]
+        self.heads, self.width = config.num_heads, config.d_kv
+        self.self_bias = self_bias.to(dtype)
+        self.cross_bias = hide_padding(cross_bias, mask).to(dtype)
+        shape = (len(weights.layers), batch, self.heads, length, self.width)
+        self.keys = torch.empty(shape, dtype=dtype, device=encoded.device)
+        self.values = torch.empty_like(self.keys)
+        self.cross = [self._project(encoded.to(dtype), layer.cross_kv, 2) for layer in weights.layers]
+        self.position = 0
+
+    def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """(B, L, d) -> `parts` tensors (B, H, L, width)."""
+        y = F.linear(x, weight).view(x.shape[0], x.shape[1], parts, self.heads, self.width)
+        return y.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def advance(self, ids: Tensor) -> Tensor:
+        """Feed the next tokens, as `StepDecoder` says."""
+        weights, config = self.weights, self.weights.config
+        rows, count = ids.shape[:2]
+        begin, end = self.position, self.position + count
+        x = embed_steps(ids, weights.embedding, config.embedding_offset)
+        shape, epsilon = (config.d_model,), config.layer_norm_epsilon
+        self_bias = self.self_bias[:, :, begin:end, :end]
+        cross_bias = self.cross_bias[:rows, :, begin:end]
+        for index, layer in enumerate(weights.layers):
+            q, k, v = self._project(F.rms_norm(x, shape, layer.self_norm, epsilon), layer.qkv, 3)
+            keys, values = self.keys[index, :rows], self.values[index, :rows]
+            keys[:, :, begin:end] = k
+            values[:, :, begin:end] = v
+            x = x + self._attend(q, keys[:, :, :end], values[:, :, :end], self_bias, layer.self_o)
+            (q,) = self._project(F.rms_norm(x, shape, layer.cross_norm, epsilon), layer.cross_q, 1)
+            keys, values = self.cross[index]
+            x = x + self._attend(q, keys[:rows], values[:rows], cross_bias, layer.cross_o)
+            gate, up = F.linear(F.rms_norm(x, shape, layer.ff_norm, epsilon), layer.wi).chunk(2, dim=-1)
+            x = x + F.linear(F.gelu(gate, approximate="tanh") * up, layer.wo)
+        self.position = end
+        return F.rms_norm(x[:, -1], shape, weights.final_norm, epsilon)
+
+    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
+        return F.linear(mixed.transpose(1, 2).flatten(2), out)

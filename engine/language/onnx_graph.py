@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decoder's step as an ONNX graph, made from the language model's weights.
+
+Weights are stored in eight bits: blocks of `BLOCK` inputs of one output share a scale, symmetric about zero,
+and the sums of a block are formed from integers, the inputs rounded likewise (operator MatMulNBits of ONNX
+Runtime, accuracy level 4). A step reads a quarter of the memory that it reads in float32, which is what
+bounds it at one row.
+
+Operators of the domain `com.microsoft`: docs/ContribOperators.md of ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from torch import Tensor
+
+from ..motion.arrays import FloatArray
+from .model import LanguageModel
+
+BLOCK = 32
+"""Inputs that share a scale."""
+
+INT8_LARGEST = 127
+INT8_ZERO = 128
+
+CONTRIB = "com.microsoft"
+OPSET, CONTRIB_OPSET, IR_VERSION = 17, 1, 9
+
+
+def step_graph(model: LanguageModel, bits: int) -> ModelProto:
+    """Build the graph of one step.
+
+    Args:
+        model: The language model.
+        bits: Of the stored weights: 8, or 32 for plain float32.
+
+    Returns:
+        Graph with the inputs `x` (B, n, d_model), `self_bias` (1, H, n, T), `cross_bias` (B, H, n, Lk), the
+        int32 counts `last` (B,) index of the last position, `total` (1,) positions in all T and `count` (B,)
+        new positions n, and per block i the caches `key_i`, `value_i` (B, H, L, d_kv) and `cross_key_i`,
+        `cross_value_i` (B, H, Lk, d_kv). Outputs are `states` (B, d_model) and the caches `new_key_i`,
+        `new_value_i`, which are meant to be bound to the memory of `key_i` and `value_i`.
+    """
+    return _StepGraph(model, bits).build()
+
+
+def depth_graph(model: LanguageModel, bits: int) -> ModelProto:
+    """Build the graph from one quantizer level to the next.
+
+    Args:
+        model: A language model that has a depth network.
+        bits: As for `step_graph`.
+
+    Returns:
+        Graph with the inputs `states` and `drawn` (B, d_model), the embedding rows of the codes just drawn,
+        and the output `next` (B, d_model).
+    """
+    return _DepthGraph(model, bits).build()
+
+
+class _Graph:
+    """Parts of a graph under construction."""
+
+    def __init__(self, model: LanguageModel, bits: int) -> None:
+        self.model, self.config, self.bits = model, model.config, bits
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+
+    def _finish(self, name: str) -> ModelProto:
+        graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, CONTRIB_OPSET)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def _feed_forward(self, x: str, weights: Mapping[str, Tensor], prefix: str, name: str) -> str:
+        """T5 v1.1's gated GELU."""
+        gate = self._linear(x, weights[f"{prefix}.wi_0.weight"], f"gate_{name}")
+        gate = self._node("FastGelu", [gate], [f"gelu_{name}"], CONTRIB)
+        up = self._linear(x, weights[f"{prefix}.wi_1.weight"], f"up_{name}")
+        y = self._node("Mul", [gate, up], [f"gated_{name}"])
+        return self._linear(y, weights[f"{prefix}.wo.weight"], f"down_{name}")
+
+    def _add_and_norm(self, x: str, y: str, weight: Tensor, name: str) -> tuple[str, str]:
+        """(x + y, its RMS norm)."""
+        scale = self._constant(f"{name}_norm", weight)
+        outputs = [f"{name}_normed", "", "", f"{name}_sum"]
+        inputs = [x, y, scale]
+        epsilon = self.config.layer_norm_epsilon
+        self._node("SkipSimplifiedLayerNormalization", inputs, outputs, CONTRIB, epsilon=epsilon)
+        return outputs[3], outputs[0]
+
+    def _linear(self, x: str, weight: Tensor, name: str) -> str:
+        """x times the transposed weight (N, K), which has no bias."""
+        if self.bits == 32:
+            return self._node("MatMul", [x, self._constant(f"{name}_weight", weight.T)], [name])
+        quantized, scales = quantize(weight.detach().float().numpy())
+        stored = [
+            numpy_helper.from_array(quantized, f"{name}_weight"),
+            numpy_helper.from_array(scales, f"{name}_scale"),
+        ]
+        self.constants += stored
+        return self._node(
+            "MatMulNBits",
+            [x, *(tensor.name for tensor in stored)],
+            [name],
+            CONTRIB,
+            K=weight.shape[1],
+            N=weight.shape[0],
+            bits=8,
+            block_size=BLOCK,
+            accuracy_level=4,
+        )
+
+    def _constant(self, name: str, values: Tensor) -> str:
+        array = np.ascontiguousarray(values.detach().float().numpy())
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def _input(self, name: str, kind: int, shape: list[Any]) -> str:
+        self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def _node(
+        self, operator: str, inputs: list[str], outputs: list[str], domain: str = "", **attributes: Any
+    ) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, outputs, domain=domain, **attributes))
+        return outputs[0]
+
+    def _output(self, name: str, shape: list[Any]) -> None:
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+
+class _StepGraph(_Graph):
+    def build(self) -> ModelProto:
+        config = self.config
+        heads = config.num_heads
+        x = self._input("x", TensorProto.FLOAT, ["B", "n", config.d_model])
+        self._input("self_bias", TensorProto.FLOAT, [1, heads, "n", "T"])
+        self._input("cross_bias", TensorProto.FLOAT, ["B", heads, "n", "Lk"])
+        self._input("last", TensorProto.INT32, ["B"])
+        self._input("total", TensorProto.INT32, [1])
+        self._input("count", TensorProto.INT32, ["B"])
+        blocks = [dict(block.named_parameters()) for block in self.model.decoder.block]
+        norms = [block["layer.0.layer_norm.weight"] for block in blocks[1:]]
+        norms.append(self.model.decoder.final_layer_norm.weight)
+        first = self._constant("first_norm", blocks[0]["layer.0.layer_norm.weight"])
+        epsilon = config.layer_norm_epsilon
+        self._node("SimplifiedLayerNormalization", [x, first], ["normed"], axis=-1, epsilon=epsilon)
+        normed = "normed"
+        for index, (block, norm) in enumerate(zip(blocks, norms, strict=True)):
+            x, normed = self._block(index, block, norm, x, normed)
+        at_end = numpy_helper.from_array(np.array(-1, dtype=np.int64), "at_end")
+        self.constants.append(at_end)
+        self._node("Gather", [normed, "at_end"], ["states"], axis=1)
+        self._output("states", ["B", config.d_model])
+        return self._finish("decoder step")
+
+    def _block(
+        self, index: int, block: Mapping[str, Tensor], next_norm: Tensor, x: str, normed: str
+    ) -> tuple[str, str]:
+        """One decoder block: the residual stream and its normalised copy, in and out."""
+        config = self.config
+        heads, shape = config.num_heads, ["B", config.num_heads, "L", config.d_kv]
+        own, cross = "layer.0.SelfAttention", "layer.1.EncDecAttention"
+        caches: list[str] = []
+        for name in ("key", "value"):
+            caches.append(self._input(f"{name}_{index}", TensorProto.FLOAT, shape))
+            self._input(f"cross_{name}_{index}", TensorProto.FLOAT, ["B", heads, "Lk", config.d_kv])
+            self._output(f"new_{name}_{index}", shape)
+        packed = torch.cat([block[f"{own}.{name}.weight"] for name in "qkv"])
+        queries = self._linear(normed, packed, f"qkv_{index}")
+        mixed = self._node(
+            "GroupQueryAttention",
+            # inputs count by place: three for rotations before the bias, five for sinks and scales after it
+            [queries, "", "", *caches, "last", "total", "", "", "", "self_bias", *[""] * 5, "count"],
+            [f"mixed_{index}", f"new_key_{index}", f"new_value_{index}"],
+            CONTRIB,
+            num_heads=heads,
+            kv_num_heads=heads,
+            scale=1.0,
+        )
+        y = self._linear(mixed, block[f"{own}.o.weight"], f"self_{index}")
+        x, normed = self._add_and_norm(x, y, block["layer.1.layer_norm.weight"], f"a_{index}")
+        queries = self._linear(normed, block[f"{cross}.q.weight"], f"cross_q_{index}")
+        memory = [f"cross_key_{index}", f"cross_value_{index}"]
+        heard = self._node(
+            "MultiHeadAttention",
+            [queries, *memory, "", "", "cross_bias"],
+            [f"heard_{index}"],
+            CONTRIB,
+            num_heads=heads,
+            scale=1.0,
+        )
+        y = self._linear(heard, block[f"{cross}.o.weight"], f"cross_{index}")
+        x, normed = self._add_and_norm(x, y, block["layer.2.layer_norm.weight"], f"b_{index}")
+        y = self._feed_forward(normed, block, "layer.2.DenseReluDense", str(index))
+        return self._add_and_norm(x, y, next_norm, f"c_{index}")
+
+
+class _DepthGraph(_Graph):
+    def build(self) -> ModelProto:
+        shape = ["B", self.config.d_model]
+        for name in ("states", "drawn"):
+            self._input(name, TensorProto.FLOAT, shape)
+        weights = dict(self.model.depth.named_parameters())
+        x, normed = self._add_and_norm("states", "drawn", weights["layer_norm.weight"], "in")
+        y = self._feed_forward(normed, weights, "DenseReluDense", "depth")
+        _, normed = self._add_and_norm(x, y, weights["final_layer_norm.weight"], "out")
+        self._node("Identity", [normed], ["next"])
+        self._output("next", shape)
+        return self._finish("depth")
+
+
+def quantize(weight: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+    """Round a matrix to eight bits, block by block.
+
+    Args:
+        weight: (N, K), float32.
+
+    Returns:
+        (N, C, BLOCK) uint8, zero at `INT8_ZERO`, C blocks of which the last is filled up with zeros, and the
+        scale of each block, (N, C) float32.
+    """
+    missing = -weight.shape[1] % BLOCK
+    blocks = np.pad(weight, ((0, 0), (0, missing))).reshape(len(weight), -1, BLOCK)
+    scales = np.abs(blocks).max(axis=-1) / INT8_LARGEST
+    scales[scales == 0.0] = 1.0
+    rounded = np.rint(blocks / scales[..., None]) + INT8_ZERO
+    return rounded.astype(np.uint8), scales.astype(np.float32)
