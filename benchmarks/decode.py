@@ -68,7 +68,8 @@ class Case:
 def starter_case(folder: Path) -> Case:
     """The starter pack's weights; random ones of its recipe's size where it is absent."""
     if (folder / "pack.toml").exists():
-        from engine.pipeline import WINDOW_STEPS, Engine, load_engine
+        from engine.pipeline import Engine, load_engine
+        from engine.windows import WINDOW_STEPS
 
         engine = load_engine(folder, "cpu")
         assert isinstance(engine, Engine)
