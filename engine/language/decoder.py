@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +46,7 @@ class StepDecoder(Protocol):
         ...
 
 
-class DecoderWeights:
+class DecoderWeights(ABC):
     """What every engine shares: the output head, the embedding rows and the depth network.
 
     Args:
@@ -60,6 +61,7 @@ class DecoderWeights:
         self.head = model.lm_head.weight.detach().to(dtype)
         self.embedding = model.shared.weight.detach().to(dtype)
 
+    @abstractmethod
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
         """Make room for one batch of windows.
 
@@ -69,11 +71,10 @@ class DecoderWeights:
             self_bias: (1, H, L, L) for the whole sequence.
             cross_bias: (1, H, L, Lk), before hiding padding.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
         """States that draw the next quantizer level, from states (R, d_model) and ids just drawn (R,)."""
-        raise NotImplementedError
 
     def stepping(self) -> AbstractContextManager[None]:
         """Held while steps are made, so that an engine can set threads as it wants them."""
