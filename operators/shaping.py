@@ -6,6 +6,7 @@ Every change of a setting shapes the motion anew from its source, within the und
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import bpy
@@ -197,9 +198,9 @@ class ShapeOperator:
             return {"CANCELLED"}
         return {"FINISHED"}
 
+    @abstractmethod
     def act(self, armature: bpy.types.Object, scene: bpy.types.Scene) -> None:
         """What this one does."""
-        raise NotImplementedError
 
 
 class KINESICS_OT_add_hold(ShapeOperator, bpy.types.Operator):
