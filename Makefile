@@ -34,7 +34,7 @@ help:
 $(STAMP): requirements.txt requirements-test.txt requirements-dev.txt
 	@$(PYTHON) tools/check_system.py
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@echo "installing the pinned requirements into $(VENV) (about 3 GB, once)"
+	@echo "installing the pinned requirements into $(VENV) (3 GB or more, once)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
