@@ -25,7 +25,7 @@ help:
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
 	@echo "make package               the extension's zip, in dist/"
 	@echo "make train-starter [DATA=folder] [MINUTES=n]   train the starter pack"
-	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md"
+	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md with plots"
 	@echo "make benchmark             times and memory, in one table each"
 	@echo "make clean                 remove results; keeps .venv and what training made in build/"
 
@@ -67,7 +67,7 @@ train-starter: $(STAMP)
 	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(MINUTES),--minutes $(MINUTES))
 
 evaluate: $(STAMP)
-	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md
+	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md --science
 
 benchmark: $(STAMP)
 	@status=0; for script in benchmarks/*.py; do \

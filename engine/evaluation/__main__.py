@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`python -m engine.evaluation`: measure a pack, print one table, and write it to
-`docs/evaluation.md` and onto the pack's card.
+`docs/evaluation.md`, with plots beside it in `docs/evaluation/`, and onto the pack's card.
 
 Exit status 0 when every goal is reached, 1 when one is missed, 2 when something needed is missing.
 """
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError
+from .action_rows import action_bounds_note
 from .both_rows import control_rows, edit_rows, together_rows, variety_rows
 from .card import pack_hash, record
 from .engine_rows import resident_gb, speed_rows, tokenizer_rows
 from .held_out import load_captured, load_speech
+from .plots import draw_figures
 from .probes import ACTION_PROBES, PROBES
 from .report import Row, Run, json_report, markdown_page, terminal_table, write_text
 from .speech_rows import seam_rows, speech_rows
@@ -27,11 +29,11 @@ from .studio import Studio
 from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
 
 if TYPE_CHECKING:
-    from ..pipeline import Engine
+    pass
 
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
-FURTHER = ("actions", "retrieval", "emotion", "distance", "physics")
-"""Topics measured only when they are named: they put packs in place and decide nothing."""
+FURTHER = ("actions", "retrieval", "emotion", "co-speech", "physics")
+"""Topics measured only with `--science` or by name: they put packs in place and decide nothing."""
 TOPICS = ("tokenizers", "text", "speech", "both", "seams", "control", "speed")
 
 
@@ -63,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", choices=(*TOPICS, *FURTHER), nargs="+", help="only these topics; writes no page"
     )
-    parser.add_argument("--gesture-encoder", type=Path, help="distance: the published AESKConv_240_100.bin")
+    parser.add_argument("--science", action="store_true", help="further topics too: " + ", ".join(FURTHER))
+    parser.add_argument("--gesture-encoder", type=Path, help="co-speech: the published AESKConv_240_100.bin")
+    parser.add_argument("--bert", type=Path, help="emotion: folder of a model for BERTScore")
     parser.add_argument(
         "--captured-only", action="store_true", help="probe the prepared data, no pack needed"
     )
@@ -130,9 +134,13 @@ def evaluate(options: argparse.Namespace) -> int:
         "control": lambda: [*control_rows(studio), *variety_rows(studio)],
     }
     made = {topic: group() for topic, group in groups.items() if not options.only or topic in options.only}
-    further = [topic for topic in FURTHER if topic in (options.only or ())]
     rows = [row for topic in TOPICS if topic in made for row in made[topic]]
-    rows += [row for topic in further for row in further_rows(topic, studio, engine, options)]
+    wanted = options.only or (FURTHER if options.science else ())
+    if further := [topic for topic in FURTHER if topic in wanted]:
+        from .further import Material, further_rows
+
+        material = Material(options.build, options.gesture_encoder, options.bert)
+        rows += [row for topic in further for row in further_rows(topic, studio, engine, material)]
     run = Run(
         pack=options.pack.name,
         pack_hash=pack_hash(options.pack),
@@ -140,46 +148,17 @@ def evaluate(options: argparse.Namespace) -> int:
         quick=quick,
         machine=f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
         seconds=time.perf_counter() - begin,
-        notes=(bounds_note(studio),),
+        notes=(bounds_note(studio), *([action_bounds_note(studio.captured)] if options.science else [])),
     )
+    write_text(options.json, json_report(rows, run))
+    page = options.json if options.only else options.out
+    drawings = draw_figures(rows, page.with_suffix(""))
     print(terminal_table(rows))
     if not options.only:
-        write_text(options.out, markdown_page(rows, run))
+        write_text(options.out, markdown_page(rows, run, drawings))
         if not quick:
             record(options.pack, rows, run)
-    write_text(options.json, json_report(rows, run))
     return int(any(row.passed is False for row in rows))
-
-
-def further_rows(topic: str, studio: Studio, engine: Engine, options: argparse.Namespace) -> list[Row]:
-    """One of `FURTHER`.
-
-    Args:
-        topic: Which.
-        studio: Engine and material.
-        engine: The loaded pack.
-        options: From the command line.
-    """
-    from . import science_rows
-    from .action_rows import Judge, action_rows
-
-    if topic == "physics":
-        return science_rows.physics_rows(studio)
-    if topic == "emotion":
-        from ..asking import Asker
-        from ..motion.features import starter_clip
-        from ..training.corpora import load_performances
-
-        held = load_performances(options.build, "held")
-        labelled = [(starter_clip(s.features), s.emotion) for s in held if s.emotion is not None]
-        return science_rows.emotion_rows(studio, Asker(engine), labelled)
-    path = options.build.parent / "evaluator.safetensors"
-    evaluator = science_rows.our_evaluator(studio, engine.text_encoder, path)
-    if topic == "actions":
-        return action_rows(studio, Judge(evaluator, engine.text_encoder))
-    if topic == "retrieval":
-        return science_rows.retrieval_rows(studio, engine.text_encoder, evaluator)
-    return science_rows.distance_rows(studio, evaluator, options.gesture_encoder)
 
 
 def text_group(studio: Studio) -> list[Row]:

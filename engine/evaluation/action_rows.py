@@ -22,7 +22,7 @@ from .held_out import CapturedItem, unedited
 from .probes import ACTION_PROBES, PROBES, Probe
 from .report import Row
 from .studio import Studio, text_request
-from .text_rows import captured_for, summary
+from .text_rows import CAPTURED, CHANCE, SEEN, UNSEEN, captured_for, probe_marks, summary
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,14 @@ def action_rows(studio: Studio, judge: Judge) -> list[Row]:
     for probe in ACTION_PROBES:
         unseen = HELD_OUT_WORDINGS[probe.prompt]
         others = [c for other in ACTION_PROBES if other is not probe for c in of_wording[other.prompt]]
-        rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt]))
-        rows.append(
-            _row(f'"{probe.prompt}", 3 unseen wordings', probe, [c for w in unseen for c in of_wording[w]])
-        )
+        unseen_clips = [clip for wording in unseen for clip in of_wording[wording]]
+        rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt], series=SEEN))
+        rows.append(_row(f'"{probe.prompt}", 3 unseen wordings', probe, unseen_clips, series=UNSEEN))
         rows += [_row(f'- "{wording}"', probe, of_wording[wording], short=True) for wording in unseen]
         rows += captured_action_rows(probe, studio.captured, judge)
-        rows.append(_row(f'- wrong instruction: does "{probe.prompt}"', probe, others, short=True))
+        rows.append(
+            _row(f'- wrong instruction: does "{probe.prompt}"', probe, others, short=True, series=CHANCE)
+        )
     return rows
 
 
@@ -105,11 +106,13 @@ def captured_action_rows(probe: Probe, items: Sequence[CapturedItem], judge: Jud
         if not chosen:
             rows.append(Row("actions", f'- {label}: "{probe.prompt}"', "no such clip"))
             continue
-        rows.append(_row(f'- {label}: "{probe.prompt}"', probe, judge.judge([i.clip() for i in chosen])))
+        judged = judge.judge([item.clip() for item in chosen])
+        series = CAPTURED if split == "held" else ""
+        rows.append(_row(f'- {label}: "{probe.prompt}"', probe, judged, series=series))
     return rows
 
 
-def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False) -> Row:
+def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False, series: str = "") -> Row:
     """Share of clips that do it; in the long form with both criteria and the medians behind them."""
     done = sum(does(probe, clip) for clip in clips)
     text = f"{done} of {len(clips)}"
@@ -118,7 +121,8 @@ def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False) 
         told = sum(clip.told == probe.action for clip in clips)
         seen = summary(probe, [clip.measures for clip in clips])
         text += f" (bounds {by_bounds}, told by our evaluator {told}); {seen}"
-    return Row("actions", what, text, value=done / len(clips) if clips else float("nan"))
+    share = done / len(clips) if clips else float("nan")
+    return Row("actions", what, text, value=share, marks=probe_marks(probe, series, share))
 
 
 def action_bounds_note(items: Sequence[CapturedItem]) -> str:

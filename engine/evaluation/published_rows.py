@@ -85,7 +85,7 @@ def published_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequ
         average = average_speeds(places)
         for threshold in (metrics.BEAT_THRESHOLD, metrics.BEAT_THRESHOLD_EMAGE):
             corrected, official = (
-                _beat_consistency(places, sounds, average, threshold, slip) for slip in (False, True)
+                mean_beat_consistency(places, sounds, average, threshold, slip) for slip in (False, True)
             )
             rows.append(
                 Row(
@@ -114,7 +114,7 @@ def published_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequ
     ]
     shuffled = [*taught[1:], taught[0]]
     for label, targets in (("performer", taught), ("performer on another's voice", shuffled)):
-        pairs = [_same_length(c.expressions, t.expressions) for c, t in zip(clips, targets, strict=True)]
+        pairs = [same_length(c.expressions, t.expressions) for c, t in zip(clips, targets, strict=True)]
         mse = float(np.mean([metrics.face_mse(a, b) for a, b in pairs]))
         official = float(np.mean([metrics.lvd_official(a, b) for a, b in pairs]))
         corrected = float(np.mean([metrics.lvd_corrected(a, b) for a, b in pairs]))
@@ -129,10 +129,21 @@ def published_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequ
     return rows
 
 
-def _beat_consistency(
+def mean_beat_consistency(
     places: Sequence[FloatArray], sounds: Sequence[Speech], average: FloatArray, threshold: float, slip: bool
 ) -> float:
-    """Beat consistency over clips, weighted by their inner length as the public code does."""
+    """Beat consistency over clips, weighted by their inner length as the public code does.
+
+    Args:
+        places: Joint positions of each clip, (F, J, 3).
+        sounds: One for each.
+        average: Mean speed of each joint, (J,), m/s.
+        threshold: See `metrics.motion_beats`.
+        slip: Keep the public code's slips: its threshold test and the positions its diversity leaves behind.
+
+    Returns:
+        0 to 1; nan when no clip is long enough.
+    """
     scores: list[float] = []
     weights: list[int] = []
     for positions, sound in zip(places, sounds, strict=True):
@@ -149,7 +160,7 @@ def _beat_consistency(
     return float(np.average(scores, weights=weights)) if scores else float("nan")
 
 
-def _same_length(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+def same_length(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Both cut to the shorter."""
     num = min(len(a), len(b))
     return a[:num], b[:num]

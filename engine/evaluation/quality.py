@@ -22,6 +22,9 @@ Array = npt.NDArray[Any]
 LEGS: tuple[tuple[int, int, int], ...] = ((1, 4, 7), (2, 5, 8))
 """Hip, knee and ankle of either side."""
 
+SOLE_M = 0.02
+"""Height over the floor below which a standing foot's lowest joint counts as sunk."""
+
 LIP_GROUPS: dict[str, tuple[str, ...]] = {
     "jaw": ("jawOpen",),
     "round": ("mouthFunnel", "mouthPucker"),

@@ -14,6 +14,23 @@ from .notes import NOTES
 
 
 @dataclass(frozen=True)
+class Mark:
+    """One value of a row in a figure (`plots.FIGURES`).
+
+    Attributes:
+        figure: Name of the figure.
+        category: Place on its axis.
+        series: Colour within it.
+        value: The number.
+    """
+
+    figure: str
+    category: str
+    series: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One measured line.
 
@@ -24,6 +41,7 @@ class Row:
         target: What it must reach, empty for a row that only puts others in place.
         passed: Whether it does; None for rows without a target.
         value: The value as a number, for the JSON file.
+        marks: Its values in figures.
     """
 
     topic: str
@@ -32,6 +50,7 @@ class Row:
     target: str = ""
     passed: bool | None = None
     value: float = math.nan
+    marks: tuple[Mark, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -60,6 +79,21 @@ class Run:
     machine: str
     seconds: float
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plot beside the table.
+
+    Attributes:
+        topic: Rows it stands under.
+        title: What it shows.
+        path: Its file.
+    """
+
+    topic: str
+    title: str
+    path: Path
 
 
 def tally(rows: Sequence[Row]) -> str:
@@ -105,12 +139,13 @@ def _terminal_line(cells: Sequence[str], widths: Sequence[int]) -> str:
     )
 
 
-def markdown_page(rows: Sequence[Row], run: Run) -> str:
+def markdown_page(rows: Sequence[Row], run: Run, drawings: Sequence[Drawing] = ()) -> str:
     """The page `docs/evaluation.md`.
 
     Args:
         rows: In order of topics.
         run: What they were measured on.
+        drawings: Plots, in a folder beside the page.
     """
     kind = "short run (`--quick`)" if run.quick else "full run"
     parts = [
@@ -131,6 +166,10 @@ def markdown_page(rows: Sequence[Row], run: Run) -> str:
                 parts.append(
                     f"| {_cell(row.what)} | {_cell(row.measured)} | {_cell(row.target)} | {verdict} |"
                 )
+        for drawing in drawings:
+            if drawing.topic == topic:
+                place = f"{drawing.path.parent.name}/{drawing.path.name}"
+                parts += ["", f"![{drawing.title}]({place})"]
         if topic in NOTES:
             parts += ["", NOTES[topic].strip()]
     for note in run.notes:

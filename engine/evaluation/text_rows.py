@@ -17,7 +17,7 @@ from .body_measures import Measures, measure, measure_clip
 from .held_out import CapturedItem, unedited
 from .probes import PROBES, RUN_WALK_RATIO, Probe, pass_rate, probe_for
 from .quality import knee_pop
-from .report import Row
+from .report import Mark, Row
 from .studio import Studio, positions_of, text_request
 
 SEEN_TARGET, UNSEEN_TARGET = 0.8, 0.6
@@ -25,6 +25,9 @@ SEEN_TARGET, UNSEEN_TARGET = 0.8, 0.6
 
 SLIDE_TARGET = 0.12
 """Median horizontal speed of the lower toe, m/s."""
+
+SEEN, UNSEEN, CAPTURED, CHANCE = "generated", "3 unseen wordings", "captured", "wrong instruction"
+"""Series of the figure of probes."""
 
 KNEE_TARGET = 1.5
 """Knee acceleration over that of captured walks."""
@@ -47,7 +50,12 @@ def summary(probe: Probe, clips: Sequence[Measures]) -> str:
     return ", ".join(parts)
 
 
-def judge(probe: Probe, clips: Sequence[Measures], what: str, target: float) -> Row:
+def probe_marks(probe: Probe, series: str, share: float) -> tuple[Mark, ...]:
+    """A share of clips in the figure of probes; nowhere for a series without a name."""
+    return (Mark("probes", probe.prompt, series, share),) if series else ()
+
+
+def judge(probe: Probe, clips: Sequence[Measures], what: str, target: float, series: str = "") -> Row:
     """One row of a probe.
 
     Args:
@@ -55,6 +63,7 @@ def judge(probe: Probe, clips: Sequence[Measures], what: str, target: float) -> 
         clips: Measures of each generated clip.
         what: Name of the row.
         target: Share that must pass.
+        series: Of the figure of probes, if it stands there.
     """
     rate = pass_rate(probe, list(clips))
     passed = sum(probe.passes(m) for m in clips)
@@ -65,6 +74,7 @@ def judge(probe: Probe, clips: Sequence[Measures], what: str, target: float) -> 
         f">= {target:.0%} of seeds",
         rate >= target,
         rate,
+        probe_marks(probe, series, rate),
     )
 
 
@@ -91,7 +101,7 @@ def probe_rows(studio: Studio) -> tuple[list[Row], list[Clip]]:
         measured.setdefault(instruction, []).append(measure_clip(clip))
         if instruction == probe_for("walk_forward").prompt:
             walks.append(clip)
-    rows = [judge(probe, measured[probe.prompt], f'"{probe.prompt}"', SEEN_TARGET) for probe in PROBES]
+    rows = [judge(probe, measured[probe.prompt], f'"{probe.prompt}"', SEEN_TARGET, SEEN) for probe in PROBES]
     speeds = {
         action: float(np.mean([m.forward_speed for m in measured[probe_for(action).prompt]]))
         for action in ("walk_forward", "run_forward")
@@ -109,7 +119,7 @@ def probe_rows(studio: Studio) -> tuple[list[Row], list[Clip]]:
     )
     for probe in PROBES:
         unseen = [m for wording in HELD_OUT_WORDINGS[probe.prompt] for m in measured[wording]]
-        rows.append(judge(probe, unseen, f'"{probe.prompt}", 3 unseen wordings', UNSEEN_TARGET))
+        rows.append(judge(probe, unseen, f'"{probe.prompt}", 3 unseen wordings', UNSEEN_TARGET, UNSEEN))
         rows += [
             Row(
                 "text",
@@ -128,7 +138,8 @@ def _wrong_instruction(probe: Probe, measured: dict[str, list[Measures]]) -> Row
     others = [m for other in PROBES if other is not probe for m in measured[other.prompt]]
     rate = pass_rate(probe, others)
     measured_text = f"{rate:.0%} of {len(others)}"
-    return Row("text", f'wrong instruction: passes "{probe.prompt}"', measured_text, value=rate)
+    what = f'wrong instruction: passes "{probe.prompt}"'
+    return Row("text", what, measured_text, value=rate, marks=probe_marks(probe, CHANCE, rate))
 
 
 @dataclass(frozen=True)
@@ -205,6 +216,9 @@ def captured_rows(studio: Studio) -> list[Row]:
                 f'{label}: "{check.probe.prompt}"',
                 f"{check.passed} of {len(check.measures)}; {summary(check.probe, check.measures)}",
                 value=check.passed / len(check.measures),
+                marks=probe_marks(
+                    check.probe, CAPTURED if split == "held" else "", check.passed / len(check.measures)
+                ),
             )
             for check in check_captured(studio.captured, split)
             if check.measures

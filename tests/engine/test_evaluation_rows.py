@@ -5,13 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from engine.asking import AskRequest, EmotionAnswer
-from engine.evaluation import action_rows, both_rows, engine_rows, science_rows, speech_rows, text_rows
+from engine.asking import AskRequest, Description, EmotionAnswer
+from engine.evaluation import (
+    action_rows,
+    both_rows,
+    cospeech_rows,
+    emotion_rows,
+    engine_rows,
+    further,
+    science_rows,
+    speech_rows,
+    text_rows,
+)
 from engine.evaluation.evaluator import train_evaluator
 from engine.evaluation.held_out import CapturedItem, Speech, long_speech
 from engine.evaluation.probes import ACTION_PROBES, PROBES, probe_for
@@ -265,11 +277,80 @@ def test_emotion_rows_stand_beside_chance() -> None:
     true = ["anger", "fear", "anger", "sadness"]
     asked = [EMOTIONS[number % 8] for number in range(len(studio().voices()))]
     oracle = Oracle(["anger", "anger", "anger", "sadness", *asked])
-    rows = science_rows.emotion_rows(studio(), oracle, [(Clip.rest(60, 30.0), label) for label in true])  # type: ignore[arg-type]
+    clips = [(Clip.rest(60, 30.0), label) for label in true]
+    rows = emotion_rows.emotion_rows(studio(), oracle, clips)  # type: ignore[arg-type]
     assert row(rows, "accuracy, held-out").value == pytest.approx(0.75)
     assert row(rows, "accuracy, generated").value == pytest.approx(1.0)
-    assert row(rows, "- chance").value == pytest.approx(0.25 + 2 / 16)
-    assert "fear told as anger, 1" in row(rows, "- commonest").measured
+    assert row(rows, "- chance, labels").value == pytest.approx(0.25 + 2 / 16)
+    assert row(rows, "- fear is told as").measured == "anger 1"
+    assert row(rows, "- neutral is told as").measured == "does not occur"
+    marks = [mark for r in rows for mark in r.marks if mark.figure == "emotion-performed"]
+    shares = {(mark.category, mark.series): mark.value for mark in marks}
+    assert shares["anger", "anger"] == 1.0 and shares["fear", "anger"] == 1.0 and len(shares) == 64
+    assert row(rows, "words, labels of held-out").measured.startswith("BLEU-1 0.750, ROUGE-L 0.750")
+    first_chance = row(rows, "- chance, the same words").value
+    assert row(rows, "words, labels of held-out").value > 1.5 * first_chance > 0.0
+
+
+def test_descriptions_are_compared_with_captions() -> None:
+    captured = [
+        replace(item(text, "held", 60 + number), captions=(text, f"a person {text}s"))
+        for number, text in enumerate(("walk", "jump", "kick"))
+    ]
+    said = {60: "a person walks", 61: "a person jumps", 62: "a person kicks"}
+
+    class Describer:
+        def describe(self, request: AskRequest) -> Description:
+            return Description(said[request.clip.num_frames], 0.0)
+
+    rows = emotion_rows.description_rows(studio(), Describer(), captured)  # type: ignore[arg-type]
+    assert row(rows, "words, descriptions").measured.startswith("BLEU-1 1.000, ROUGE-L 1.000")
+    assert row(rows, "words, descriptions").value > 1.5 * row(rows, "- chance").value
+    assert emotion_rows.description_rows(studio(), Describer(), captured[:0]) == []  # type: ignore[arg-type]
+
+
+def upper_means(clips: Sequence[Clip]) -> FloatArray:
+    """A stand-in for gesture features: arm rotations every 16 frames."""
+    return np.concatenate([clip.poses[::16, 16:20].reshape(-1, 12) for clip in clips])
+
+
+def test_cospeech_rows_read_every_metric_matched_and_mismatched() -> None:
+    scene = replace(studio(), captured=[item("walk_forward", "held", 620), item("jump", "train", 100)])
+    rows = cospeech_rows.cospeech_rows(scene, {"arms": upper_means})
+    groups = ("generated", "performer, another performance", "captured motion, no speech", "standing still")
+    for group in groups:
+        assert row(rows, f"FGD to the performer, arms: {group}").value > 0.0
+        assert "another's" in row(rows, f"BC, threshold 0.3, {group}").measured
+        assert "as published" in row(rows, f"BC, threshold 0.1, {group}").measured
+        assert row(rows, f"L1div, {group}").value >= 0.0
+        for what in ("foot sliding", "feet below the floor", "jerk"):
+            assert row(rows, f"{what}, {group}").value >= 0.0
+        own = [r for r in rows if r.what == f"face against the performance, own sound, {group}"]
+        assert bool(own) == (group != groups[2]), "a clip without a face is not compared"
+    assert (
+        row(rows, "FGD to the performer, arms: performer").value
+        < row(rows, "FGD to the performer, arms: generated").value
+    )
+    again, wrong = (
+        row(rows, f"face against the performance, {pairing}, performer").value
+        for pairing in ("own sound", "another's sound")
+    )
+    assert again < wrong, "two performances of one sound have like faces"
+    for threshold in ("0.3", "0.1"):
+        found = row(rows, f"BC, threshold {threshold}, performer")
+        marks = {mark.series: mark.value for mark in found.marks}
+        assert marks[f"own sound, threshold {threshold}"] == found.value > 0.0
+        assert marks[f"another's sound, threshold {threshold}"] not in (0.0, found.value)
+    assert row(rows, "jerk, standing").value == 0.0 < row(rows, "jerk, performer").value
+    assert "window joints" in " ".join(r.what for r in rows)
+    body = row(rows, "body against the performance, own sound, generated").measured
+    assert all(name in body for name in ("MPJPE", "PA-MPJPE", "ACCEL"))
+
+
+def test_a_pack_without_words_says_that_it_is_not_asked() -> None:
+    engine = SimpleNamespace(vocabulary=SimpleNamespace(num_words=0))
+    (only,) = further.further_rows("emotion", studio(), engine, further.Material(Path("none")))  # type: ignore[arg-type]
+    assert "not trained to answer" in only.measured
 
 
 def test_physics_rows_know_captured_walks_and_shaking() -> None:

