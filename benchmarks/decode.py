@@ -177,7 +177,7 @@ def largest_difference(model: LanguageModel, twin: Any, ids: Tensor) -> float:
 
 def bandwidth() -> float:
     """Bytes per second that torch's threads read from memory, the best of five."""
-    values = torch.zeros(BANDWIDTH_BYTES // 4)
+    values = torch.ones(BANDWIDTH_BYTES // 4)
     best = 0.0
     for _ in range(5):
         start = time.perf_counter()

@@ -25,6 +25,9 @@ from .decoder import DecoderWeights, StepDecoder
 from .model import LanguageModel, embed_steps
 from .onnx_graph import depth_graph, step_graph
 
+ONE_THREAD_WEIGHTS = 20_000_000
+"""Up to so many weights one thread makes a step as fast as several, and leaves the others to torch."""
+
 ERRORS_ONLY = 3
 """ONNX Runtime's level for its own messages."""
 
@@ -39,7 +42,9 @@ class OnnxDecoderWeights(DecoderWeights):
 
     def __init__(self, model: LanguageModel, bits: int = 8) -> None:
         super().__init__(model)
-        self.session = _session(step_graph(model, bits), torch.get_num_threads())
+        large = sum(weight.numel() for weight in model.decoder.parameters()) > ONE_THREAD_WEIGHTS
+        threads = torch.get_num_threads() if large else 1
+        self.session = _session(step_graph(model, bits), threads)
         self.depth_session = _session(depth_graph(model, bits), 1) if self.config.depth_ff else None
         self.memory_weights = [
             [
