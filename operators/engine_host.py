@@ -54,7 +54,7 @@ def load_engine(pack_dir: Path, device: str) -> MotionEngine:
     with importing():
         from ..engine.pipeline import load_engine as load
 
-    return load(pack_dir, device)
+        return load(pack_dir, device)  # imports more
 
 
 @contextmanager
