@@ -36,7 +36,7 @@ from .language.text_encoder import TextEncoder, TextEncoderConfig
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
-from .motion.foot_lock import plant_feet
+from .motion.planting import planted
 from .packs import STARTER, Pack, load_pack
 from .requests import (
     block_order,
@@ -315,7 +315,7 @@ class Engine:
                     if part not in made:
                         clip = clip.with_part(part, row.kept)
             if Part.LOWER in made and row.request.plant_feet:
-                clip = plant_feet(clip, features[Part.LOWER][:, 4:8])
+                clip = planted(clip, features[Part.LOWER][:, 4:8])
             results.append((clip, {part: codes[part][index].tolist() for part in made}))
         return results
 

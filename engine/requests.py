@@ -26,6 +26,7 @@ MIN_SEGMENT_S = 0.5
 OVERLAP_TOLERANCE_S = 1e-3
 """So much may segments overlap: frames are no exact seconds."""
 
+
 def check_sound(request: GenerateRequest) -> FloatArray | None:
     """The request's sound at `AUDIO_HZ`, or None; raises `AudioError` if it cannot be used."""
     if request.waveform is None:

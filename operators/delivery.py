@@ -147,7 +147,7 @@ def deliver_stretch(
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
     from ..engine.motion.face_bases import with_jaw_bone
-    from .bridge import shape_keys, shaped, splicing, takes
+    from .bridge import feet, shape_keys, shaped, splicing, takes
     from .bridge.armature import clip_to_bones
 
     parts = unlocked(armature, parts)
@@ -159,6 +159,8 @@ def deliver_stretch(
     curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), rig.bones_of(parts), first)
     written = splicing.splice(armature, curves, first, action_name)
     _hold_switches(armature, rig, first, clip.num_frames)
+    if Part.LOWER in parts:
+        feet.write(armature, clip, first)
     for face in faces:
         shape_keys.splice_face(armature, face, clip, first, action_name)
     takes.mark_changed(armature)
@@ -208,13 +210,16 @@ def deliver(
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
     """
-    from .bridge import shaped, takes
+    from .bridge import feet, shaped, takes
 
     parts = unlocked(armature, parts)
     check_target(armature, parts, clip.expression_names)
     takes.separate(armature)
     settled = shaped.settle(armature, parts)
-    return replace(put(clip, armature, parts, frame_start, action_name, keep_modes), settled=settled)
+    done = put(clip, armature, parts, frame_start, action_name, keep_modes)
+    if Part.LOWER in parts:
+        feet.write(armature, clip, frame_start)
+    return replace(done, settled=settled)
 
 
 def put(

@@ -11,6 +11,7 @@ from bpy.props import (
     CollectionProperty,
     EnumProperty,
     FloatProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
 )
@@ -27,8 +28,8 @@ ROOTS = (
 
 FEET = (
     ("AS_MADE", "As Made", "Feet stand as they were made, and are planted where something moved them"),
-    ("PLANTED", "Planted", "Feet that stand do not slide"),
-    ("FREE", "Free", "Feet are not corrected, whatever moved them"),
+    ("PLANTED", "Planted", "Feet that stand do not slide, in motion from elsewhere too"),
+    ("FREE", "Free", "Feet go as the model moved them, without the correction that plants them"),
 )
 
 
@@ -136,14 +137,24 @@ class KinesicsShape(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (KinesicsHold, KinesicsShape)
+class KinesicsFeet(bpy.types.PropertyGroup):
+    """What a motion knows about its feet, for planting them or not later; see `engine.motion.feet_track`."""
+
+    contacts: FloatVectorProperty(name="Contacts", size=4)
+    turns: FloatVectorProperty(name="Planting of Legs", size=18)
+    root: FloatVectorProperty(name="Planting of Pelvis", size=3)
+
+
+CLASSES = (KinesicsHold, KinesicsShape, KinesicsFeet)
 
 
 def attach() -> None:
-    """Give every object its settings."""
+    """Give every object its settings, and channels for what its motion knows about its feet."""
     bpy.types.Object.kinesics_shape = PointerProperty(type=KinesicsShape, override={"LIBRARY_OVERRIDABLE"})
+    bpy.types.Object.kinesics_feet = PointerProperty(type=KinesicsFeet, override={"LIBRARY_OVERRIDABLE"})
 
 
 def detach() -> None:
     """Take them away again."""
+    del bpy.types.Object.kinesics_feet
     del bpy.types.Object.kinesics_shape

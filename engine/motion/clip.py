@@ -11,6 +11,7 @@ from ..errors import ClipError
 from ..specs import Part
 from .arkit import ARKIT_MIRROR, ARKIT_NAMES
 from .arrays import FloatArray
+from .feet_track import FeetTrack
 from .rotations import (
     axis_angle_to_matrix,
     axis_angle_to_quaternion,
@@ -57,6 +58,7 @@ class Clip:
         gender: Gender of the SMPL-X model the clip belongs to.
         model: Name of the body model.
         pelvis_rest: Pelvis position of that model at rest, (3,), metres; zero for the default character.
+        feet: When feet stand and what planting them changed; None where that is not known.
     """
 
     fps: float
@@ -69,6 +71,7 @@ class Clip:
     gender: str = "neutral"
     model: str = "kinesics"
     pelvis_rest: FloatArray = field(default_factory=_origin)
+    feet: FeetTrack | None = None
 
     def __post_init__(self) -> None:
         """Convert the arrays to float32 and check that they fit together.
@@ -103,6 +106,8 @@ class Clip:
                 f"The face channels have shape {self.expressions.shape} for {num_frames} frames and "
                 f"{len(self.expression_names)} names; give one value per frame and name."
             )
+        if self.feet is not None and len(self.feet.contacts) != num_frames:
+            raise ClipError("What the motion says about its feet has another length; make the motion again.")
         if self.betas.ndim != 1 or self.pelvis_rest.shape != (3,):
             raise ClipError(
                 "The body shape must be one row of numbers with a pelvis of three; export it again."
@@ -166,6 +171,7 @@ class Clip:
             poses=self.poses[start:stop],
             trans=self.trans[start:stop],
             expressions=self.expressions[start:stop],
+            feet=None if self.feet is None else self.feet.slice(start, stop),
         )
 
     def resample(self, fps: float, num_frames: int | None = None) -> Clip:
@@ -207,12 +213,14 @@ class Clip:
             poses=poses,
             trans=self.trans[before] * (1 - weight) + self.trans[after] * weight,
             expressions=self.expressions[before] * (1 - weight) + self.expressions[after] * weight,
+            feet=None if self.feet is None else self.feet.between(before, after, weight[:, 0]),
         )
 
     def mirrored(self) -> Clip:
         """Swap left and right: what the left hand did, the right hand does.
 
-        SMPL-X expression coefficients have no exact mirror image and are kept as they are.
+        SMPL-X expression coefficients have no exact mirror image and are kept as they are; what is known of
+        the feet is left out.
         """
         flip_axis = np.array([1.0, -1.0, -1.0], dtype=np.float32)
         flip_place = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
@@ -227,6 +235,7 @@ class Clip:
             trans=self.trans * flip_place,
             expressions=expressions,
             pelvis_rest=self.pelvis_rest * flip_place,
+            feet=None,
         )
 
     def moved(self, turn: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> Clip:
@@ -240,7 +249,10 @@ class Clip:
         poses = self.poses.copy()
         poses[:, 0] = matrix_to_axis_angle(rotation @ axis_angle_to_matrix(poses[:, 0].astype(np.float64)))
         places = self.pelvis_positions @ rotation.T + np.array([shift[0], 0.0, shift[1]])
-        return replace(self, poses=poses, trans=(places - self.pelvis_rest).astype(np.float32))
+        feet = self.feet
+        if feet is not None:
+            feet = replace(feet, root=feet.root @ rotation.T.astype(np.float32))
+        return replace(self, poses=poses, trans=(places - self.pelvis_rest).astype(np.float32), feet=feet)
 
     def joined(self, other: Clip, align: bool = False) -> Clip:
         """Append another clip's frames.
@@ -269,12 +281,13 @@ class Clip:
             poses=np.concatenate([self.poses, other.poses]),
             trans=np.concatenate([self.trans, other.pelvis_positions - self.pelvis_rest]),
             expressions=np.concatenate([self.expressions, other.expressions]),
+            feet=self.feet.joined(other.feet) if self.feet is not None and other.feet is not None else None,
         )
 
     def with_part(self, part: Part, other: Clip) -> Clip:
         """Copy one part's channels from another clip without changing a bit of them.
 
-        The lower body brings the root positions along, the face its channels and their basis.
+        The lower body brings the root positions and its feet along, the face its channels and their basis.
 
         Raises:
             ClipError: If the clips differ in rate or length.
@@ -289,7 +302,9 @@ class Clip:
         poses = self.poses.copy()
         poses[:, joints] = other.poses[:, joints]
         if part is Part.LOWER:
-            return replace(self, poses=poses, trans=other.trans, pelvis_rest=other.pelvis_rest)
+            return replace(
+                self, poses=poses, trans=other.trans, pelvis_rest=other.pelvis_rest, feet=other.feet
+            )
         if part is Part.FACE:
             return replace(
                 self,

@@ -20,6 +20,7 @@ from ..errors import ClipError
 from ..specs import Part
 from .arrays import DoubleArray, IntArray
 from .clip import Clip
+from .planting import joined_feet
 from .rotations import (
     axis_angle_to_matrix,
     axis_angle_to_quaternion,
@@ -80,6 +81,7 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
     stretch = slice(first, last + 1)
     poses, trans, expressions = kept.poses.copy(), kept.trans.copy(), kept.expressions.copy()
+    feet = kept.feet
     turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
     ways, even = _ways(blend_frames, last - first), np.linspace(0.0, 1.0, last - first + 1)
     gentle = GENTLE_TURN / kept.fps**2
@@ -91,6 +93,7 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
         course = _course(places[1][stretch, 0], kept.fps)
         joined = _joined(places[0], places[1], first, last, ways_there, course, _Numbers(), gentle)
         trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
+        feet = joined_feet(kept, made, first, last, blend_frames)
     if Part.FACE in parts:
         if made.expression_names != kept.expression_names:
             raise ClipError("The kept and the new motion have different face channels; convert one of them.")
@@ -99,7 +102,7 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
         joined = _joined(values[0], values[1], first, last, ways, even, _Numbers(), gentle)[..., 0]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
-    return replace(kept, poses=poses, trans=trans, expressions=expressions)
+    return replace(kept, poses=poses, trans=trans, expressions=expressions, feet=feet)
 
 
 Way = tuple[int, int, float]

@@ -13,11 +13,10 @@ from ..errors import ClipError
 from ..specs import PARTS, Part
 from .arrays import DoubleArray, FloatArray
 from .clip import Clip
-from .contacts import foot_contacts
 from .energy import with_energy
 from .foot_lock import plant_feet
 from .hold import Hold, hold_still, hold_weight
-from .kinematics import clip_joint_positions
+from .planting import known_feet, unplanted
 from .root_path import Path, follow, in_place
 
 LOWER = frozenset({Part.LOWER})
@@ -52,7 +51,8 @@ class Shaping:
         root: Where the body goes.
         keep_turn: In place, whether it still turns.
         path: What `Root.FOLLOW` follows.
-        feet: What standing feet do. As made, they are planted again where something moved them.
+        feet: What standing feet do. As made, they are planted again where something moved them; free, what
+            planted them when they were made is taken back, too.
     """
 
     energy: Mapping[Part, FloatArray | DoubleArray] = field(default_factory=lambda: {})
@@ -72,13 +72,12 @@ class Shaping:
         return tuple(part for part in PARTS if part in found)
 
 
-def shape(clip: Clip, shaping: Shaping, contacts: FloatArray | None = None) -> Clip:
+def shape(clip: Clip, shaping: Shaping) -> Clip:
     """Shape a motion.
 
     Args:
-        clip: The motion as it was made.
+        clip: The motion as it was made. Where it does not know its feet, their contacts are those it shows.
         shaping: How.
-        contacts: Contacts of joints 7, 8, 10, 11 as the model said, (F, 4); taken from the motion when None.
 
     Returns:
         The clip; parts outside `shaping.parts` are bit-identical, and all of it without a shaping.
@@ -87,9 +86,9 @@ def shape(clip: Clip, shaping: Shaping, contacts: FloatArray | None = None) -> C
         ClipError: If the values do not fit the clip, or there is no path to follow.
     """
     moves_feet = Part.LOWER in shaping.parts
-    if moves_feet and contacts is None:
-        contacts = foot_contacts(clip_joint_positions(clip), clip.fps)
-    shaped = with_energy(clip, shaping.energy)
+    contacts = known_feet(clip).contacts if moves_feet else None
+    shaped = unplanted(clip) if shaping.feet is Feet.FREE else clip
+    shaped = with_energy(shaped, shaping.energy)
     for hold in shaping.holds:
         shaped = hold_still(shaped, hold)
         if contacts is not None and Part.LOWER in hold.parts:

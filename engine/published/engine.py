@@ -24,8 +24,8 @@ from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.clip_io import SMPLX_PELVIS_REST
 from ..motion.contacts import foot_contacts
-from ..motion.foot_lock import plant_feet
 from ..motion.kinematics import clip_joint_positions
+from ..motion.planting import planted
 from ..motion.published_features import Layout, published_features
 from ..motion.rotations import axis_angle_to_matrix, heading_angle
 from ..packs import Pack
@@ -316,7 +316,7 @@ class _Generation:
                 if part not in self.made:
                     clip = clip.with_part(part, self.kept)
         if contacts is not None and self.request.plant_feet:
-            clip = plant_feet(clip, contacts)
+            clip = planted(clip, contacts)
         return clip
 
 

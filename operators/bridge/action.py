@@ -204,6 +204,16 @@ def write_channels(
     datablock.update_tag()
 
 
+def values_at(fcurve: bpy.types.FCurve, times: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Values of a curve with keys at some frames, (F,); quick where every frame has a key."""
+    if len(fcurve.keyframe_points) >= len(times) and len(fcurve.modifiers) == 0:
+        keys = read_keys(fcurve.keyframe_points, ("co",))["co"].astype(np.float64)
+        rows = np.clip(np.searchsorted(keys[:, 0], times - FRAME_TOLERANCE), 0, len(keys) - 1)
+        if (keys[rows, 0] == times).all():
+            return keys[rows, 1]
+    return np.array([fcurve.evaluate(frame) for frame in times.tolist()])
+
+
 def key_before(datablock: bpy.types.ID, path: str, num_channels: int, frame: float) -> Float32Array | None:
     """Values of an array property's last keys before a frame, or None where a channel has none."""
     found: list[float] = []

@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
-from . import action, takes
+from . import action, feet, takes
 from .action import BEZIER
 
 DoubleArray = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ def reduce_action(armature: bpy.types.Object, limits: Limits) -> Reduction:
     num_before = num_after = 0
     worst = {"degrees": 0.0, "mm": 0.0, "share": 0.0}
     for datablock in (armature, *takes.face_keys(armature)):
-        curves = action.fcurves_of(datablock)
+        curves = [curve for curve in action.fcurves_of(datablock) if not feet.is_feet(curve)]
         num_before += sum(len(curve.keyframe_points) for curve in curves)
         groups: dict[str, list[bpy.types.FCurve]] = {}
         for curve in curves:

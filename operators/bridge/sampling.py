@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import bpy
 import numpy as np
 
-from . import action, mapped_rig, shape_keys
+from . import action, feet, mapped_rig, shape_keys
 from .armature import BonePoses, Rig, bone_quaternion, bones_to_clip, evaluated_pose
 from .sound import scene_fps
 
@@ -67,7 +67,13 @@ def sample_clip(
     if faces:
         expressions = to_arkit(np.stack(list(channels.values()), axis=1), faces[0].kind, tuple(channels))
     clip = bones_to_clip(poses, rig, fps)
-    clip = replace(clip, expressions=expressions, expression_names=ARKIT_NAMES, basis="arkit")
+    clip = replace(
+        clip,
+        expressions=expressions,
+        expression_names=ARKIT_NAMES,
+        basis="arkit",
+        feet=feet.read(armature, times),
+    )
     return clip if faces else jaw_channels(clip)
 
 
@@ -149,7 +155,7 @@ def _values(datablock: bpy.types.ID, path: str, index: int, current: float, time
     fcurve = action.find_fcurve(datablock, path, index)
     if fcurve is None or fcurve.mute or len(fcurve.keyframe_points) == 0:
         return np.full(len(times), current)
-    return np.array([fcurve.evaluate(frame) for frame in times.tolist()])
+    return action.values_at(fcurve, times)
 
 
 def _face_values(

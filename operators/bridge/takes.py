@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from . import action, shape_keys, shape_settings
+from . import action, feet, shape_keys, shape_settings
 from .action import Playing
 
 if TYPE_CHECKING:
@@ -151,13 +151,17 @@ def body_of(take: Take) -> Playing:
 
 def take_over(armature: bpy.types.Object, rig: Rig | MappedRig, part: Part, source: Playing) -> None:
     """Put one part's bone channels of another action in the place of those the character follows now."""
+    from ...engine.specs import Part
+
     names = part_bones(rig, part)
     now = action.playing(armature)
     if now is None:
         return
     action.remove_curves(now, [curve for curve in action.curves_in(now) if bone_of(curve) in names])
+    if part is Part.LOWER:
+        action.remove_curves(now, [curve for curve in action.curves_in(now) if feet.is_feet(curve)])
     for curve in action.curves_in(source):
-        if bone_of(curve) in names:
+        if bone_of(curve) in names or (part is Part.LOWER and feet.is_feet(curve)):
             action.copy_curve(armature, curve)
     now.action.update_tag()
 

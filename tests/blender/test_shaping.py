@@ -419,3 +419,56 @@ def test_a_mapped_rig_is_shaped_too(scene: Any, module: Any) -> None:
     assert np.abs(placed.trans[:, [0, 2]] - placed.trans[0, [0, 2]]).max() < 1e-4
     assert bpy.ops.kinesics.reset_shape() == {"FINISHED"}
     assert all_properties(armature, *EVERY) == before
+
+
+@pytest.fixture
+def planted(ready: Any, module: Any) -> Any:
+    """The motion before its feet were planted; that with planted feet is on the character."""
+    parts, planting = tuple(module("engine.specs").Part), module("engine.motion.planting")
+    loose = make_clip(NUM_FRAMES, speed=0.4)
+    clip = planting.planted(loose, np.ones((NUM_FRAMES, 4), dtype=np.float32))
+    assert np.abs(clip.poses - loose.poses).max() > 0.05
+    module("operators.delivery").deliver(clip, ready, parts, 11, "Line")
+    return loose
+
+
+def test_planting_is_switched_off_and_on_after_generation(planted: Any, module: Any) -> None:
+    before, shape = every_key(), ada().kinesics_shape
+    kept = clip_on_show(module).feet
+    assert kept is not None and (kept.contacts == 1.0).all()
+    shape.feet = "FREE"
+    free = clip_on_show(module)
+    assert np.abs(free.poses - planted.poses).max() < 5e-4 and np.abs(free.trans - planted.trans).max() < 1e-4
+    shape.energy_lower = 0.5
+    assert shaping_of(module).refusal(ada()) is None
+    shape.energy_lower = 1.0
+    shape.feet = "AS_MADE"
+    assert every_key() == before
+
+
+def test_feet_go_with_the_motion_and_end_where_another_is_written(planted: Any, module: Any) -> None:
+    parts = module("engine.specs").Part
+    takes = module("operators.bridge.takes")
+    takes.keep_current(ada(), "First")
+    first = keys_of(ada())
+    takes.begin_take(ada(), "Other")
+    takes.add_take(ada(), "Other")
+    module("operators.delivery").deliver(make_clip(30, speed=0.4), ada(), (parts.LOWER,), 41, "Line")
+    feet = clip_on_show(module).feet
+    assert np.abs(feet.turns[30:60]).max() == 0.0 and np.abs(feet.root[30:60]).max() == 0.0
+    assert np.abs(feet.turns[:30]).max() > 0.0
+    assert bpy.ops.kinesics.merge_takes(face="1", hands="1", upper="1", lower="0") == {"FINISHED"}
+    merged = keys_of(ada())
+    assert any(path == "kinesics_feet.turns" for path, _ in merged)
+    for path, index in merged:
+        if path.startswith("kinesics_feet"):
+            assert np.array_equal(merged[path, index], first[path, index])
+
+
+def test_a_stretch_of_the_lower_body_brings_its_feet(planted: Any, module: Any) -> None:
+    parts, planting = module("engine.specs").Part, module("engine.motion.planting")
+    made = planting.planted(make_clip(30, seed=3, speed=0.4), np.ones((30, 4), dtype=np.float32))
+    before = all_properties(ada(), 41, 70)
+    module("operators.delivery").deliver_stretch(made, ada(), (parts.LOWER,), 41, "Line")
+    assert all_properties(ada(), 41, 70) == before
+    assert np.abs(clip_on_show(module).feet.turns[30:60] - made.feet.turns).max() < 1e-6

@@ -15,9 +15,12 @@ from engine.evaluation.quality import knee_pop
 from engine.motion.arrays import FloatArray
 from engine.motion.clip import Clip
 from engine.motion.energy import with_energy
+from engine.motion.feet_track import FeetTrack
 from engine.motion.hold import Hold, hold_still, hold_weight
+from engine.motion.joining import join
 from engine.motion.kinematics import clip_joint_positions
 from engine.motion.measures import foot_slide
+from engine.motion.planting import known_feet, planted, unplanted
 from engine.motion.root_path import Path as FloorPath
 from engine.motion.root_path import follow, in_place, travelled
 from engine.motion.rotations import axis_angle_to_matrix, geodesic_angle, heading_angle
@@ -323,3 +326,41 @@ def test_planted_feet_slide_less_and_free_ones_are_left(walks: list[Clip]) -> No
 def test_following_nothing_is_refused() -> None:
     with pytest.raises(ClipError, match="choose one"):
         shape(waving(), Shaping(root=Root.FOLLOW))
+
+
+def test_planting_is_noted_and_taken_back(walks: list[Clip]) -> None:
+    for clip in walks:
+        energy = {Part.LOWER: constant(clip, 1.3)}
+        loose = with_energy(clip, energy)
+        made = planted(loose, known_feet(clip).contacts)
+        assert np.abs(made.poses - loose.poses).max() > 0.02
+        free = shape(made, Shaping(feet=Feet.FREE))
+        assert np.abs(free.poses - loose.poses).max() < 1e-4 and np.abs(free.trans - loose.trans).max() < 1e-5
+        # At another rate, cut out, turned and moved, it is taken back as well.
+        elsewhere = made.resample(24.0).slice(5, 60).moved(0.5, (1.0, 2.0))
+        wanted = loose.resample(24.0).slice(5, 60).moved(0.5, (1.0, 2.0))
+        free = unplanted(elsewhere)
+        assert np.abs(clip_joint_positions(free) - clip_joint_positions(wanted)).max() < 0.01
+        assert everything(shape(made, Shaping())) == everything(made)
+
+
+def test_feet_of_a_stretch_meet_those_around_it(walks: list[Clip]) -> None:
+    kept = planted(walks[0], known_feet(walks[0]).contacts)
+    loose = with_energy(walks[0], {Part.LOWER: constant(walks[0], 1.3)})
+    made = planted(loose, known_feet(walks[0]).contacts)
+    joined = join(kept, made, [Part.LOWER], 20, 60, 8)
+    assert joined.feet is not None and kept.feet is not None and made.feet is not None
+    outside = np.r_[0:21, 60 : kept.num_frames]
+    assert np.abs(joined.feet.values[outside] - kept.feet.values[outside]).max() < 1e-6
+    assert np.abs(joined.feet.values[28:53, :22] - made.feet.values[28:53, :22]).max() < 1e-6
+    lengths = [np.linalg.norm(feet.root[28:53], axis=1) for feet in (joined.feet, made.feet)]
+    assert np.abs(lengths[0] - lengths[1]).max() < 1e-5, "turned as the new motion is"
+    assert join(walks[0], walks[0], [Part.LOWER], 20, 60, 8).feet is None
+
+
+def test_feet_of_another_length_are_refused() -> None:
+    clip = waving()
+    with pytest.raises(ClipError, match="another length"):
+        replace(clip, feet=known_feet(clip).slice(0, 10))
+    with pytest.raises(ClipError, match="damaged"):
+        FeetTrack(np.zeros((3, 4)), np.zeros((3, 5, 3)), np.zeros((3, 3)))

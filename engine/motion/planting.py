@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plants the feet of a clip so that it can be undone later, and undoes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .arrays import AnyFloatArray, DoubleArray, FloatArray
+from .clip import Clip
+from .contacts import foot_contacts
+from .feet_track import LEG_JOINTS, FeetTrack
+from .foot_lock import plant_feet
+from .kinematics import clip_joint_positions
+from .rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+_LEGS = list(LEG_JOINTS)
+
+
+def planted(clip: Clip, contacts: FloatArray) -> Clip:
+    """Plant feet and note what that changed in the clip's `feet`.
+
+    Args:
+        clip: The motion, its feet as the model moved them.
+        contacts: Contact probabilities of joints 7, 8, 10, 11, (F, 4).
+    """
+    after = plant_feet(clip, contacts)
+    before = _matrices(clip)
+    turns = matrix_to_axis_angle(np.swapaxes(before, -1, -2) @ _matrices(after))
+    root = after.trans - clip.trans
+    return replace(after, feet=FeetTrack(contacts, turns.astype(np.float32), root))
+
+
+def unplanted(clip: Clip) -> Clip:
+    """Take back what planting changed; a clip that does not know stays as it is."""
+    if clip.feet is None:
+        return clip
+    turned = axis_angle_to_matrix(clip.feet.turns.astype(np.float64))
+    poses = clip.poses.copy()
+    poses[:, _LEGS] = matrix_to_axis_angle(_matrices(clip) @ np.swapaxes(turned, -1, -2))
+    return replace(clip, poses=poses, trans=clip.trans - clip.feet.root)
+
+
+def known_feet(clip: Clip) -> FeetTrack:
+    """What a clip knows about its feet, else contacts as its motion shows them and no correction."""
+    if clip.feet is not None:
+        return clip.feet
+    contacts = foot_contacts(clip_joint_positions(clip), clip.fps)
+    still = np.zeros((clip.num_frames, len(_LEGS) + 1, 3), dtype=np.float32)
+    return FeetTrack(contacts, still[:, 1:], still[:, 0])
+
+
+def joined_feet(kept: Clip, made: Clip, first: int, last: int, blend_frames: int) -> FeetTrack | None:
+    """The feet of kept motion with a stretch of new motion in it; None where neither knows its feet.
+
+    Args:
+        kept: The motion as it is.
+        made: The new motion, as long.
+        first: First frame of the stretch, which stays.
+        last: Last frame of the stretch, which stays.
+        blend_frames: Frames over which the new motion takes over at each end.
+    """
+    if kept.feet is None and made.feet is None:
+        return None
+    frames = np.arange(kept.num_frames)
+    inside = np.clip(np.minimum(frames - first, last - frames) / max(blend_frames, 1), 0.0, 1.0)
+    share = (inside**2 * (3.0 - 2.0 * inside))[:, None]
+    values: AnyFloatArray = known_feet(kept).values * (1.0 - share) + known_feet(made).values * share
+    return FeetTrack.of_values(values.astype(np.float32))
+
+
+def _matrices(clip: Clip) -> DoubleArray:
+    """Rotations of the leg joints, (F, 6, 3, 3)."""
+    return axis_angle_to_matrix(clip.poses[:, _LEGS].astype(np.float64))
