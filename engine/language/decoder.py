@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The decoder fed step by step: keys and values cached in memory that is allocated once per window.
 
-`DecoderWeights` is made once per loaded model and starts one `StepDecoder` per batch of windows. Two engines
-stand behind them: torch here, on any device, and ONNX Runtime with eight-bit weights on a CPU
-(`onnx_decoder`).
+`DecoderWeights` is made once per loaded model and starts one `StepDecoder` per batch of windows. Three
+engines stand behind them: torch here, on any device; ONNX Runtime with eight-bit weights on a CPU
+(`onnx_decoder`); torch with its steps recorded on an NVIDIA GPU (`graph_decoder`).
 """
 
 from __future__ import annotations
@@ -83,6 +83,10 @@ class DecoderWeights(ABC):
 
 def decoder_weights(model: LanguageModel) -> DecoderWeights:
     """Weights for the fastest engine that this machine has for the model's device."""
+    if model.lm_head.weight.device.type == "cuda":
+        from .graph_decoder import GraphDecoderWeights
+
+        return GraphDecoderWeights(model, torch.bfloat16)
     fits = model.config.d_kv % ONNX_HEAD_WIDTH == 0
     if model.lm_head.weight.device.type == "cpu" and fits and onnx_is_there():
         from .onnx_decoder import OnnxDecoderWeights
@@ -174,8 +178,13 @@ class TorchDecoder:
         shape = (len(weights.layers), batch, self.heads, length, self.width)
         self.keys = torch.empty(shape, dtype=dtype, device=encoded.device)
         self.values = torch.empty_like(self.keys)
-        self.cross = [self._project(encoded.to(dtype), layer.cross_kv, 2) for layer in weights.layers]
+        self.cross = self.project_memory(encoded)
         self.position = 0
+
+    def project_memory(self, encoded: Tensor) -> list[tuple[Tensor, ...]]:
+        """Keys and values of the encoder states, per block (B, H, Lk, width) each."""
+        x = encoded.to(self.weights.dtype)
+        return [self._project(x, layer.cross_kv, 2) for layer in self.weights.layers]
 
     def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(B, L, d) -> `parts` tensors (B, H, L, width)."""
@@ -184,25 +193,40 @@ class TorchDecoder:
 
     def advance(self, ids: Tensor) -> Tensor:
         """Feed the next tokens, as `StepDecoder` says."""
-        weights, config = self.weights, self.weights.config
         rows, count = ids.shape[:2]
         begin, end = self.position, self.position + count
+        places = torch.arange(begin, end, device=ids.device)
+        bias = self.self_bias[:, :, begin:end, :end]
+        states = self.run(ids, places, bias, self.cross_bias[:rows, :, begin:end])
+        self.position = end
+        return states
+
+    def run(self, ids: Tensor, places: Tensor, self_bias: Tensor, cross_bias: Tensor) -> Tensor:
+        """All blocks.
+
+        Args:
+            ids: As `advance` takes them.
+            places: Where in the cache the new positions lie, (n,), int64.
+            self_bias: (1, H, n, T), over the first T positions of the cache.
+            cross_bias: (R, H, n, Lk).
+
+        Returns:
+            As `advance`.
+        """
+        weights, config = self.weights, self.weights.config
+        rows, seen = len(ids), self_bias.shape[-1]
         x = embed_steps(ids, weights.embedding, config.embedding_offset)
         shape, epsilon = (config.d_model,), config.layer_norm_epsilon
-        self_bias = self.self_bias[:, :, begin:end, :end]
-        cross_bias = self.cross_bias[:rows, :, begin:end]
         for index, layer in enumerate(weights.layers):
             q, k, v = self._project(F.rms_norm(x, shape, layer.self_norm, epsilon), layer.qkv, 3)
-            keys, values = self.keys[index, :rows], self.values[index, :rows]
-            keys[:, :, begin:end] = k
-            values[:, :, begin:end] = v
-            x = x + self._attend(q, keys[:, :, :end], values[:, :, :end], self_bias, layer.self_o)
+            keys = self.keys[index, :rows].index_copy_(2, places, k)
+            values = self.values[index, :rows].index_copy_(2, places, v)
+            x = x + self._attend(q, keys[:, :, :seen], values[:, :, :seen], self_bias, layer.self_o)
             (q,) = self._project(F.rms_norm(x, shape, layer.cross_norm, epsilon), layer.cross_q, 1)
             keys, values = self.cross[index]
             x = x + self._attend(q, keys[:rows], values[:rows], cross_bias, layer.cross_o)
             gate, up = F.linear(F.rms_norm(x, shape, layer.ff_norm, epsilon), layer.wi).chunk(2, dim=-1)
             x = x + F.linear(F.gelu(gate, approximate="tanh") * up, layer.wo)
-        self.position = end
         return F.rms_norm(x[:, -1], shape, weights.final_norm, epsilon)
 
     def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, out: Tensor) -> Tensor:

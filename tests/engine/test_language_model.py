@@ -13,6 +13,7 @@ from engine.errors import Cancelled
 from engine.language.biases import UNTIMED, time_bucket
 from engine.language.decoder import DecoderWeights, TorchDecoderWeights
 from engine.language.decoding import WindowRequest, draw, generate_window
+from engine.language.graph_decoder import GraphDecoderWeights
 from engine.language.layout import (
     BLOCK_ORDER,
     Condition,
@@ -85,7 +86,12 @@ def onnx_engine(model: LanguageModel) -> DecoderWeights:
     return OnnxDecoderWeights(model, bits=32)
 
 
-ENGINES = pytest.mark.parametrize("engine", [torch_engine, onnx_engine])
+def graph_engine(model: LanguageModel) -> DecoderWeights:
+    """The GPU's engine; on a CPU its steps run without being recorded."""
+    return GraphDecoderWeights(model)
+
+
+ENGINES = pytest.mark.parametrize("engine", [torch_engine, onnx_engine, graph_engine])
 
 
 def uncached_scores(
@@ -196,7 +202,7 @@ def test_a_forced_tail_stays_and_later_blocks_see_it(
 
 
 def test_rows_may_drop_out_and_several_tokens_come_at_once() -> None:
-    """Both engines, fed alike in uneven pieces, the second half of the rows leaving half way."""
+    """All engines, fed alike in uneven pieces, the second half of the rows leaving half way."""
     model = tiny_model()
     torch.manual_seed(2)
     length, memory = 12, 9
@@ -208,13 +214,15 @@ def test_rows_may_drop_out_and_several_tokens_come_at_once() -> None:
     ids = torch.randint(50, VOCABULARY.size, (4, length, 2))
     ids[:, ::3, 1] = ABSENT
     with torch.inference_mode():
-        decoders = [
-            make(model).start(encoded, mask, self_bias, cross_bias) for make in (torch_engine, onnx_engine)
-        ]
+        reused = graph_engine(model)
+        reused.start(encoded + 1.0, ~mask, self_bias, cross_bias).advance(ids)  # leaves its traces
+        makers = (torch_engine(model), onnx_engine(model), reused)
+        decoders = [weights.start(encoded, mask, self_bias, cross_bias) for weights in makers]
         for rows, begin, end in [(4, 0, 3), (4, 3, 4), (4, 4, 6), (2, 6, 9), (2, 9, 10), (2, 10, 12)]:
-            expected, found = (decoder.advance(ids[:rows, begin:end]) for decoder in decoders)
-            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-            assert [decoder.position for decoder in decoders] == [end, end]
+            expected, *found = (decoder.advance(ids[:rows, begin:end]) for decoder in decoders)
+            for states in found:
+                torch.testing.assert_close(states, expected, atol=1e-4, rtol=1e-4)
+            assert [decoder.position for decoder in decoders] == [end] * 3
 
 
 def test_eight_bits_hardly_change_what_is_likely() -> None:
