@@ -41,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--audio", type=Path, help="sound file; parts without text follow it")
     for part in PARTS:
-        generate.add_argument(f"--{part.value}", metavar="TEXT", help=f"instruction for the {part.value}")
+        body = " body" if part.value in ("upper", "lower") else ""
+        told = f"instruction for the {part.value}{body}"
+        generate.add_argument(f"--{part.value}", metavar="TEXT", help=told)
     generate.add_argument("--text", help="instruction for the body; without sound also for hands and face")
     generate.add_argument("--emotion", choices=EMOTIONS)
     generate.add_argument(

@@ -68,7 +68,7 @@ SOLE_TOP = 0.020
 CUFF, SKIN_UNDER_CUFF = 0.985, 0.86
 EYE_RINGS = (0, 5, 9, 11, 12, 18, 24, 27, 29, 34, 45, 60, 80, 105)
 EYE_SEGMENTS = 32
-TEETH_DEPTH = 0.0305
+TEETH_DEPTH = 0.021
 INCISORS_BEFORE_JAW_JOINTS = 0.087
 """Height of Bonwill's triangle (1885), whose sides of 10 cm join the jaw joints and the lower incisors."""
 
@@ -165,12 +165,12 @@ def helpers(figure: Figure) -> list[Surface]:
 
 
 def teeth(figure: Figure) -> Surface:
-    """Both rows of teeth back to the premolars.
+    """The front teeth of both rows.
 
     The helper's rows are wider than the mouth, so they are pulled in behind the lips. Its face shape turns
     the lower row about an axis close behind the molars, which then stand upright in the corner of an open
-    mouth like fangs. Here the front teeth move as the helper's do, the row turns about the jaw joints, and
-    the molars, whose place is in the dark between the cheeks, are left away.
+    mouth like fangs. Here the front teeth move as the helper's do and the row turns about the jaw joints; the
+    back teeth, whose place is in the dark between the cheeks, are left away.
     """
     quads = figure.mesh.quads
     faces = np.concatenate([quads["helper-upper-teeth"], quads["helper-lower-teeth"]])
@@ -179,7 +179,7 @@ def teeth(figure: Figure) -> Surface:
     points = piece.points * (0.84, 1.0, 1.0) - (0.0, 0.0015, 0.001)
     given = piece.sources @ figure.shapes["jawOpen"]
     lower = given[:, 1] < 0
-    points[:, 1] -= 0.18 * lower * (points[:, 2].max() - points[:, 2])
+    points[:, 1] -= 0.30 * lower * (points[:, 2].max() - points[:, 2])
     incisors = np.flatnonzero(lower)[points[lower, 2].argsort()[-4:]]
     pivot, moved = points[incisors].mean(axis=0), given[incisors].mean(axis=0)
     angle = np.arcsin(-moved[1] / INCISORS_BEFORE_JAW_JOINTS)

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +110,20 @@ def aim(camera: Any, target: Vector, offset: Vector) -> None:
     camera.rotation_euler = (-offset).to_track_quat("-Z", "Y").to_euler()
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the lines away that Blender prints for every rendered frame; errors go another way."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
+
+
 def preview(path: Path, size: tuple[int, int]) -> None:
     """Render the scene's range as MP4 with the sound of the sequencer."""
     scene = bpy.context.scene
@@ -120,7 +138,8 @@ def preview(path: Path, size: tuple[int, int]) -> None:
     render.use_sequencer, render.use_file_extension = True, False
     scene.display.render_aa = "FXAA"  # a quarter of the time of 8 samples, which shadows multiply
     render.filepath = str(path)
-    bpy.ops.render.render(animation=True)
+    with _quiet():
+        bpy.ops.render.render(animation=True)
 
 
 def contact_sheet(character: Any, path: Path) -> None:
@@ -199,6 +218,7 @@ def _still(camera: Any, frame: int, size: tuple[int, int], folder: Path) -> Imag
     render.use_file_extension = True
     scene.display.render_aa = "8"
     render.filepath = str(folder / "still.png")
-    bpy.ops.render.render(write_still=True)
+    with _quiet():
+        bpy.ops.render.render(write_still=True)
     with Image.open(folder / "still.png") as picture:
         return picture.convert("RGB")

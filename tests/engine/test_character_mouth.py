@@ -89,11 +89,11 @@ def seen(
 
 @pytest.mark.parametrize("lips", LIPS)
 def test_no_teeth_stand_in_the_corners_of_an_open_mouth(character: CharacterAsset, lips: str) -> None:
-    """Seen a little from above and the side, where molars once stood up like fangs (16 to 25 square mm)."""
-    for jaw, yaw in ((0.3, 12.0), (0.6, 12.0), (0.6, -12.0)):
-        teeth, corners = seen(character, {**LIPS[lips], "jawOpen": jaw}, yaw, 12.0)
+    """Seen from above and the side, where molars once stood up like fangs (16 to 25 square mm)."""
+    for jaw, yaw, pitch in ((0.3, 12.0, 12.0), (0.6, 12.0, 12.0), (0.6, -12.0, 12.0), (0.6, 12.0, 28.0)):
+        teeth, corners = seen(character, {**LIPS[lips], "jawOpen": jaw}, yaw, pitch)
         near = np.linalg.norm(teeth[:, None] - corners, axis=2) < NEAR_CORNER
-        assert near.sum(axis=0).max() * PIXEL**2 < 6e-6, (jaw, yaw)
+        assert near.sum(axis=0).max() * PIXEL**2 < 6e-6, (jaw, yaw, pitch)
         assert len(teeth) > 0, "an open mouth shows teeth"
 
 
