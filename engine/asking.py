@@ -29,6 +29,9 @@ from .windows import WINDOW_STEPS
 MAX_WINDOWS = 32
 """Windows read of one motion; of a longer one, as many spread evenly."""
 
+DESCRIBED: tuple[Part, ...] = (Part.UPPER, Part.LOWER)
+"""Parts that descriptions speak of, in the captions that packs learn from."""
+
 MAX_ANSWER = 24
 """Pieces of the longest description."""
 
@@ -42,7 +45,8 @@ class AskRequest:
 
     Attributes:
         clip: The motion.
-        parts: Parts that are looked at; empty for all.
+        parts: Parts that are looked at; empty for all where an emotion is asked for, and for the body where a
+            description is.
     """
 
     clip: Clip
@@ -99,7 +103,7 @@ class Asker:
         Raises:
             RequestError: If the motion is too short.
         """
-        questions = self._questions(request, EMOTION_QUESTION)
+        questions = self._questions(request.clip, request.parts or PARTS, EMOTION_QUESTION)
         labels = torch.tensor([self.words.word_id(label) for label in EMOTIONS])
         scores = self._scores(questions, [])[:, -1, labels]  # (W, 8)
         chances = scores.log_softmax(-1).mean(0).softmax(-1).tolist()
@@ -112,7 +116,7 @@ class Asker:
         Raises:
             RequestError: If the motion is too short.
         """
-        questions = self._questions(request, DESCRIPTION_QUESTION)
+        questions = self._questions(request.clip, request.parts or DESCRIBED, DESCRIPTION_QUESTION)
         ids: list[int] = []
         total = 0.0
         while len(ids) < MAX_ANSWER:
@@ -131,7 +135,7 @@ class Asker:
         Raises:
             RequestError: If the motion is too short or a description has no words.
         """
-        questions = self._questions(request, DESCRIPTION_QUESTION)
+        questions = self._questions(request.clip, request.parts or DESCRIBED, DESCRIPTION_QUESTION)
         found: list[Description] = []
         for text in descriptions:
             ids = [*self.words.encode(text), self.words.end]
@@ -142,12 +146,12 @@ class Asker:
             found.append(Description(text, float(picked.mean())))
         return sorted(found, key=lambda one: -one.log_probability)
 
-    def _questions(self, request: AskRequest, text: str) -> list[Question]:
+    def _questions(self, clip: Clip, parts: Sequence[Part], text: str) -> list[Question]:
         """The windows of a motion with the question."""
-        clip = request.clip.resample(MOTION_FPS)
+        clip = clip.resample(MOTION_FPS)
         if clip.num_frames < MIN_ASKED_S * MOTION_FPS:
             raise RequestError("The motion is too short to be read; ask about half a second at least.")
-        codes = self._codes(clip, request.parts or PARTS)
+        codes = self._codes(clip, parts)
         steps = clip.num_frames // FRAMES_PER_STEP
         length = min(WINDOW_STEPS, steps)
         count = min(MAX_WINDOWS, math.ceil(steps / length))

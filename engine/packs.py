@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from .errors import PackError
 from .toml_writer import to_toml
+from .weights.row_scales import expand_rows, matrix_names
 from .weights.safetensors_file import damaged, read_safetensors, safetensors_shapes
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ class Pack:
         except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
             raise PackError(f"The pack's {PACK_FILE} asks for impossible sizes; {_DOWNLOAD}.") from problem
         shapes = safetensors_shapes(self.file(name))
-        held = {key[len(prefix) :]: shape for key, shape in shapes.items() if key.startswith(prefix)}
+        own = [key for key in matrix_names(shapes) if key.startswith(prefix)]
+        held = {key[len(prefix) :]: shapes[key] for key in own}
         _check_shapes(name, prefix, held, {key: value.shape for key, value in sketch.state_dict().items()})
         module = make()
         self.load_module(name, module, prefix)
@@ -146,13 +148,14 @@ class Pack:
     def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
         """Fill a network with the tensors of one file whose names begin with `prefix`.
 
-        Floating weights may be stored in any floating type; all names and shapes must match. A network on
-        the meta device takes the file's tensors as they are, so that none is in memory twice.
+        Floating weights may be stored in any floating type, or as int8 with scales of their rows; all names
+        and shapes must match. A network on the meta device takes the file's tensors as they are, so that none
+        is in memory twice.
 
         Raises:
             PackError: If the file does not hold exactly this network.
         """
-        held = self.tensors(name, prefix)
+        held = expand_rows(self.tensors(name, prefix))
         wanted = module.state_dict()
         shapes = {key: tensor.shape for key, tensor in held.items()}
         _check_shapes(name, prefix, shapes, {key: tensor.shape for key, tensor in wanted.items()})

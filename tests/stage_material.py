@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from engine.asking import DESCRIBED
 from engine.data.coding import CoderSource
 from engine.data.readers.base import Record
 from engine.data.text_encoder_export import TOKENIZER_FILE, WEIGHTS_FILE
@@ -161,7 +162,7 @@ def write_asking_pack(folder: Path) -> tuple[Pack, list[Clip]]:
         clips.append(replace(rest, poses=poses.astype(np.float32)))
         parts = coder.encode(Record(caption, "tiny", "train", clip=clips[-1], parts=PARTS)).parts
         windows.append(
-            Window(caption, 0.0, 64 / 30, parts, captions=(caption,), described=tuple(parts), emotion=emotion)
+            Window(caption, 0.0, 64 / 30, parts, captions=(caption,), described=DESCRIBED, emotion=emotion)
         )
     words = collect_words(["walk forward", "stand still", "jump"])
     vocabulary = replace(task_vocabulary(coder, words), num_text=len(WORDS))

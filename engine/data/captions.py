@@ -66,6 +66,7 @@ SPEED_BANDS: dict[str, tuple[float, float]] = {
 }
 """Speeds in m/s below which an item of the action is slow, and above which it is fast."""
 
+_PACES = {band: re.compile(rf"\b({'|'.join(SPEED_ADVERBS[band])})\b") for band in ("slow", "fast")}
 _SLOW_ONLY = re.compile(r"\b(amble|saunter|wander|stroll)\b")
 _FAST_ONLY = re.compile(r"\b(march|stride|fast|speed|quickly|hurry|sprint|dash|rush|race|charge)\b")
 _MANNER = re.compile(r"\b(at a|fast|speed|quickly|hurry|sprint|dash|rush|race|charge|naturally|casually)\b")
@@ -169,6 +170,11 @@ def speed_band(action: str, speed: float) -> str:
     bands."""
     low, high = SPEED_BANDS.get(action, (0.0, float("inf")))
     return "slow" if speed < low else "fast" if speed > high else "normal"
+
+
+def told_pace(text: str) -> str:
+    """ "slow" or "fast" where a caption's adverb says so, else an empty string."""
+    return next((band for band, adverbs in _PACES.items() if adverbs.search(text)), "")
 
 
 def captions_for(

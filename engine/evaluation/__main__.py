@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     pass
 
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
-FURTHER = ("actions", "retrieval", "emotion", "co-speech", "physics")
+FURTHER = ("actions", "retrieval", "emotion", "reading", "pace", "fit", "co-speech", "physics")
 """Topics measured only with `--science` or by name: they put packs in place and decide nothing."""
 TOPICS = ("tokenizers", "text", "speech", "both", "seams", "control", "speed")
 

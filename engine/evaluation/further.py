@@ -19,8 +19,11 @@ from .cospeech_rows import Encode, cospeech_rows
 from .emotion_rows import TOPIC as EMOTION
 from .emotion_rows import description_rows, emotion_rows
 from .gesture_features import load_or_train_autoencoder, performance_motions
+from .reading_rows import READING, fit_rows, pace_rows, reading_rows
 from .report import Row
 from .studio import Studio
+
+NO_WORDS = "not measured: this pack was not trained to answer in words"
 
 MOST_PERFORMANCES = 96
 """Held-out performances whose emotion is asked for."""
@@ -62,8 +65,16 @@ def further_rows(topic: str, studio: Studio, engine: Engine, material: Material)
     """
     if topic == "physics":
         return science_rows.physics_rows(studio)
+    if topic == "pace":
+        return pace_rows(studio)
+    if topic == "fit":
+        return fit_rows(studio)
     if topic == "emotion":
         return answer_rows(studio, engine, material)
+    if topic == "reading":
+        if not engine.vocabulary.num_words:
+            return [Row(READING, "accuracy", NO_WORDS)]
+        return reading_rows(studio, Asker(engine))
     if topic == "co-speech":
         return speech_rows(studio, material)
     evaluator = science_rows.our_evaluator(studio, engine.text_encoder, material.evaluator)
@@ -75,7 +86,7 @@ def further_rows(topic: str, studio: Studio, engine: Engine, material: Material)
 def answer_rows(studio: Studio, engine: Engine, material: Material) -> list[Row]:
     """What the pack says of motions, or that it does not."""
     if not engine.vocabulary.num_words:
-        return [Row(EMOTION, "accuracy", "not measured: this pack was not trained to answer in words")]
+        return [Row(EMOTION, "accuracy", NO_WORDS)]
     held = [s for s in load_performances(material.data, "held") if s.emotion is not None]
     chosen = np.random.default_rng(0).permutation(len(held))[:MOST_PERFORMANCES]
     labelled = [(starter_clip(held[n].features), str(held[n].emotion)) for n in chosen.tolist()]

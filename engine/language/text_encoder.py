@@ -19,12 +19,10 @@ from torch.nn import functional
 
 from ..errors import PackError
 from ..tokenizers.config import PlainValue, config_from_dict, config_to_dict
+from ..weights.row_scales import SCALE_SUFFIX, expand_rows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-SCALE_SUFFIX = ".scale"
-"""A matrix `x` stored as int8 has its row scales beside it as `x.scale`."""
 
 MAX_TEXT_TOKENS = 48
 """Word pieces read of one instruction, its start and end marks included."""
@@ -214,13 +212,11 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 def _expand(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights in float32, except the word table, which keeps its type."""
+    scale_name = "words" + SCALE_SUFFIX
+    rest = {name: tensor for name, tensor in tensors.items() if name not in ("words", scale_name)}
     expanded: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        if name == "words":
-            expanded[name] = tensor
-            rows = tensors.get("words" + SCALE_SUFFIX, torch.ones(len(tensor)))
-            expanded["word_scales"] = rows.float()[:, None]
-        elif not name.endswith(SCALE_SUFFIX):
-            scale = tensors.get(name + SCALE_SUFFIX)
-            expanded[name] = tensor.float() if scale is None else tensor.float() * scale.float()[:, None]
-    return expanded
+    if "words" in tensors:
+        expanded["words"] = tensors["words"]
+        rows = tensors.get(scale_name, torch.ones(len(tensors["words"])))
+        expanded["word_scales"] = rows.float()[:, None]
+    return expanded | {name: tensor.float() for name, tensor in expand_rows(rest).items()}

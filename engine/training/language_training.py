@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.captions import told_pace
 from ..language.layout import instruction_states
 from ..language.model import LanguageModel, LanguageModelConfig
+from ..language.task_layout import TaskBatch
 from ..language.text_encoder import TextEncoder
+from ..language.words import WORDS_FILE, collect_words
 from ..specs import Part
 from ..tokenizers.audio_tokenizer import StarterAudioTokenizer, starter_audio_config
 from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
 from .corpora import MotionSequence, load_captured, load_performances
+from .language_stages import start_from
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
+from .questions import Asked, Questions
 from .recipe import LanguageRecipe, Recipe
+from .task_loss import TaskLoss
+from .task_rows import StarterRows
 from .tokenizer_training import build_tokenizer
 from .windows import FRAMES_PER_STEP, Batch, CodedSequence, WindowMixer, encode_sequence
+
+LANGUAGE_FILE, TUNED_FILE = "language.pt", "tuned.pt"
 
 
 def load_tokenizers(recipe: Recipe, out: Path) -> tuple[dict[Part, MotionVQVAE], StarterAudioTokenizer]:
@@ -75,8 +85,8 @@ def model_config(recipe: Recipe, vocabulary: Vocabulary, text_width: int) -> Lan
 
 def prepare_mixer(
     recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, split: str = "train", seed: int = 0
-) -> WindowMixer:
-    """Encode all sequences of a split at every phase and make the sampler over them."""
+) -> tuple[WindowMixer, list[str]]:
+    """Encode all sequences of a split at every phase and make the sampler over them; and its captions."""
     motion, audio = load_tokenizers(recipe, out)
     captured, performed = load_captured(data, split), load_performances(data, split)
     captions = sorted({c for s in captured for c in s.captions})
@@ -91,7 +101,8 @@ def prepare_mixer(
     print(f"{split}: {len(performed)} performances as codes", flush=True)
     weighted = [(c, s.weight) for c, s in zip(coded, captured, strict=True)]
     vocabulary = trained_vocabulary(motion, audio)
-    return WindowMixer(weighted, spoken, states, vocabulary, recipe.language, seed)
+    paces = {row: pace for row, caption in enumerate(captions) if (pace := told_pace(caption))}
+    return WindowMixer(weighted, spoken, states, vocabulary, recipe.language, seed, paces), captions
 
 
 def _encode_all(
@@ -177,43 +188,97 @@ def train_language(
         seed: Of initial weights and draws.
         start: Checkpoint of an earlier run whose weights to begin with.
     """
-    own, path = recipe.language, out / "language.pt"
-    mixer = prepare_mixer(recipe, data, out, encoder, seed=seed)
-    vocabulary = mixer.vocabulary
+    mixer, _ = prepare_mixer(recipe, data, out, encoder, seed=seed)
     torch.manual_seed(seed)
-    device = device_for_training()
-    model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width)).to(device)
+    model = LanguageModel(model_config(recipe, mixer.vocabulary, encoder.config.width))
     if start is not None:
-        model.load_state_dict(torch.load(start, weights_only=True, map_location=device)["averaged"])
+        model.load_state_dict(torch.load(start, weights_only=True, map_location="cpu")["averaged"])
+    train(model, mixer, None, recipe.language, out / LANGUAGE_FILE)
+    return out / LANGUAGE_FILE
+
+
+def tune_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0) -> Path:
+    """Go on with the language model, which learns to answer questions besides; return the checkpoint's path.
+
+    The words it can write are left beside the checkpoint.
+
+    Args:
+        recipe: The run's figures.
+        data: Folder of the prepared data.
+        out: Folder with the checkpoints of the tokenizers and of `train_language`.
+        encoder: Frozen sentence encoder.
+        seed: Of new words' rows and draws.
+    """
+    recipe = replace(recipe, language=recipe.tuning)
+    mixer, captions = prepare_mixer(recipe, data, out, encoder, seed=seed)
+    words = collect_words(captions)
+    (out / WORDS_FILE).write_text(words.to_json(), encoding="utf-8")
+    vocabulary = replace(mixer.vocabulary, num_words=len(words))
+    torch.manual_seed(seed)
+    model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width))
+    start_from(model, out / LANGUAGE_FILE, vocabulary)
+    rows = StarterRows(vocabulary, words, encoder, recipe.questions.hidden)
+    asked = Asked(mixer.captured, [*mixer.spoken, *mixer.idle], captions)
+    questions = Questions(asked, rows, recipe.questions, recipe.tuning.window_steps, seed)
+    train(model, mixer, questions, recipe.tuning, out / TUNED_FILE)
+    return out / TUNED_FILE
+
+
+def train(
+    model: LanguageModel, mixer: WindowMixer, questions: Questions | None, own: LanguageRecipe, path: Path
+) -> None:
+    """Train a model until its steps or minutes are over, from its checkpoint where there is one.
+
+    The step runs in bfloat16; the optimiser moves float32 weights, of which `working` is the rounded copy.
+
+    Args:
+        model: With its first weights.
+        mixer: Draws requests.
+        questions: Draws questions, or None.
+        own: Figures.
+        path: The checkpoint.
+    """
+    vocabulary, device = mixer.vocabulary, device_for_training()
+    model.to(device)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         _parameter_groups(model, own), own.learning_rate, betas=(0.9, 0.98), fused=True
     )
     schedule = Schedule(own.learning_rate, own.warm_up, own.max_steps, own.minutes)
     checkpoint = Checkpoint(path, {"model": model, "averaged": averaged, "optimiser": optimiser}, schedule)
-    log = Log(out / "log.jsonl", "language")
+    log = Log(path.parent / "log.jsonl", path.stem)
     step, done = checkpoint.load()
-    mixer.random = type(mixer.random)(type(mixer.random.bit_generator)(seed + 7919 * step))
-    print(f"language model: {count_parameters(model) / 1e6:.2f}M parameters, from step {step}", flush=True)
+    for drawn in (mixer, questions) if questions else (mixer,):
+        drawn.random = type(drawn.random)(type(drawn.random.bit_generator)(drawn.seed + 7919 * step))
+    print(f"{path.stem}: {count_parameters(model) / 1e6:.2f}M parameters, from step {step}", flush=True)
     last_saved = schedule.spent_s
     running: dict[str, float] = {}
-    # The step runs in bfloat16; the optimiser moves float32 weights, of which `working` is the rounded copy.
     working = copy.deepcopy(model).to(torch.bfloat16).train()
+    answers = questions and TaskLoss(working, questions.rows.vocabulary)
+
+    def draw() -> tuple[Batch, TaskBatch | None]:
+        return mixer.batch(own.batch), questions.batch() if questions else None
+
     with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(mixer.batch, own.batch)
+        upcoming = pool.submit(draw)
         while not done:
             schedule.tick()
             if schedule.progress(step) >= 1.0:
                 break
-            batch = upcoming.result()
-            upcoming = pool.submit(mixer.batch, own.batch)
+            batch, task = upcoming.result()
+            upcoming = pool.submit(draw)
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step) * group["speed"]
-            losses = batch_loss(working, batch, vocabulary, own.label_smoothing)
-            codes = {part: batch.targets[part].shape[1] for part in losses}
-            total = torch.stack([losses[p] * codes[p] for p in losses]).sum() / sum(codes.values())
             working.zero_grad(set_to_none=True)
-            total.backward()
+            losses = {
+                p.value: v for p, v in batch_loss(working, batch, vocabulary, own.label_smoothing).items()
+            }
+            codes = {part: batch.targets[Part(part)].shape[1] for part in losses}
+            (torch.stack([losses[p] * codes[p] for p in losses]).sum() / sum(codes.values())).backward()
+            if questions and answers and task is not None:
+                told = _question_losses(answers, task.to(device))
+                (questions.recipe.weight * torch.stack(list(told.values())).sum()).backward()
+                losses |= {f"asked_{name}": value for name, value in told.items()}
             for precise, rounded in zip(model.parameters(), working.parameters(), strict=True):
                 precise.grad = None if rounded.grad is None else rounded.grad.float()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -221,17 +286,25 @@ def train_language(
             step += 1
             _refresh(working, model)
             _average(averaged, model, min(own.average_decay, (1 + step) / (10 + step)))
-            for part, value in losses.items():
-                running[part.value] = 0.95 * running.get(part.value, float(value.detach())) + 0.05 * float(
-                    value.detach()
-                )
+            for name, value in losses.items():
+                now = float(value.detach())
+                running[name] = 0.95 * running.get(name, now) + 0.05 * now
             if step % 25 == 0:
                 log.write(step, minutes=schedule.spent_s / 60, **running)
             if schedule.spent_s - last_saved > own.checkpoint_minutes * 60:
                 checkpoint.save(step)
                 last_saved = schedule.spent_s
     checkpoint.save(step, done=True)
-    return path
+
+
+def _question_losses(answers: TaskLoss, batch: TaskBatch) -> dict[str, Tensor]:
+    """Nats per word of the answers in words, and per code of those in motion."""
+    sums, counts = answers(batch)
+    is_word = torch.tensor([name == "words" for name in answers.names], device=sums.device)
+    groups = {"words": is_word, "motion": ~is_word}
+    return {
+        name: sums[own].sum() / counts[own].sum() for name, own in groups.items() if counts[own].sum() > 0
+    }
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..specs import Part
+from .stage_recipe import HiddenRecipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -84,24 +85,48 @@ class LanguageRecipe:
     mixture: dict[str, float]
     hidden: dict[str, float]
     layouts: dict[str, float]
+    paced: float = 0.0
+
+
+@dataclass(frozen=True)
+class QuestionRecipe:
+    """Rows of the registry's tasks beside the rows of requests.
+
+    Attributes:
+        rows: Of them in a step.
+        weight: Of their loss beside that of the requests.
+        some_parts: Share of emotions that are asked of some parts only.
+        mixture: Relative chance of each kind of task.
+        hidden: What is hidden from them.
+    """
+
+    rows: int
+    weight: float
+    some_parts: float
+    mixture: dict[str, float]
+    hidden: HiddenRecipe
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run."""
+    """A whole run; `tuning` is the language model's second part, in which questions are learned too."""
 
     performance_hours: float
     phases: int
     performance_phases: int
     tokenizers: TokenizersRecipe
     language: LanguageRecipe
+    tuning: LanguageRecipe
+    questions: QuestionRecipe
 
     @property
     def minutes(self) -> float:
-        """Training minutes from start to end: the longer lane of tokenizers, then the language model."""
+        """Training minutes: the longer lane of tokenizers, then the language model in its two parts."""
         own = {part.value: figures.minutes for part, figures in self.tokenizers.parts.items()}
         own["audio"] = self.tokenizers.audio.minutes
-        return max(sum(own[name] for name in lane) for lane in LANES) + self.language.minutes
+        return max(sum(own[name] for name in lane) for lane in LANES) + (
+            self.language.minutes + self.tuning.minutes
+        )
 
 
 def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
@@ -124,13 +149,17 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
         parts = {part: TokenizerRecipe(**_scaled(tokenizers.pop(part.value), scale)) for part in Part}
         audio = AudioRecipe(**_scaled(tokenizers.pop("audio"), scale))
         language = dict(values["language"])
-        hidden = language.pop("hidden")
+        tuning = dict(values["tuning"])
+        questions = dict(tuning.pop("questions"))
+        hidden = HiddenRecipe(**questions.pop("hidden"))
         return Recipe(
             performance_hours=values["data"]["performance_hours"],
             phases=values["data"]["phases"],
             performance_phases=values["data"]["performance_phases"],
             tokenizers=TokenizersRecipe(parts=parts, audio=audio, **tokenizers),
-            language=LanguageRecipe(hidden=hidden, **_scaled(language, scale)),
+            language=LanguageRecipe(**_scaled(language, scale)),
+            tuning=LanguageRecipe(**_scaled(language | tuning, scale)),
+            questions=QuestionRecipe(hidden=hidden, **questions),
         )
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as problem:
         raise EngineError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole starter run: data, tokenizers two at a time, the language model, the pack."""
+"""The whole starter run: data, tokenizers two at a time, the language model in two parts, the pack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from ..data import text_encoder_export
 from ..language.text_encoder import TextEncoder, TextEncoderConfig
 from ..specs import Part
-from .language_training import train_language
+from .language_training import train_language, tune_language
 from .pack_export import export_pack
 from .recipe import LANES, Recipe
 
@@ -38,6 +38,7 @@ def run_starter(recipe: Recipe, recipe_name: str, data: Path, work: Path, pack: 
         for lane in lanes:
             lane.result().check_returncode()
     train_language(recipe, prepared, out, encoder)
+    tune_language(recipe, prepared, out, encoder)
     export_pack(recipe, out, work / "text_encoder", pack)
 
 

@@ -7,7 +7,7 @@ here: a lower body from captured motion with its caption, the rest from a perfor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -108,6 +108,7 @@ class WindowMixer:
         vocabulary: The unified vocabulary.
         recipe: Mixture, hiding and layout shares.
         seed: Of the draws.
+        paces: Captions that tell a pace, "slow" or "fast", by their rows of the caption table.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class WindowMixer:
         vocabulary: Vocabulary,
         recipe: LanguageRecipe,
         seed: int,
+        paces: Mapping[int, str] | None = None,
     ) -> None:
         self.captured = [phases for phases, _ in captured]
         weights = np.array([w for _, w in captured], dtype=np.float64)
@@ -129,7 +131,9 @@ class WindowMixer:
         self.states = caption_states
         self.vocabulary = vocabulary
         self.recipe = recipe
+        self.seed = seed
         self.random = np.random.default_rng(seed)
+        self.paced = _by_pace(self.captured, paces or {})
 
     def batch(self, size: int) -> Batch:
         """Draw one batch."""
@@ -180,11 +184,11 @@ class WindowMixer:
         by_text: tuple[Part, ...] = ()
         if kind != "speech":
             by_text = (Part.LOWER,) if kind == "speech_text" else (Part.LOWER, Part.UPPER)
-            phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
+            phases, captions = self._captured()
             item = phases[random.integers(len(phases))]
             start = self._start(item, num_steps)
             rows |= {part: self._cut(item.parts[part], start, num_steps) for part in by_text}
-            caption = int(random.choice(item.captions))
+            caption = int(random.choice(captions))
         speechless = kind == "text" and random.random() < 0.65
         pool, weights = (self.idle, None) if speechless else (self.spoken, self.spoken_weights)
         phases = pool[random.choice(len(pool), p=weights)]
@@ -214,6 +218,15 @@ class WindowMixer:
                 text_of.pop(part, None)
         emotion = None if speechless else performance.emotion
         return self._hide(Condition(sources, text_of, emotion, audio)), rows
+
+    def _captured(self) -> tuple[list[CodedSequence], tuple[int, ...]]:
+        """A captured sequence and the captions it may get; now and then one whose captions tell its pace."""
+        random = self.random
+        if self.paced and random.random() < self.recipe.paced:
+            group = self.paced[random.integers(len(self.paced))]
+            return group[random.integers(len(group))]
+        phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
+        return phases, phases[0].captions
 
     def _hide(self, condition: Condition) -> Condition:
         """Hide all, the text or the emotion at random, so that guidance has something to compare with."""
@@ -259,3 +272,15 @@ class WindowMixer:
         rows = self.random.random((size, 1)) < self.recipe.hidden["steps"]
         shares = self.random.random((size, 1))
         return torch.from_numpy(rows & (self.random.random((size, num_steps)) < shares))
+
+
+def _by_pace(
+    captured: Sequence[list[CodedSequence]], paces: Mapping[int, str]
+) -> list[list[tuple[list[CodedSequence], tuple[int, ...]]]]:
+    """Sequences whose captions tell a pace, with these captions, in groups of one action and one pace."""
+    groups: dict[tuple[str, str], list[tuple[list[CodedSequence], tuple[int, ...]]]] = {}
+    for phases in captured:
+        telling = tuple(row for row in phases[0].captions if row in paces)
+        if telling:
+            groups.setdefault((phases[0].action, paces[telling[0]]), []).append((phases, telling))
+    return [groups[key] for key in sorted(groups)]

@@ -20,6 +20,7 @@ from engine.evaluation import (
     emotion_rows,
     engine_rows,
     further,
+    reading_rows,
     science_rows,
     speech_rows,
     text_rows,
@@ -46,7 +47,7 @@ def legs(words: str, num: int, offset: float = 0.0) -> FloatArray:
     features = rest_features(Part.LOWER, num)
     walking, running = any(w in words for w in ("walk", "stroll")), "run" in words
     if walking or running:
-        speed = 3.0 if running else 1.1
+        speed = (3.0 if running else 1.1) * (0.7 if "slowly" in words else 1.4 if "quickly" in words else 1.0)
         features[:, 1] = -0.8 * speed if "back" in words else speed
         features[:, 3] = np.radians(300.0 / 8.0) * ("circle" in words)
         swing = 0.5 * np.sin(np.pi * (2.6 if running else 1.8) * t)
@@ -418,3 +419,60 @@ def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
         < row(obeying, "matching distance, - captured, wrong").value
     )
     assert row(obeying, "R-precision 1, 2, 3, - captured").value > 0.9
+
+
+@dataclass
+class Reader:
+    """Answers with the right words about every `often`-th motion, else with what is wrong for all."""
+
+    often: int = 1
+    asked: int = 0
+
+    def emotion(self, request: AskRequest) -> EmotionAnswer:
+        label = EMOTIONS[self.asked % len(EMOTIONS)] if self.asked % self.often == 0 else "neutral"
+        self.asked += bool(request.parts == ())
+        return EmotionAnswer(label, {})
+
+    def rank(self, request: AskRequest, descriptions: Sequence[str]) -> list[Description]:
+        walks = request.clip.pelvis_positions[:, [0, 2]].std() > 0.5
+        right = sorted(descriptions, key=lambda text: ("walk" in text) != walks)
+        return [Description(text, -1.0) for text in (right if self.often == 1 else right[::-1])]
+
+
+def test_reading_is_judged_against_what_was_performed() -> None:
+    rows = reading_rows.reading_rows(studio(), Reader())  # type: ignore[arg-type]
+    assert row(rows, "accuracy, performances").passed and row(rows, "accuracy, performances").value == 1.0
+    assert {r.topic for r in rows} == {"reading"}
+    rows = reading_rows.reading_rows(studio(), Reader(often=5))  # type: ignore[arg-type]
+    assert row(rows, "accuracy, performances").passed is False
+
+
+def test_actions_are_looked_for_among_the_likeliest() -> None:
+    shown = ("walk_forward", "jump", "salsa", "boxing", "sit", "drink", "laugh")
+    captured = [item(action, "train") for action in shown]
+    crowded = replace(studio(), captured=[*captured, item("walk_forward", "held"), item("jump", "held")])
+    right = reading_rows.described_rows(crowded, Reader())  # type: ignore[arg-type]
+    assert right[0].passed and right[0].value >= 0.5
+    wrong = reading_rows.described_rows(crowded, Reader(often=2))  # type: ignore[arg-type]
+    assert wrong[0].value < right[0].value and wrong[0].passed is False
+    assert right[-1].value == pytest.approx(3 / 7)
+
+
+def test_pace_is_measured_as_a_change() -> None:
+    rows = reading_rows.pace_rows(studio())
+    slow, fast = row(rows, '"walk forward slowly"'), row(rows, '"walk forward quickly"')
+    assert slow.passed and slow.value == pytest.approx(-0.3, abs=0.05)
+    assert fast.passed and fast.value == pytest.approx(0.4, abs=0.05)
+    assert row(rows, '- "walk backwards slowly"').passed is None
+    assert not any(r.passed for r in reading_rows.pace_rows(studio("stubborn")))
+
+
+def test_a_jump_in_a_clip_is_seen() -> None:
+    whole = starter_clip({Part.LOWER: legs("walk", 240), Part.UPPER: rest_features(Part.UPPER, 240)})
+    poses = whole.poses.copy()
+    poses[120:, 16] += 0.4  # an arm jumps
+    jumped = replace(whole, poses=poses)
+    assert reading_rows.fit_row("", [whole], [whole], None).value <= 0.013
+    seen = reading_rows.fit_row("", [jumped], [whole], (120,))
+    assert seen.passed is False and seen.value == pytest.approx(0.5, abs=0.26)
+    assert reading_rows.fit_row("", [jumped], [whole], (60,)).passed

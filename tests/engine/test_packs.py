@@ -16,6 +16,7 @@ import torch
 from engine.errors import PackError
 from engine.packs import PACK_FILE, Pack, load_pack, write_pack
 from engine.toml_writer import to_toml
+from engine.weights.row_scales import quantise_rows
 
 INFO: dict[str, object] = {
     "kind": "starter",
@@ -77,6 +78,23 @@ def test_modules_are_filled(root: Path) -> None:
     for wrong in (torch.nn.Linear(4, 5), torch.nn.Linear(4, 3, bias=False), torch.nn.BatchNorm1d(3)):
         with pytest.raises(PackError, match=r"model\.safetensors"):
             pack.load_module("model.safetensors", wrong, "net.")
+
+
+def test_int8_rows_are_expanded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Linear(40, 6)
+    rows = quantise_rows("weight", net.weight.detach())
+    assert rows["weight"].dtype == torch.int8
+    tensors = {**rows, "bias": net.bias.detach()}
+    pack = write_pack(tmp_path / "int8", INFO, {"model.safetensors": tensors}, {})
+    found = pack.build_module("model.safetensors", lambda: torch.nn.Linear(40, 6))
+    step = net.weight.abs().amax(1, keepdim=True) / 127
+    assert float(((found.weight - net.weight).abs() / step).detach().max()) <= 0.51
+    assert torch.equal(found.bias, net.bias)
+    wrong = {"weight": rows["weight"], "weight.scale": torch.ones(5).half(), "bias": net.bias.detach()}
+    pack = write_pack(tmp_path / "wrong", INFO, {"model.safetensors": wrong}, {})
+    with pytest.raises(PackError, match="scales of weight"):
+        pack.build_module("model.safetensors", lambda: torch.nn.Linear(40, 6))
 
 
 def test_a_new_pack_replaces_the_old_one(root: Path) -> None:

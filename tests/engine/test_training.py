@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +14,37 @@ import torch
 from engine.errors import EngineError
 from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER, window_audio
 from engine.language.model import LanguageModel, LanguageModelConfig
+from engine.language.words import collect_words
 from engine.motion.features import STARTER_DIMS
 from engine.specs import PARTS, Part, Source
-from engine.tokenizers.vocabulary import BlockSize, starter_vocabulary
-from engine.training.language_training import batch_loss
+from engine.tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
+from engine.training.language_training import batch_loss, train
 from engine.training.loop import Checkpoint, Schedule
 from engine.training.motion_losses import MotionLoss
+from engine.training.questions import Asked, Questions
 from engine.training.recipe import Recipe, load_recipe
+from engine.training.task_rows import StarterRows
 from engine.training.windows import CodedSequence, WindowMixer
+from tests.stage_material import tiny_encoder
 
 LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
 VOCABULARY = starter_vocabulary(
     {p: BlockSize(q, 16) for p, q in LEVELS.items()}, BlockSize(2, 16), num_text=50
+)
+
+CONFIG = LanguageModelConfig(
+    vocab_size=VOCABULARY.size,
+    embedding_offset=50,
+    d_model=32,
+    d_kv=8,
+    d_ff=64,
+    num_heads=4,
+    num_layers=1,
+    num_decoder_layers=1,
+    text_width=12,
+    time_reach=8,
+    depth_ff=24,
+    dropout=0.0,
 )
 
 
@@ -55,7 +76,7 @@ def test_recipe_scales_its_times_only(recipe: Recipe) -> None:
     assert half.language.minutes == pytest.approx(recipe.language.minutes / 2)
     assert half.minutes == pytest.approx(recipe.minutes / 2)
     assert half.language.max_steps == recipe.language.max_steps
-    assert recipe.minutes < 150
+    assert recipe.minutes < 147, "with 3 minutes for the data, 2.5 hours in all"
 
 
 def test_broken_recipe_is_named(tmp_path: Path) -> None:
@@ -102,24 +123,83 @@ def test_audio_is_aligned_with_the_window() -> None:
     )
 
 
+def test_captioned_rows_are_told_a_pace(recipe: Recipe) -> None:
+    language = replace(recipe.language, paced=1.0)
+    body = (Part.LOWER, Part.UPPER)
+    drawn = WindowMixer(
+        [([sequence(40, body, "walk_forward")], 1.0), ([sequence(40, body, "walk_circle")], 1.0)],
+        [[sequence(50, PARTS, "speech")]],
+        [torch.randn(5, 12), torch.randn(7, 12)],
+        VOCABULARY,
+        language,
+        0,
+        {1: "slow"},
+    )
+    found = [drawn._captured() for _ in range(40)]
+    assert {captions for _, captions in found} == {(1,)}, "only captions that tell a pace"
+    assert {phases[0].action for phases, _ in found} == {"walk_forward", "walk_circle"}
+    drawn.recipe = replace(language, paced=0.0)
+    assert {drawn._captured()[1] for _ in range(10)} == {(0, 1)}
+
+
+def test_questions_ask_every_emotion_and_action_alike(recipe: Recipe) -> None:
+    body = (Part.LOWER, Part.UPPER)
+    captured = [[sequence(40, body, "walk_forward")] for _ in range(99)] + [[sequence(40, body, "jump")]]
+    calm = [[replace(sequence(50, PARTS, "speech"), emotion="neutral")] for _ in range(99)]
+    asked = Asked(captured, [*calm, [sequence(50, PARTS, "speech")]], ["walk forward", "jump"])
+    words = collect_words(asked.captions)
+    vocabulary = replace(VOCABULARY, num_words=len(words))
+    figures = replace(recipe.questions, rows=64)
+    rows = StarterRows(vocabulary, words, tiny_encoder(), figures.hidden)
+    drawn = Questions(asked, rows, replace(figures, mixture={"motion_to_emotion": 1.0}), 32, 0)
+    first, stop = vocabulary.words_range
+    answers = drawn.batch().targets[:, 0, 0]
+    told = [words.decode([int(number) - first]) for number in answers]
+    assert set(told) == {"neutral", "fear"}
+    assert 16 < told.count("fear") < 48, "one performance in a hundred, asked about half of the time"
+    drawn = Questions(asked, rows, replace(figures, mixture={"motion_to_text": 1.0}), 32, 0)
+    chance = drawn.action_chances[sorted(["walk_forward", "jump"]).index("jump")]
+    assert chance == pytest.approx(1 / (1 + 99**0.5))
+    batch = Questions(asked, rows, figures, 32, 0).batch()
+    in_words = ((batch.targets[..., 0] >= first) & (batch.targets[..., 0] < stop)).any(dim=1)
+    assert 0 < int(in_words.sum()) < 64, "answers in words and in motion"
+
+
+def test_tuning_learns_to_answer_and_resumes(recipe: Recipe, tmp_path: Path) -> None:
+    shares = {"all_parts": 1.0}
+    drawn = mixer(recipe, window_steps=8, short_window_share=0.0, layouts=shares)
+    asked = Asked(drawn.captured, drawn.spoken, ["walk forward", "jump"])
+    words = collect_words(asked.captions)
+    vocabulary = replace(VOCABULARY, num_words=len(words))
+    figures = replace(recipe.questions, rows=8, weight=1.0, mixture={"motion_to_emotion": 1.0})
+    questions = Questions(
+        asked, StarterRows(vocabulary, words, tiny_encoder(), figures.hidden), figures, 8, 0
+    )
+    own = replace(
+        recipe.tuning, max_steps=25, minutes=10.0, batch=2, learning_rate=1e-2, warm_up=1, window_steps=8
+    )
+    config = replace(CONFIG, vocab_size=vocabulary.size, text_width=16)
+    torch.manual_seed(0)
+    path = tmp_path / "tuned.pt"
+    train(LanguageModel(config), drawn_for(drawn, vocabulary), questions, own, path)
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged[-1]["step"] == 25 and logged[-1]["asked_words"] < 0.7 * math.log(len(words))
+    held = torch.load(path, weights_only=True)
+    assert held["done"] and held["step"] == 25
+    train(LanguageModel(config), drawn_for(drawn, vocabulary), questions, own, path)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1, "a finished run is not run again"
+
+
+def drawn_for(drawn: WindowMixer, vocabulary: Vocabulary) -> WindowMixer:
+    """The mixer with captions as wide as the tiny sentence encoder's."""
+    drawn.vocabulary, drawn.states = vocabulary, [torch.randn(5, 16), torch.randn(7, 16)]
+    return drawn
+
+
 def test_loss_starts_at_chance_and_falls(recipe: Recipe) -> None:
     drawn = mixer(recipe, window_steps=8, short_window_share=0.0)
-    config = LanguageModelConfig(
-        vocab_size=VOCABULARY.size,
-        embedding_offset=50,
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_heads=4,
-        num_layers=1,
-        num_decoder_layers=1,
-        text_width=12,
-        time_reach=8,
-        depth_ff=24,
-        dropout=0.0,
-    )
     torch.manual_seed(0)
-    model = LanguageModel(config).train()
+    model = LanguageModel(CONFIG).train()
     optimiser = torch.optim.AdamW(model.parameters(), 1e-2)
     history = []
     for _ in range(60):
