@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ..asking import Asker, AskRequest
 from ..data.wordings import PHRASES
-from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.joining import join
 from ..specs import EMOTIONS, MOTION_FPS, PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
@@ -233,7 +233,7 @@ def fit_row(what: str, made: Sequence[Clip], whole: Sequence[Clip], ends: tuple[
         whole: The clip each belongs to.
         ends: Frames around which is looked; None for everywhere.
     """
-    above: list[FloatArray] = []
+    above: list[npt.NDArray[np.bool_]] = []
     for new, old in zip(positions_of(made), positions_of(whole), strict=True):
         limit = np.percentile(accelerations(old, MOTION_FPS), 99)
         curve = accelerations(new, MOTION_FPS)
