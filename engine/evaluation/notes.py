@@ -67,6 +67,16 @@ published ones.""",
 Held-out performances, whose emotion is known, and clips generated with an emotion asked for, told by the pack
 itself, one of eight. Words: BLEU-1, ROUGE-L and CIDEr of `pycocoevalcap`, BERTScore of `bert_score` where
 `--bert` names its model; chance gives each clip the words told of another.""",
+    "reading": """
+What the pack says of motions it has not seen, asked as the extension asks. Emotion: the performer on 10 s of
+each held-out recording, once with every emotion. Action: held-out captured clips; the pack ranks the plainest
+wording of every action it was trained on by the mean log likelihood of its words.""",
+    "pace": """
+Clips of 5 s by text alone, the same seeds with and without the adverb; mean speed along the heading.""",
+    "fit": """
+A clip's own 99th percentile of the mean acceleration of 22 joints is its limit; it has 1 % of its own frames
+above. Gaps: 2 s in the middle of 8 s, filled and joined as the extension does; frames within two of either
+end. Parts made for others: every frame.""",
     "co-speech": """
 The first 10 s of each held-out recording. There is no captured motion of these recordings: the performer
 that taught the pack stands for it, and a second performance of the same sound for how far two right answers

@@ -41,6 +41,7 @@ FIGURES: dict[str, FigureKind] = {
     "body": FigureKind("Body against the performance of the sound", "MPJPE, mm"),
     "face": FigureKind("Face against the performance of the sound", "mean squared error"),
     "emotion-performed": FigureKind("Emotion of held-out performances", "told as", matrix=True),
+    "emotion-read": FigureKind("Emotion of performances of held-out recordings", "told as", matrix=True),
     "emotion-generated": FigureKind("Emotion of clips generated with one", "told as", matrix=True),
 }
 """Every figure that marks can name."""
