@@ -190,10 +190,9 @@ def ctranslate2_contestant(
         folder: A folder of one's own.
         compute_type: "float32" or "int8".
     """
-    import ctranslate2
-    from ctranslate2.converters.transformers import T5Loader
-
-    spec: Any = T5Loader().get_model_spec(twin)
+    ctranslate2: Any = importlib.import_module("ctranslate2")
+    loaders: Any = importlib.import_module("ctranslate2.converters.transformers")
+    spec = loaders.T5Loader().get_model_spec(twin)
     words = [f"w{index}" for index in range(twin.config.vocab_size)]
     spec.register_source_vocabulary(words)
     spec.register_target_vocabulary(words)

@@ -45,7 +45,7 @@ class OnnxDecoderWeights(DecoderWeights):
         large = sum(weight.numel() for weight in model.decoder.parameters()) > ONE_THREAD_WEIGHTS
         threads = torch.get_num_threads() if large else 1
         self.session = _session(step_graph(model, bits), threads)
-        self.depth_session = _session(depth_graph(model, bits), 1) if self.config.depth_ff else None
+        self.depth_session = _session(depth_graph(model), 1) if self.config.depth_ff else None
         self.memory_weights = [
             [
                 block.get_submodule(f"layer.1.EncDecAttention.{name}").get_parameter("weight").detach()

@@ -50,18 +50,17 @@ def step_graph(model: LanguageModel, bits: int) -> ModelProto:
     return _StepGraph(model, bits).build()
 
 
-def depth_graph(model: LanguageModel, bits: int) -> ModelProto:
-    """Build the graph from one quantizer level to the next.
+def depth_graph(model: LanguageModel) -> ModelProto:
+    """Build the graph from one quantizer level to the next, in float32, being small.
 
     Args:
         model: A language model that has a depth network.
-        bits: As for `step_graph`.
 
     Returns:
         Graph with the inputs `states` and `drawn` (B, d_model), the embedding rows of the codes just drawn,
         and the output `next` (B, d_model).
     """
-    return _DepthGraph(model, bits).build()
+    return _DepthGraph(model, 32).build()
 
 
 class _Graph:
