@@ -14,6 +14,7 @@ from ..motion.published_features import Layout
 from .coding import CoderSource
 from .feature_files import PART_OF, write_features
 from .prepare import SHARD_ITEMS, prepare
+from .ray_runner import HERE, RayPlace
 from .readers.amass import AmassReader
 from .readers.base import MAX_NAMED, Reader, describe_problems
 from .readers.beat2 import Beat2Reader
@@ -73,6 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--speakers", type=int, nargs="*", default=[], help="beat2: only these speakers")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many work at once")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const=HERE,
+        metavar="ADDRESS",
+        help="prepare: work on Ray; without an address on this machine, auto: the cluster it belongs to",
+    )
     parser.add_argument("--shard-items", type=int, default=SHARD_ITEMS, help="items per shard")
     options = parser.parse_args(arguments)
     if min(options.processes, options.shard_items) < 1:
@@ -96,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.out or Path("build/shards"),
             processes=options.processes,
             shard_items=options.shard_items,
+            ray=None if options.ray is None else RayPlace(options.ray, options.processes),
             report=report,
         )
     except EngineError as problem:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tokenises a corpus once: items are read, encoded and written shard by shard, over several processes.
 
-Every shard is a job of its own that keeps no more than one record and the codes of its shard in memory.
+Every shard is a job of its own that keeps no more than one record and the codes of its shard in memory. The
+same jobs run on a Ray cluster where one machine is too little (`ray_runner`).
 Shards that exist are not made again, so a run that was killed goes on where it stopped.
 """
 
@@ -21,6 +22,7 @@ import torch
 
 from ..errors import DataError, EngineError
 from .coding import Coder, CoderSource
+from .ray_runner import RayPlace, run_on_ray
 from .readers.base import Item, Problem, Reader, read_records
 from .shards import Manifest, ShardWriter, Summary, read_summary, shard_path, write_manifest
 
@@ -32,6 +34,29 @@ SHARD_ITEMS = 64
 class _Job:
     number: int
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What another process needs to become a worker; small, and travels."""
+
+    reader: Reader
+    source: CoderSource
+    manifest: Manifest
+    folder: Path
+
+    def worker(self) -> _Worker:
+        """Load the tokenizers."""
+        return _Worker(self.reader, self.source.load(), self.manifest, self.folder)
+
+    def maker(self) -> Callable[[int], None]:
+        """What makes the shard of a number; lists the corpus once."""
+        worker, items, size = self.worker(), self.reader.items(), self.manifest.shard_items
+
+        def make(number: int) -> None:
+            worker.run(_Job(number, tuple(items[number * size : (number + 1) * size])))
+
+        return make
 
 
 @dataclass(frozen=True)
@@ -61,6 +86,7 @@ def prepare(
     *,
     processes: int = 1,
     shard_items: int = SHARD_ITEMS,
+    ray: RayPlace | None = None,
     report: Callable[[str], None] = print,
 ) -> Summary:
     """Tokenise a corpus into `out/<source>`.
@@ -71,6 +97,7 @@ def prepare(
         out: Folder of all prepared corpora.
         processes: How many work at once; 1 works in this process.
         shard_items: Items per shard.
+        ray: Work on Ray instead; then `out` must be seen by every machine.
         report: Receives the progress line after every shard.
 
     Returns:
@@ -108,21 +135,24 @@ def prepare(
         else:
             jobs.append(_Job(number, tuple(items[number * shard_items : (number + 1) * shard_items])))
     progress = _Progress(reader.source, manifest.num_shards, manifest.num_shards - len(jobs), total, report)
-    worker = _Worker(reader, coder, manifest, folder)
-    for done in _run(worker, source, jobs, processes):
+    start = _Start(reader, source, manifest, folder.resolve())
+    if ray is not None and jobs:
+        for number in run_on_ray(start.maker, [job.number for job in jobs], ray):
+            progress.count(read_summary(shard_path(folder, number)))
+        return total
+    for done in _run(_Worker(reader, coder, manifest, folder), start, jobs, processes):
         progress.count(done)
     return total
 
 
-def _run(worker: _Worker, source: CoderSource, jobs: Sequence[_Job], processes: int) -> Iterator[Summary]:
+def _run(worker: _Worker, start: _Start, jobs: Sequence[_Job], processes: int) -> Iterator[Summary]:
     """Run jobs here or in other processes; their results as they come."""
     if processes <= 1 or len(jobs) <= 1:
         yield from map(worker.run, jobs)
         return
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    start = (worker.reader, source, worker.manifest, worker.folder)
-    with ProcessPoolExecutor(min(processes, len(jobs)), context, _start_process, start) as pool:
+    with ProcessPoolExecutor(min(processes, len(jobs)), context, _start_process, (start,)) as pool:
         waiting: set[Future[Summary]] = set()
         queue = iter(jobs)
         try:
@@ -143,10 +173,10 @@ _held: list[_Worker] = []
 """The worker of a spawned process."""
 
 
-def _start_process(reader: Reader, source: CoderSource, manifest: Manifest, folder: Path) -> None:
+def _start_process(start: _Start) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _held.append(_Worker(reader, source.load(), manifest, folder))
+    _held.append(start.worker())
 
 
 def _leave_with_parent() -> None:

@@ -67,11 +67,13 @@ class SyntheticSpeech:
         name: Program, voice and sentence number.
         wave: Mono samples at `AUDIO_HZ`, (N,).
         phonemes: Viseme name (`performer.mouth.VISEMES`), start and end in seconds.
+        text: What is said.
     """
 
     name: str
     wave: FloatArray
     phonemes: list[tuple[str, float, float]]
+    text: str = ""
 
 
 def synthetic_speech(seconds: float, rng: np.random.Generator) -> Iterator[SyntheticSpeech]:
@@ -132,7 +134,7 @@ def _speak_flite(program: str, text: str, name: str, rng: np.random.Generator) -
         end += base
         _add(phonemes, _FLITE_VISEMES.get(phone, "uh"), _GLIDES.get(phone), start, end)
         start = end
-    return SyntheticSpeech(f"flite-{voice}-{name}", wave, phonemes)
+    return SyntheticSpeech(f"flite-{voice}-{name}", wave, phonemes, text)
 
 
 def _add(
@@ -211,7 +213,8 @@ class _Espeak:
         for (sample, phone), end in zip(self.events, ends, strict=True):
             viseme, glide = _ipa_viseme(phone)
             _add(phonemes, viseme, glide, sample / self.sample_rate, min(end / self.sample_rate, length_s))
-        return SyntheticSpeech(f"espeak-{voice}-{name}", check_waveform(wave, self.sample_rate), phonemes)
+        wave = check_waveform(wave, self.sample_rate)
+        return SyntheticSpeech(f"espeak-{voice}-{name}", wave, phonemes, text)
 
     def _receive(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:

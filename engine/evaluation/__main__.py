@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import EngineError
 from .action_rows import action_bounds_note
@@ -27,9 +26,6 @@ from .report import Row, Run, json_report, markdown_page, terminal_table, write_
 from .speech_rows import seam_rows, speech_rows
 from .studio import Studio
 from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
-
-if TYPE_CHECKING:
-    pass
 
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
 FURTHER = ("actions", "retrieval", "emotion", "reading", "pace", "fit", "co-speech", "physics")

@@ -27,6 +27,7 @@ class MotionSequence:
         audio: Speech features at 60 Hz, (2F, 44), or None.
         emotion: Label of a performance, or None.
         action: Class of captured motion, "speech" or "idle" for performances.
+        transcript: Everything said in it, empty where that is not known.
         main: Whether it belongs to one of the classes with many edits (walks, runs, jumps, standing).
     """
 
@@ -37,6 +38,7 @@ class MotionSequence:
     audio: FloatArray | None = None
     emotion: str | None = None
     action: str = "speech"
+    transcript: str = ""
     main: bool = False
 
     @property
@@ -120,9 +122,22 @@ def load_performances(folder: Path, split: str) -> list[MotionSequence]:
                     audio=held["speech"][2 * begin : 2 * end].astype(np.float32),
                     emotion=clip["emotion"],
                     action="idle" if clip["kind"] == "idle" else "speech",
+                    transcript=clip.get("transcript", ""),  # data of before transcripts has none
                 )
             )
     return sequences
+
+
+def performance_transcripts(folder: Path) -> list[str]:
+    """What is said in the training performances, where it is known.
+
+    Args:
+        folder: The folder that holds `performances/`.
+    """
+    table = json.loads((folder / "performances" / "index.json").read_text(encoding="utf-8"))
+    return [
+        clip["transcript"] for clip in table["clips"] if clip["split"] == "train" and clip.get("transcript")
+    ]
 
 
 def stack_features(

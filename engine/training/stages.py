@@ -20,7 +20,7 @@ from ..motion.published_features import Layout
 from ..specs import Part
 from ..tokenizers.audio_tokenizer import HubertTokenizer
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, published_vocabulary, starter_vocabulary
-from .corpora import load_captured
+from .corpora import load_captured, performance_transcripts
 from .language_stages import Draws, LanguageJob, language_config, load_words, start_from
 from .stage_recipe import StageRecipe
 from .starter import load_text_encoder
@@ -157,4 +157,5 @@ def _words(start: Path | None, data: StageData, recipe: StageRecipe) -> WordList
         captions, transcripts = sharded(data.shards, windows).texts()
     if data.prepared is not None:
         captions += [caption for s in load_captured(data.prepared, "train") for caption in s.captions]
+        transcripts += performance_transcripts(data.prepared)
     return collect_words(captions, transcripts, model.word_limit)

@@ -135,6 +135,8 @@ class PreparedWindows:
             duration_s=(end - begin) * step_s,
             parts=parts,
             audio=None if item.audio is None else item.audio[begin * MOTION_TIME : end * MOTION_TIME],
+            # without times of words, they hold for a whole recording only
+            transcript=sequence.transcript if end - begin == item.num_steps else "",
             captions=sequence.captions,
             described=tuple(part for part in PARTS if part in parts) if sequence.captions else (),
             emotion=sequence.emotion,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from engine.data.performer.lip_reader import LipReader
 from engine.data.performer.mouth import VISEMES
 from engine.data.sentences import SENTENCES
 from engine.data.synthesis import SyntheticSpeech, synthetic_speech
+from engine.errors import DataError
 from engine.motion.arkit import ARKIT_INDEX
 from engine.motion.arrays import FloatArray
 from engine.specs import AUDIO_HZ
+from engine.training.corpora import load_performances, performance_transcripts
 
 
 def syllables(seed: int, seconds: float = 4.0) -> SyntheticSpeech:
@@ -110,12 +113,14 @@ def small_data(tmp_path: Path) -> Path:
         path = tmp_path / "data" / "speech" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, syllables(len(name)).wave, AUDIO_HZ)
+    table = tmp_path / "data" / "speech" / "ljspeech" / "transcripts.csv"
+    table.write_text('file,seconds,transcript\n2-2.flac,2.0,"Hum, ah, hum."\n', encoding="utf-8")
     return tmp_path / "data"
 
 
 def test_corpus_files(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stand_in(seconds: float, rng: np.random.Generator) -> list[SyntheticSpeech]:
-        return [syllables(int(rng.integers(100))) for _ in range(2)]
+        return [replace(syllables(int(rng.integers(100))), text="ma ma") for _ in range(2)]
 
     monkeypatch.setattr(corpus, "synthetic_speech", stand_in)
     monkeypatch.setattr(corpus, "CLIPS_PER_SHARD", 4)
@@ -136,8 +141,22 @@ def test_corpus_files(small_data: Path, tmp_path: Path, monkeypatch: pytest.Monk
                 part: FloatArray = shard[name]
                 assert part.dtype == np.float16 and part.shape == (shard["offsets"][-1], size)
             assert shard["speech"].shape == (2 * shard["offsets"][-1], 44)
+    said = {(clip["kind"], clip["name"]): clip["transcript"] for clip in index["clips"]}
+    assert said["speech", "2-2.flac"] == "Hum, ah, hum." and said["speech", "1-1.flac"] == ""
+    assert {text for (kind, _), text in said.items() if kind == "synthesised"} == {"ma ma"}
+    assert {text for (kind, _), text in said.items() if kind == "idle"} <= {""}
+    training = load_performances(tmp_path / "out", "train")
+    assert {s.transcript for s in training} == {"", "Hum, ah, hum.", "ma ma"}
+    assert set(performance_transcripts(tmp_path / "out")) == {"Hum, ah, hum.", "ma ma"}
     assert abs(index["hours"] - 0.012) < 0.008
     assert not (tmp_path / "out" / "performances.new").exists()
+
+
+def test_a_damaged_table_of_transcripts_is_named(small_data: Path) -> None:
+    table = small_data / "speech" / "ljspeech" / "transcripts.csv"
+    table.write_text("name,words\n2-2.flac,hum\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"transcripts\.csv lacks the columns"):
+        corpus.read_transcripts(small_data)
 
 
 def test_corpus_without_speech_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

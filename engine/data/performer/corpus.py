@@ -11,7 +11,8 @@ writes into `build/data/performances/`:
   speech frames `2 * offsets[k] : 2 * offsets[k + 1]`;
 * `index.json`: `{"fps", "hours", "clips": [{"shard", "row", "name", "kind", "emotion", "seed", "split",
 "frames",
-  "speed", "phonemes"}]}`, kind one of speech, synthesised, idle; split train or held.
+  "speed", "phonemes", "transcript"}]}`, kind one of speech, synthesised, idle; split train or held; the
+  transcript empty where it is not known: a corpus' folder may hold `transcripts.csv` (file, transcript).
 
 Real speech is used several times, at other speeds (speed perturbation, Ko et al. 2015: a cheap way to more
 voices), with room noise and with silence before and after it; each time another performer in another mood.
@@ -19,16 +20,18 @@ voices), with room noise and with silence before and after it; each time another
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ...audio.features import num_motion_frames, speech_features
 from ...audio.waveform import check_waveform, load_audio, resample
+from ...errors import DataError
 from ...motion.arrays import FloatArray
 from ...specs import AUDIO_HZ, EMOTIONS, MOTION_FPS
 from ..audio_splits import is_held_out
@@ -61,6 +64,7 @@ class ClipEntry:
     frames: int
     speed: float
     phonemes: bool
+    transcript: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class _Take:
     wave: FloatArray
     speed: float = 1.0
     phonemes: Phonemes | None = None
+    transcript: str = ""
 
 
 def build_corpus(data: Path, out: Path, hours: float, seed: int = 0) -> list[ClipEntry]:
@@ -92,8 +97,12 @@ def build_corpus(data: Path, out: Path, hours: float, seed: int = 0) -> list[Cli
     rng = np.random.default_rng(seed)
     spoken = list(synthetic_speech(hours * 3600.0 * SYNTHETIC_SHARE, rng))
     reader = LipReader.train(spoken[:READER_SENTENCES], seed) if spoken else None
+    said = read_transcripts(data)
     entries: list[ClipEntry] = []
-    for prefix, takes in (("held", _held_takes(data)), ("shard", _training_takes(data, hours, spoken, rng))):
+    for prefix, takes in (
+        ("held", _held_takes(data, said)),
+        ("shard", _training_takes(data, hours, spoken, said, rng)),
+    ):
         writer = _ShardWriter(fresh, prefix)
         for take in takes:
             emotion = EMOTIONS[int(rng.integers(len(EMOTIONS)))] if rng.random() < 0.8 else "neutral"
@@ -130,6 +139,7 @@ class _ShardWriter:
         entry = ClipEntry(
             f"{self.prefix}-{self.number:03d}.npz", len(self.clips), take.name, take.kind, emotion, seed,
             take.split, done.face.shape[0], take.speed, take.phonemes is not None,
+            take.transcript,
         )  # fmt: skip
         self.clips.append(
             {
@@ -162,14 +172,38 @@ def _speech_files(data: Path) -> list[Path]:
     return files
 
 
-def _held_takes(data: Path) -> Iterator[_Take]:
+def read_transcripts(data: Path) -> dict[str, str]:
+    """What is said in the recordings, by file name, of every corpus that says so.
+
+    Args:
+        data: Folder with `speech/`.
+
+    Raises:
+        DataError: If a table is not one of files and transcripts.
+    """
+    found: dict[str, str] = {}
+    for table in sorted((data / "speech").glob("*/transcripts.csv")):
+        with table.open(encoding="utf-8", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if not {"file", "transcript"} <= set(rows.fieldnames or ()):
+                raise DataError(f"{table} lacks the columns file and transcript; copy it again.")
+            found |= {row["file"]: (row["transcript"] or "").strip() for row in rows}
+    return found
+
+
+def _held_takes(data: Path, said: Mapping[str, str]) -> Iterator[_Take]:
     for path in _speech_files(data):
         if is_held_out(path.name):
-            yield _Take(path.name, "speech", "held", check_waveform(*load_audio(path)))
+            wave = check_waveform(*load_audio(path))
+            yield _Take(path.name, "speech", "held", wave, transcript=said.get(path.name, ""))
 
 
 def _training_takes(
-    data: Path, hours: float, spoken: list[SyntheticSpeech], rng: np.random.Generator
+    data: Path,
+    hours: float,
+    spoken: list[SyntheticSpeech],
+    said: Mapping[str, str],
+    rng: np.random.Generator,
 ) -> Iterator[_Take]:
     """Idle, synthesised and real takes until `hours` are full, in a mixed order over the shards."""
     wanted = hours * 3600.0
@@ -195,7 +229,7 @@ def _training_takes(
             yield _synthetic_take(spoken[index], rng)
         else:
             name, wave = waves[index]
-            yield _real_take(name, wave, rng)
+            yield replace(_real_take(name, wave, rng), transcript=said.get(name, ""))
 
 
 def _real_take(name: str, wave: FloatArray, rng: np.random.Generator) -> _Take:
@@ -208,7 +242,7 @@ def _real_take(name: str, wave: FloatArray, rng: np.random.Generator) -> _Take:
 def _synthetic_take(speech: SyntheticSpeech, rng: np.random.Generator) -> _Take:
     wave, before_s = _surrounded(speech.wave, rng)
     phonemes = [(name, start + before_s, end + before_s) for name, start, end in speech.phonemes]
-    return _Take(speech.name, "synthesised", "train", wave, 1.0, phonemes)
+    return _Take(speech.name, "synthesised", "train", wave, 1.0, phonemes, speech.text)
 
 
 def _surrounded(wave: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float]:
