@@ -8,15 +8,20 @@ None decides a goal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..data.captions import HELD_OUT_WORDINGS
 from ..language.text_encoder import TextEncoder
+from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
+from ..motion.features import starter_clip
+from ..specs import Part
+from ..tokenizers.base import MotionTokenizer
 from .body_measures import Measures, measure_clip
+from .engine_rows import recode, whole_steps
 from .evaluator import Evaluator
 from .held_out import CapturedItem, unedited
 from .probes import ACTION_PROBES, PROBES, Probe
@@ -65,12 +70,13 @@ def does(probe: Probe, clip: Judged) -> bool:
     return probe.passes(clip.measures) and (not probe.learned or clip.told == probe.action)
 
 
-def action_rows(studio: Studio, judge: Judge) -> list[Row]:
+def action_rows(studio: Studio, judge: Judge, tokenizers: Mapping[Part, MotionTokenizer]) -> list[Row]:
     """Every further action with its own wording and three unseen ones, captured clips, and chance.
 
     Args:
         studio: Engine and captured clips.
         judge: Tells what a clip is.
+        tokenizers: For lower and upper body.
     """
     asked = [
         (probe, wording, seed)
@@ -91,24 +97,43 @@ def action_rows(studio: Studio, judge: Judge) -> list[Row]:
         rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt], series=SEEN))
         rows.append(_row(f'"{probe.prompt}", 3 unseen wordings', probe, unseen_clips, series=UNSEEN))
         rows += [_row(f'- "{wording}"', probe, of_wording[wording], short=True) for wording in unseen]
-        rows += captured_action_rows(probe, studio.captured, judge)
+        rows += captured_action_rows(probe, studio.captured, judge, tokenizers)
         rows.append(
             _row(f'- wrong instruction: does "{probe.prompt}"', probe, others, short=True, series=CHANCE)
         )
     return rows
 
 
-def captured_action_rows(probe: Probe, items: Sequence[CapturedItem], judge: Judge) -> list[Row]:
-    """What captured clips give on a probe: where they fail, the probe is wrong."""
+def captured_action_rows(
+    probe: Probe,
+    items: Sequence[CapturedItem],
+    judge: Judge,
+    tokenizers: Mapping[Part, MotionTokenizer],
+) -> list[Row]:
+    """What captured clips give on a probe, as they are and as codes.
+
+    Where they fail as they are, the probe is wrong; where as codes, no language model over these can do it.
+
+    Args:
+        probe: Which.
+        items: Prepared clips.
+        judge: Tells what a clip is.
+        tokenizers: For lower and upper body.
+    """
     rows: list[Row] = []
+    coded: list[dict[Part, FloatArray]] = []
     for split, label in (("held", "held-out captured"), ("train", "training data")):
         chosen = captured_for(probe, items, split)
         if not chosen:
             rows.append(Row("actions", f'- {label}: "{probe.prompt}"', "no such clip"))
             continue
+        coded += [{Part.LOWER: whole_steps(i.lower), Part.UPPER: whole_steps(i.upper)} for i in chosen]
         judged = judge.judge([item.clip() for item in chosen])
         series = CAPTURED if split == "held" else ""
         rows.append(_row(f'- {label}: "{probe.prompt}"', probe, judged, series=series))
+    if coded:
+        decoded = judge.judge([starter_clip(features) for features in recode(coded, tokenizers)])
+        rows.append(_row(f'- all of these through the tokenizers: "{probe.prompt}"', probe, decoded))
     return rows
 
 

@@ -118,6 +118,15 @@ def windows_of(items: Sequence[CapturedItem], length: int = WINDOW) -> list[dict
     return found
 
 
+def whole_steps(features: FloatArray) -> FloatArray:
+    """Features cut to whole code steps, (F', D).
+
+    Args:
+        features: (F, D).
+    """
+    return features[: len(features) // STEP * STEP]
+
+
 def recode(
     windows: Sequence[Mapping[Part, FloatArray]], tokenizers: Mapping[Part, MotionTokenizer]
 ) -> list[dict[Part, FloatArray]]:

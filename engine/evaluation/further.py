@@ -79,7 +79,7 @@ def further_rows(topic: str, studio: Studio, engine: Engine, material: Material)
         return speech_rows(studio, material)
     evaluator = science_rows.our_evaluator(studio, engine.text_encoder, material.evaluator)
     if topic == "actions":
-        return action_rows(studio, Judge(evaluator, engine.text_encoder))
+        return action_rows(studio, Judge(evaluator, engine.text_encoder), engine.tokenizers)
     return science_rows.retrieval_rows(studio, engine.text_encoder, evaluator)
 
 

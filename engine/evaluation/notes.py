@@ -57,7 +57,9 @@ The same request twice, and parts that were asked to be kept, compared bit by bi
 Nine further actions of the data; seeds and sides as for the probes above. A clip does the action where every
 bound of its probe holds; salsa and laughing must also be told as such by our evaluator, which picks the
 nearest of all 16 instructions. Both shares are printed for each. Captured rows run the same on prepared
-captured clips: a probe that they fail would be wrong. "Wrong instruction": clips of the other eight.""",
+captured clips: a probe that they fail would be wrong. "Through the tokenizers": the same clips as codes and
+back; what is lost there no language model over these codes can do. "Wrong instruction": clips of the other
+eight.""",
     "retrieval": """
 Our evaluator of text and motion, trained on the training clips alone (a motion near its own caption, far
 from others), on clips made from the first caption of held-out clips. Groups of 32, 20 repetitions; after the

@@ -27,7 +27,7 @@ from engine.evaluation import (
 )
 from engine.evaluation.evaluator import train_evaluator
 from engine.evaluation.held_out import CapturedItem, Speech, long_speech
-from engine.evaluation.probes import ACTION_PROBES, PROBES, probe_for
+from engine.evaluation.probes import ACTION_PROBES, PROBES, Bound, probe_for
 from engine.evaluation.report import Row
 from engine.evaluation.studio import Studio, request_seconds, same_part, speech_request, text_request
 from engine.motion.arkit import ARKIT_NAMES
@@ -377,7 +377,8 @@ def test_action_rows_judge_by_bounds_and_by_the_evaluator() -> None:
     evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=60, batch=16)
     scene = replace(studio(), captured=captured)
     judge = action_rows.Judge(evaluator, encoder)
-    rows = action_rows.action_rows(scene, judge)
+    codec = {part: Shifted(0.0) for part in (Part.LOWER, Part.UPPER)}
+    rows = action_rows.action_rows(scene, judge, codec)  # type: ignore[arg-type]
     assert {r.topic for r in rows} == {"actions"} and all(r.passed is None for r in rows)
     for probe in ACTION_PROBES:
         assert row(rows, f'"{probe.prompt}"').measured.startswith(f"0 of {scene.num_seeds}"), probe.prompt
@@ -389,6 +390,31 @@ def test_action_rows_judge_by_bounds_and_by_the_evaluator() -> None:
     assert not action_rows.does(probe_for("salsa"), replace(lively, told="laugh"))
     assert not action_rows.does(probe_for("salsa"), replace(dancing, told="salsa")), "a still one is no dance"
     assert "walk and turn left" in action_rows.action_bounds_note(captured)
+
+
+class Faded(Shifted):
+    """A tokenizer that makes every value smaller: rotations stay, the way gets shorter."""
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return codes * self.shift
+
+
+def test_what_the_tokenizers_lose_shows_in_a_row_of_its_own() -> None:
+    captured = [replace(item("walk_forward", s, 121), captions=("walk",)) for s in ("train", "held")]
+    probe = replace(probe_for("kick"), captured=("walk_forward",), bounds=(Bound("forward_speed", 0.5, 2.0),))
+    judge = action_rows.Judge(
+        train_evaluator(
+            science_rows.captioned([*captured, replace(captured[0], action="other")], "train"),
+            tiny_encoder(),
+            steps=1,
+        ),
+        tiny_encoder(),
+    )
+    for factor, passed in ((1.0, 2), (0.3, 0)):
+        codec = {part: Faded(factor) for part in (Part.LOWER, Part.UPPER)}
+        rows = action_rows.captured_action_rows(probe, captured, judge, codec)  # type: ignore[arg-type]
+        assert row(rows, "- held-out captured").measured.startswith("1 of 1")
+        assert row(rows, "- all of these through").measured.startswith(f"{passed} of 2")
 
 
 def test_captured_clips_of_one_side_are_probed_by_that_side() -> None:
