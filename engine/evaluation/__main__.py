@@ -30,6 +30,9 @@ from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, pr
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
 FURTHER = ("actions", "retrieval", "emotion", "reading", "pace", "fit", "co-speech", "physics")
 """Topics measured only with `--science` or by name: they put packs in place and decide nothing."""
+PERFORMED = ("emotion", "co-speech")
+"""Further topics that need the prepared performances."""
+
 TOPICS = ("tokenizers", "text", "speech", "both", "seams", "control", "speed")
 
 
@@ -72,13 +75,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def prepare(data: Path, build: Path) -> None:
-    """Make the prepared captured motion where it is absent.
+def prepare(data: Path, build: Path, performances: bool) -> None:
+    """Make the prepared data where it is absent, before anything is measured.
 
     Args:
         data: Folder of the data.
         build: Folder of the prepared data.
+        performances: Whether they are needed beside the captured motion.
     """
+    if performances and not (build / "performances" / "index.json").is_file():
+        from ..training.recipe import load_recipe
+        from ..training.starter import prepare_data
+
+        print("preparing captured motion and performances (once)", file=sys.stderr)
+        prepare_data(data, build, load_recipe("starter").performance_hours)
     if not (build / "captured.npz").is_file():
         from ..data import captured
 
@@ -101,7 +111,8 @@ def evaluate(options: argparse.Namespace) -> int:
     from ..pipeline import Engine, load_engine
 
     begin = time.perf_counter()
-    prepare(options.data, options.build)
+    wanted: Sequence[str] = options.only or (*TOPICS, *(FURTHER if options.science else ()))
+    prepare(options.data, options.build, any(topic in PERFORMED for topic in wanted))
     speech, captured = load_speech(options.data), load_captured(options.build)
     memory = resident_gb()
     started = time.perf_counter()
@@ -129,9 +140,8 @@ def evaluate(options: argparse.Namespace) -> int:
         "seams": lambda: seam_rows(studio),
         "control": lambda: [*control_rows(studio), *variety_rows(studio)],
     }
-    made = {topic: group() for topic, group in groups.items() if not options.only or topic in options.only}
+    made = {topic: group() for topic, group in groups.items() if topic in wanted}
     rows = [row for topic in TOPICS if topic in made for row in made[topic]]
-    wanted = options.only or (FURTHER if options.science else ())
     if further := [topic for topic in FURTHER if topic in wanted]:
         from .further import Material, further_rows
 

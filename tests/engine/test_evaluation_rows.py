@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from engine.asking import AskRequest, Description, EmotionAnswer
+from engine.evaluation import __main__ as evaluation
 from engine.evaluation import (
     action_rows,
     both_rows,
@@ -36,6 +37,8 @@ from engine.motion.clip import Clip
 from engine.motion.features import LOWER_ROTATIONS, rest_features, starter_clip
 from engine.motion.rotations import axis_angle_to_rotation_6d
 from engine.specs import EMOTIONS, PARTS, GenerateRequest, GenerateResult, Part, Source
+from engine.training import starter
+from engine.training.recipe import load_recipe
 from tests.stage_material import tiny_encoder
 
 FPS = 30
@@ -346,6 +349,35 @@ def test_cospeech_rows_read_every_metric_matched_and_mismatched() -> None:
     assert "window joints" in " ".join(r.what for r in rows)
     body = row(rows, "body against the performance, own sound, generated").measured
     assert all(name in body for name in ("MPJPE", "PA-MPJPE", "ACCEL"))
+
+
+def test_the_published_network_is_read_where_its_file_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = SimpleNamespace(latents=upper_means, error=lambda _: 0.5)
+    monkeypatch.setattr(further, "load_or_train_autoencoder", lambda *_: ours)
+    monkeypatch.setattr(further, "performance_motions", lambda *_: [])
+    monkeypatch.setattr(further, "load_gesture_encoder", {Path("given.bin"): ours}.__getitem__)
+    told = {
+        path: " ".join(r.what for r in further.speech_rows(studio(), further.Material(Path("none"), path)))
+        for path in (None, Path("given.bin"))
+    }
+    assert all("FGD to the performer, our autoencoder: generated" in what for what in told.values())
+    assert "AESKConv" in told[Path("given.bin")] and "AESKConv" not in told[None]
+
+
+def test_performances_are_prepared_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[Path, Path, float]] = []
+    monkeypatch.setattr(starter, "prepare_data", lambda *arguments: made.append(arguments))
+    (tmp_path / "captured.npz").touch()
+    evaluation.prepare(Path("raw"), tmp_path, performances=False)
+    assert made == []
+    evaluation.prepare(Path("raw"), tmp_path, performances=True)
+    assert made == [(Path("raw"), tmp_path, load_recipe("starter").performance_hours)]
+    (tmp_path / "performances").mkdir()
+    (tmp_path / "performances" / "index.json").touch()
+    evaluation.prepare(Path("raw"), tmp_path, performances=True)
+    assert len(made) == 1
 
 
 def test_a_pack_without_words_says_that_it_is_not_asked() -> None:
