@@ -42,7 +42,9 @@ def ready(scene: Any, character: Any, pack: Path, speech: Path) -> Any:
 def test_speech_and_text_become_keys(ready: Any, character: Any) -> None:
     assert bpy.ops.kinesics.generate() == {"FINISHED"}
     points = keys_of(character)
-    assert len(points) == 223 and all(len(keys) == 60 for keys in points.values())
+    feet = [path for path, _ in points if path.startswith("kinesics_feet.")]
+    assert len(feet) == 25, "what the motion knows about its feet"
+    assert len(points) == 223 + 25 and all(len(keys) == 60 for keys in points.values())
     assert all(np.isfinite(keys).all() for keys in points.values())
     face = keys_of(bpy.data.objects["Face"].data.shape_keys)
     assert len(face) == 52
