@@ -9,6 +9,7 @@ def _classes() -> tuple[type, ...]:
     from . import (
         character,
         clip_io,
+        export,
         faces,
         generate,
         import_model,
@@ -28,6 +29,7 @@ def _classes() -> tuple[type, ...]:
         *takes.CLASSES,
         *shaping.CLASSES,
         *clip_io.CLASSES,
+        *export.CLASSES,
         *packs.CLASSES,
         *import_model.CLASSES,
         *rigs.CLASSES,

@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> None:
     generate(watch, options.pack)
     character = bpy.context.scene.kinesics.character
     with watch.step("export FBX"):
-        bpy.ops.kinesics.export_fbx(filepath=str(out / "demo.fbx"))
+        bpy.ops.kinesics.export(preset="UNREAL", filepath=str(out / "demo.fbx"))
     with watch.step("build the stage"):
         demo_stage.build(character, options.size)
     with watch.step("contact sheet"):

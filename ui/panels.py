@@ -94,8 +94,7 @@ class KINESICS_PT_files(KinesicsPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the buttons."""
         column = self.layout.column(align=True)
-        column.operator("kinesics.export_fbx", icon="EXPORT")
-        column.operator("kinesics.export_clip", icon="EXPORT")
+        column.operator("kinesics.export", icon="EXPORT")
         column.operator("kinesics.import_clip", icon="IMPORT")
 
 

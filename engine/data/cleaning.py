@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import ClipError
 from ..motion.arrays import FloatArray, IntArray
+from ..motion.bvh import BvhMotion, parse_bvh
 from ..motion.clip import Clip
 from ..motion.rotations import (
     axis_angle_to_matrix,
@@ -30,7 +31,6 @@ from ..motion.rotations import (
 )
 from ..motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, Skeleton
 from ..specs import MOTION_FPS
-from .bvh import BvhMotion, parse_bvh
 from .retarget import leg_extensions, retarget
 
 CAPTURE_ARCHIVE = "cmu-mocap-30fps.zip"

@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..motion.arrays import FloatArray
+from ..motion.bvh import BvhMotion
 from ..motion.clip import Clip
 from ..motion.kinematics import clip_joint_positions
 from ..motion.rotations import axis_angle_to_matrix, matrix_to_axis_angle, smallest_turn
 from ..motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS, SOLE_THICKNESS, Skeleton
-from .bvh import BvhMotion
 
 _JOINTS = {name: i for i, name in enumerate(JOINT_NAMES)}
 

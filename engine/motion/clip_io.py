@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Motion files: reads the BEAT2 and AMASS npz layouts and our own, writes one that all three readers know.
+"""Motion files: reads and writes the BEAT2 and AMASS npz layouts and our own, which their readers know too.
 
 Files are not trusted: nothing is unpickled, and every array's type and size is checked before it is read.
 """
@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ClipError
+from ..specs import MOTION_FPS
 from .arkit import ARKIT_NAMES
 from .arrays import FloatArray
 from .clip import Clip, smplx_expression_names
+from .face_bases import jaw_channels, with_jaw_bone
 from .npz_reader import NpzReader, open_npz
 from .rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from .skeleton import NUM_JOINTS
@@ -32,6 +34,12 @@ SMPLH_PELVIS_REST = (-0.0018, -0.2233, 0.0282)
 
 NUM_SAVED_BETAS = 300
 """Shape coefficients written when a clip has none, as in BEAT2 and the published demo."""
+
+NUM_BEAT2_EXPRESSIONS = 100
+"""Expression coefficients of a BEAT2 file."""
+
+_Y_UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float64)
+"""Turns Z up to Y up."""
 
 _FRAME_RATE_KEYS = ("mocap_frame_rate", "mocap_framerate", "fps")
 
@@ -73,7 +81,8 @@ def _read_clip(reader: NpzReader) -> Clip:
         model=model,
         pelvis_rest=_pelvis_rest(reader, model),
     )
-    return _to_y_up(clip) if "expressions" not in reader.keys and _is_z_up(clip) else clip
+    clip = _to_y_up(clip) if "expressions" not in reader.keys and _is_z_up(clip) else clip
+    return jaw_channels(clip) if "arkit" in reader.keys else clip
 
 
 def _read_poses(reader: NpzReader) -> tuple[npt.NDArray[np.float64], str]:
@@ -93,10 +102,11 @@ def _read_poses(reader: NpzReader) -> tuple[npt.NDArray[np.float64], str]:
 
 
 def _read_face(reader: NpzReader, num_frames: int) -> tuple[FloatArray, tuple[str, ...], str]:
-    if "expressions" not in reader.keys:
+    prefix = "arkit" if "arkit" in reader.keys else "expressions"
+    if prefix not in reader.keys:
         return np.zeros((num_frames, 0), dtype=np.float32), (), "none"
-    expressions = reader.numbers("expressions").astype(np.float32)
-    names = reader.words("expression_names")
+    expressions = reader.numbers(prefix).astype(np.float32)
+    names = reader.words("arkit_names" if prefix == "arkit" else "expression_names")
     if (
         expressions.ndim != 2
         or len(expressions) != num_frames
@@ -148,10 +158,9 @@ def _is_z_up(clip: Clip) -> bool:
 
 
 def _to_y_up(clip: Clip) -> Clip:
-    turn = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float64)
     poses = clip.poses.copy()
-    poses[:, 0] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(poses[:, 0].astype(np.float64)))
-    return replace(clip, poses=poses, trans=clip.pelvis_positions @ turn.T - clip.pelvis_rest)
+    poses[:, 0] = matrix_to_axis_angle(_Y_UP @ axis_angle_to_matrix(poses[:, 0].astype(np.float64)))
+    return replace(clip, poses=poses, trans=clip.pelvis_positions @ _Y_UP.T - clip.pelvis_rest)
 
 
 def save_npz(clip: Clip, path: str | Path) -> None:
@@ -173,6 +182,73 @@ def save_npz(clip: Clip, path: str | Path) -> None:
     }
     if clip.pelvis_rest.any():
         arrays["pelvis_rest"] = clip.pelvis_rest
+    _write(arrays, path)
+
+
+def save_beat2(clip: Clip, path: str | Path) -> None:
+    """Write a clip as BEAT2 and the published demo do: Y up, 30 frames per second, neutral SMPL-X.
+
+    BEAT2's 100 expression coefficients belong to a licensed model; a face in ARKit channels moves the jaw,
+    and the channels themselves lie in the file as `arkit` and `arkit_names`, which other readers pass over.
+
+    Raises:
+        ClipError: If the file cannot be written.
+    """
+    clip = with_jaw_bone(clip.resample(MOTION_FPS) if clip.fps != MOTION_FPS else clip)
+    arrays = _smplx_arrays(clip) | {"model": np.array("smplx2020"), "mocap_frame_rate": np.array(MOTION_FPS)}
+    if clip.basis == "smplx":
+        count = min(NUM_BEAT2_EXPRESSIONS, clip.expressions.shape[1])
+        arrays["expressions"][:, :count] = clip.expressions[:, :count]
+    _write(arrays, path)
+
+
+def save_amass(clip: Clip, path: str | Path) -> None:
+    """Write a clip as AMASS distributes SMPL-X motion: Z up, at the clip's own rate.
+
+    Beside `poses` lie the same rotations by part (root_orient, pose_body, pose_jaw, pose_eye, pose_hand), as
+    in AMASS's SMPL-X N files. The layout has no face channels; the jaw moves, and ARKit channels lie in the
+    file as for BEAT2.
+
+    Raises:
+        ClipError: If the file cannot be written.
+    """
+    arrays = _smplx_arrays(_to_z_up(with_jaw_bone(clip)))
+    del arrays["expressions"]
+    poses = arrays["poses"]
+    ends = {"root_orient": (0, 3), "pose_body": (3, 66), "pose_jaw": (66, 69), "pose_eye": (69, 75),
+            "pose_hand": (75, 165)}  # fmt: skip
+    arrays |= {name: poses[:, first:last] for name, (first, last) in ends.items()}
+    arrays |= {
+        "surface_model_type": np.array("smplx"),
+        "mocap_frame_rate": np.array(float(clip.fps)),
+        "mocap_time_length": np.array(clip.duration_s),
+        "num_betas": np.array(len(arrays["betas"])),
+    }
+    _write(arrays, path)
+
+
+def _smplx_arrays(clip: Clip) -> dict[str, Any]:
+    """What both layouts have; root positions are relative to the pelvis of the neutral SMPL-X model."""
+    arrays: dict[str, Any] = {
+        "poses": clip.poses.reshape(clip.num_frames, NUM_JOINTS * 3),
+        "trans": clip.pelvis_positions - np.array(SMPLX_PELVIS_REST, dtype=np.float32),
+        "expressions": np.zeros((clip.num_frames, NUM_BEAT2_EXPRESSIONS), dtype=np.float32),
+        "betas": np.pad(clip.betas, (0, max(0, NUM_SAVED_BETAS - len(clip.betas)))),
+        "gender": np.array(clip.gender),
+    }
+    if clip.basis == "arkit":
+        arrays |= {"arkit": clip.expressions, "arkit_names": np.array(clip.expression_names, dtype=np.str_)}
+    return arrays
+
+
+def _to_z_up(clip: Clip) -> Clip:
+    """Turn a clip to Z up, about the world's X; inverse of `_to_y_up`."""
+    poses = clip.poses.copy()
+    poses[:, 0] = matrix_to_axis_angle(_Y_UP.T @ axis_angle_to_matrix(poses[:, 0].astype(np.float64)))
+    return replace(clip, poses=poses, trans=clip.pelvis_positions @ _Y_UP - clip.pelvis_rest)
+
+
+def _write(arrays: dict[str, Any], path: str | Path) -> None:
     try:
         with Path(path).open("wb") as stream:
             np.savez_compressed(stream, **arrays)

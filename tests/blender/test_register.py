@@ -181,7 +181,8 @@ def test_panels_draw_without_looking_anything_up(character: Any, module: Any) ->
         "generate_cancel",
         "add_character",
         "add_smplx_character",
-        "export_fbx",
+        "export",
+        "set_up_face",
         "check_pack",
     ):
         assert getattr(bpy.ops.kinesics, name).get_rna_type().description

@@ -213,7 +213,7 @@ def test_import_and_export_of_clips_on_another_rig(scene: Any, module: Module, t
     scene.frame_set(1)
     assert bpy.ops.kinesics.import_clip(filepath=str(tmp_path / "in.npz")) == {"FINISHED"}
     scene.frame_start, scene.frame_end = 1, 20
-    assert bpy.ops.kinesics.export_clip(filepath=str(tmp_path / "out.npz")) == {"FINISHED"}
+    assert bpy.ops.kinesics.export(preset="KINESICS", filepath=str(tmp_path / "out.npz")) == {"FINISHED"}
     back = io.load_npz(tmp_path / "out.npz")
     arms = [16, 17, 18, 19, 20, 21]
     assert np.abs(back.poses[:, arms] - clip.poses[:, arms]).max() < 0.02

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data.bvh import BvhMotion, parse_bvh
 from engine.data.cleaning import (
     DROPPED_TRIALS,
     GLITCH_ANGLE,
@@ -24,6 +23,7 @@ from engine.data.cleaning import (
 )
 from engine.data.retarget import LIMB_BONES, joint_map, leg_extensions, retarget
 from engine.errors import ClipError
+from engine.motion.bvh import BvhMotion, parse_bvh
 from engine.motion.clip import Clip
 from engine.motion.kinematics import clip_joint_positions
 from engine.motion.rotations import axis_angle_to_matrix, heading_angle

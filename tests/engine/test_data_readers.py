@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.data.bvh import parse_bvh
 from engine.data.readers.amass import AmassReader, read_captions, take_frames
 from engine.data.readers.base import Item, Problem, Reader, Record, describe_problems, read_records, read_text
 from engine.data.readers.beat2 import Beat2Reader, read_emotion
@@ -22,6 +21,7 @@ from engine.data.readers.librispeech import HELD_OUT_SPEAKERS, LibriSpeechReader
 from engine.data.readers.textgrid import read_words
 from engine.data.splits import HELD_OUT_CLIPS
 from engine.errors import ClipError, DataError, EngineError
+from engine.motion.bvh import parse_bvh
 from engine.motion.clip_io import SMPLX_PELVIS_REST
 from engine.motion.rotations import axis_angle_to_matrix, heading_angle
 from engine.motion.skeleton import JOINT_NAMES, MIRROR

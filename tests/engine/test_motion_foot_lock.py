@@ -76,9 +76,9 @@ def made_up_walk(num_frames: int = 120) -> tuple[Clip, FloatArray]:
 
 @pytest.fixture(scope="module")
 def walks(shared_dir: Path) -> list[Clip]:
-    from engine.data.bvh import parse_bvh
     from engine.data.cleaning import CAPTURE_ARCHIVE
     from engine.data.retarget import retarget
+    from engine.motion.bvh import parse_bvh
 
     with zipfile.ZipFile(shared_dir / "data" / CAPTURE_ARCHIVE) as archive:
         texts = [archive.read(name).decode() for name in WALKS]

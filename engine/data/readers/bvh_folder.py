@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ...errors import DataError
+from ...motion.bvh import parse_bvh
 from ...specs import Part
-from ..bvh import parse_bvh
 from ..cleaning import DROPPED_TRIALS, face_forward, fault, repaired_clip
 from ..splits import HELD_OUT_CLIPS
 from .base import SPLITS, Caption, Item, Record, read_table, read_text

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ClipError
-from ..motion.arrays import FloatArray
-from ..motion.rotations import axis_angle_to_matrix
+from .arrays import FloatArray
+from .rotations import axis_angle_to_matrix
 
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = frozenset(axis + kind for axis in _AXES for kind in ("position", "rotation"))
