@@ -36,9 +36,9 @@ BLINK = Clip.rest(1, 30).expression_names.index("eyeBlinkLeft")
 
 @pytest.fixture(scope="module")
 def walks(shared_dir: Path) -> list[Clip]:
-    from engine.data.bvh import parse_bvh
     from engine.data.cleaning import CAPTURE_ARCHIVE
     from engine.data.retarget import retarget
+    from engine.motion.bvh import parse_bvh
 
     with zipfile.ZipFile(shared_dir / "data" / CAPTURE_ARCHIVE) as archive:
         texts = [archive.read(name).decode() for name in WALKS]
