@@ -291,7 +291,8 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
         "transformers generate": theirs,
         "engine, torch float32": ours(TorchDecoderWeights(model)),
         "engine, torch bfloat16": ours(TorchDecoderWeights(model, torch.bfloat16)),
-        "engine, ONNX 8 bits": ours(OnnxDecoderWeights(model)),
+        "engine, ONNX as in use": ours(OnnxDecoderWeights(model)),
+        "engine, ONNX 8 bits": ours(OnnxDecoderWeights(model, 8)),
     }
     if importlib.util.find_spec("ctranslate2") is None:
         print("CTranslate2 is not installed (pip install ctranslate2), so it is left out")

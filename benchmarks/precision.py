@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What eight-bit weights change: the same motion read by both decoders, position by position.
+"""What eight-bit weights would change in a small model, which keeps its own: both decoders on one motion.
 
     python benchmarks/precision.py [--pack packs/starter] [--audio FILE] [--seconds 8]
 
@@ -42,7 +42,7 @@ class Pair(TorchDecoderWeights):
 
     def __init__(self, engine: pipeline.Engine) -> None:
         super().__init__(engine.model)
-        self.rounded = OnnxDecoderWeights(engine.model)
+        self.rounded = OnnxDecoderWeights(engine.model, 8)
         self.twin: StepDecoder | None = None
         self.states = torch.empty(0)
 

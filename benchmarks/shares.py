@@ -39,7 +39,7 @@ STAGES: tuple[tuple[str, Any, str, bool], ...] = (
     ("language model: write the motion", decoding, "_write", True),
     ("codes to motion, beside the two below", pipeline.Engine, "_build", False),
     ("place the joints", pipeline, "starter_clip", False),
-    ("plant the feet", pipeline, "plant_feet", False),
+    ("plant the feet", pipeline, "planted", False),
 )
 """Name, where the function lives, its name, and whether it belongs to the language model."""
 

@@ -2,8 +2,8 @@
 """The decoder fed step by step: keys and values cached in memory that is allocated once per window.
 
 `DecoderWeights` is made once per loaded model and starts one `StepDecoder` per batch of windows. Three
-engines stand behind them: torch here, on any device; ONNX Runtime with eight-bit weights on a CPU
-(`onnx_decoder`); torch with its steps recorded on an NVIDIA GPU (`graph_decoder`).
+engines stand behind them: torch here, on any device; ONNX Runtime on a CPU (`onnx_decoder`); torch with its
+steps recorded on an NVIDIA GPU (`graph_decoder`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The decoder on ONNX Runtime: one call per step instead of some two hundred, and weights of eight bits.
+"""The decoder on ONNX Runtime: one call per step instead of some two hundred, large weights in eight bits.
 
 On a CPU one row is bound by the memory that a step reads and by the cost of calls, not by arithmetic; this
-engine reads a quarter of the bytes and makes one call. `benchmarks/decode.py` measures both engines.
+engine makes one call and reads, of a large model, a quarter of the bytes. `benchmarks/decode.py` measures it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .decoder import DecoderWeights, StepDecoder
 from .model import LanguageModel, embed_steps
 from .onnx_graph import depth_graph, step_graph
 
-ONE_THREAD_WEIGHTS = 20_000_000
-"""Up to so many weights one thread makes a step as fast as several, and leaves the others to torch."""
+EXACT_WEIGHTS = 20_000_000
+"""Decoders of up to so many weights, which a processor's cache holds, keep them as they are."""
 
 ERRORS_ONLY = 3
 """ONNX Runtime's level for its own messages."""
@@ -37,14 +37,15 @@ class OnnxDecoderWeights(DecoderWeights):
 
     Args:
         model: The language model, on the CPU, d_kv a multiple of `ONNX_HEAD_WIDTH`.
-        bits: Of the stored weights: 8, or 32 for plain float32.
+        bits: Of the stored weights: 8, or 32 for plain float32; None for 32 where that is fast enough.
     """
 
-    def __init__(self, model: LanguageModel, bits: int = 8) -> None:
+    def __init__(self, model: LanguageModel, bits: int | None = None) -> None:
         super().__init__(model)
-        large = sum(weight.numel() for weight in model.decoder.parameters()) > ONE_THREAD_WEIGHTS
-        threads = torch.get_num_threads() if large else 1
-        self.session = _session(step_graph(model, bits), threads)
+        if bits is None:
+            large = sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
+            bits = 8 if large else 32
+        self.session = _session(step_graph(model, bits), torch.get_num_threads())
         self.depth_session = _session(depth_graph(model), 1) if self.config.depth_ff else None
         self.memory_weights = [
             [
@@ -133,8 +134,12 @@ class OnnxDecoder:
         return torch.from_numpy(self.states.copy())
 
     def _feed(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Bind an input to an array, which is kept until the next one takes its place."""
-        held = self.fed[name] = np.ascontiguousarray(values)
+        """Bind an input to an array, which is kept and, where the next one has its shape, filled again."""
+        held = self.fed.get(name)
+        if held is not None and held.shape == values.shape:
+            held[...] = values
+            return
+        held = self.fed[name] = np.array(values, order="C")
         self.binding.bind_input(name, "cpu", 0, held.dtype.type, held.shape, held.ctypes.data)
 
     def _bind_caches(self, rows: int) -> None:
