@@ -230,9 +230,9 @@ READERS = {".fbx": read_fbx, ".glb": read_gltf, ".usdc": read_usd}
 
 
 def available(suffix: str, python: Path) -> bool:
-    """Whether the library for a kind of file is installed beside a Python."""
-    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({LIBRARIES[suffix]!r}) is None)"
-    return python.exists() and subprocess.run([python, "-c", code], check=False).returncode == 0
+    """Whether the library for a kind of file works beside a Python; pyassimp also wants libassimp5."""
+    command = [python, "-c", f"import {LIBRARIES[suffix]}"]
+    return python.exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def read(path: Path, python: Path) -> dict[str, np.ndarray]:
