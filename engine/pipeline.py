@@ -33,6 +33,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
+from .memory import in_halves
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
@@ -182,9 +183,8 @@ class Engine:
             def share(fraction: float, text: str, number: int = number) -> None:
                 report((number + fraction) / len(groups), text)
 
-            for index, made in zip(
-                members, self._run([rows[i] for i in members], share, cancel), strict=True
-            ):
+            run = partial(self._run, report=share, cancel=cancel)
+            for index, made in zip(members, in_halves(run, [rows[i] for i in members]), strict=True):
                 clips[index] = made
         report(1.0, "Done")
         seconds = time.perf_counter() - began

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..language.decoder import DecoderWeights, decoder_weights
+from ..memory import in_halves
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.clip_io import SMPLX_PELVIS_REST
@@ -129,7 +130,7 @@ class PublishedEngine:
         began = time.perf_counter()
         report = progress or _no_report
         report(0.0, "Listening to the speech")
-        clip, codes = _Generation(self, request, report, cancel).run()
+        [(clip, codes)] = in_halves(lambda one: [_Generation(self, one[0], report, cancel).run()], [request])
         report(1.0, "Done")
         return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When memory runs out, a smaller batch is tried before the animator is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from engine.errors import DeviceError
+from engine.memory import in_halves
+
+FULL = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+]
+
+
+@pytest.mark.parametrize("problem", FULL, ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("room", [1, 2, 3, 7])
+def test_smaller_batches_are_tried(problem: Exception, room: int) -> None:
+    sizes: list[int] = []
+
+    def run(rows: Sequence[int]) -> list[int]:
+        sizes.append(len(rows))
+        if len(rows) > room:
+            raise problem
+        return [row * 10 for row in rows]
+
+    assert in_halves(run, range(7)) == [0, 10, 20, 30, 40, 50, 60]
+    assert sizes[0] == 7 and sum(size for size in sizes if size <= room) == 7
+
+
+@pytest.mark.parametrize("problem", FULL, ids=lambda p: type(p).__name__)
+def test_one_that_does_not_fit_is_one_sentence(problem: Exception) -> None:
+    def run(rows: Sequence[int]) -> list[int]:
+        raise problem
+
+    with pytest.raises(DeviceError, match=r"^There is not enough memory .*preferences\.$"):
+        in_halves(run, range(4))
+
+
+def test_other_errors_pass() -> None:
+    def run(rows: Sequence[int]) -> list[int]:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        in_halves(run, range(4))
