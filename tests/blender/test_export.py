@@ -34,7 +34,7 @@ READING_PYTHON = next(
 def needs(suffix: str) -> None:
     """Skip where the library that reads a kind of file is not installed, and say so."""
     if not independent_readers.available(suffix, READING_PYTHON):
-        pytest.skip(f"{independent_readers.LIBRARIES[suffix]}, which reads {suffix}, is not installed or does not load")
+        pytest.skip(f"{independent_readers.LIBRARIES[suffix]}, which reads {suffix}, does not load here")
 
 
 @dataclass
