@@ -210,10 +210,10 @@ def _object_keys(worlds: Float64Array) -> tuple[list[action.Channel], list[Float
 
 def _keys(matrices: Float64Array, path: str, group: str) -> tuple[list[action.Channel], list[Float64Array]]:
     """Location, rotation, and scale where there is any, of matrices, (F, 4, 4)."""
-    from ...engine.motion.rotations import matrix_to_quaternion
+    from ...engine.motion.rotations import continuous_quaternions, matrix_to_quaternion
 
     scale = np.linalg.norm(matrices[:, :3, :3], axis=1)
-    turns = action.continuous_quaternions(matrix_to_quaternion(matrices[:, :3, :3] / scale[:, None, :]))
+    turns = continuous_quaternions(matrix_to_quaternion(matrices[:, :3, :3] / scale[:, None, :]))
     parts = [("location", matrices[:, :3, 3]), ("rotation_quaternion", turns)]
     if np.abs(scale - 1.0).max() > 1e-5:
         parts.append(("scale", scale))
