@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from .audio.waveform import check_waveform
 from .errors import RequestError
@@ -15,16 +14,11 @@ from .language.layout import BLOCK_ORDER
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .specs import AUDIO_HZ, EMOTIONS, MOTION_FPS, PARTS, GenerateRequest, Part, PartDirection, Source
-from .windows import driven_at
+from .windows import checked_segments, driven_at
 
 TEXT_ONLY_S = 5.0
 MAX_DURATION_S = 7200.0
 
-MIN_SEGMENT_S = 0.5
-"""Shortest time for which an instruction can be followed."""
-
-OVERLAP_TOLERANCE_S = 1e-3
-"""So much may segments overlap: frames are no exact seconds."""
 
 
 def check_sound(request: GenerateRequest) -> FloatArray | None:
@@ -170,22 +164,7 @@ def _checked(part: Part, direction: PartDirection) -> PartDirection:
     """A direction whose words can be used, without those that do not count."""
     if direction.source is Source.KEEP:
         return PartDirection(Source.KEEP)
-    segments = tuple(
-        replace(segment, text=check_instruction(segment.text))
-        for segment in sorted(direction.segments, key=lambda segment: segment.start_s)
-    )
-    for segment in segments:
-        if not (math.isfinite(segment.start_s) and segment.end_s - segment.start_s >= MIN_SEGMENT_S):
-            raise RequestError(
-                f'The instruction "{segment.text}" for the {_word(part)} lasts '
-                f"{segment.end_s - segment.start_s:.2f} s; make it last at least {MIN_SEGMENT_S} s."
-            )
-    for before, after in pairwise(segments):
-        if after.start_s < before.end_s - OVERLAP_TOLERANCE_S:
-            raise RequestError(
-                f'The instructions "{before.text}" and "{after.text}" for the {_word(part)} overlap in time; '
-                "move or shorten one of them."
-            )
+    segments = checked_segments(direction.segments, f"for the {_word(part)}")
     text = ""
     if _has_words(direction) and (direction.text.strip() or not segments):
         text = check_instruction(direction.text)

@@ -7,9 +7,13 @@ before is seen as motion already decided, so the joint is generated like any oth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from .errors import RequestError
+from .language.instruction import check_instruction
 from .specs import MOTION_FPS, Part, PartDirection, Segment, Source
 
 WINDOW_STEPS = 32
@@ -17,6 +21,12 @@ WINDOW_STEPS = 32
 
 OVERLAP_STEPS = 8
 """Steps a window takes over from the one before, as codes already decided."""
+
+MIN_SEGMENT_S = 0.5
+"""Shortest time for which an instruction can be followed."""
+
+OVERLAP_TOLERANCE_S = 1e-3
+"""So much may segments overlap: frames are no exact seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,7 @@ class Window:
         length: Steps in all.
         sources: What drives each part in the steps that are drawn.
         texts: Instruction there, per part driven by text.
+        turning: Parts whose instruction is another than in the steps just before.
     """
 
     start: int
@@ -36,11 +47,13 @@ class Window:
     length: int
     sources: dict[Part, Source]
     texts: dict[Part, str]
+    turning: frozenset[Part]
 
     @property
     def layout(self) -> tuple[object, ...]:
         """Windows of the same layout can share a batch: they differ in words only."""
-        return (self.start, self.num_decided, self.length, tuple(sorted(self.sources.items())))
+        sources = tuple(sorted(self.sources.items()))
+        return (self.start, self.num_decided, self.length, sources, self.turning)
 
 
 def plan_windows(
@@ -71,7 +84,9 @@ def plan_windows(
         driven = {part: driven_at(direction, second) for part, direction in directions.items()}
         sources = {part: source for part, (source, _) in driven.items()}
         texts = {part: text for part, (_, text) in driven.items() if text}
-        result.append(Window(start, num_decided, stop - start, sources, texts))
+        before = result[-1].texts if result else texts
+        turning = frozenset(part for part, text in texts.items() if before.get(part) != text)
+        result.append(Window(start, num_decided, stop - start, sources, texts, turning))
     return tuple(result)
 
 
@@ -100,6 +115,37 @@ def windows(
             result.append((start, decided - start))
             decided = stop
         begin = end
+    return result
+
+
+def checked_segments(segments: Iterable[Segment], whose: str) -> tuple[Segment, ...]:
+    """Put instructions in the order of their time and refuse those that cannot be followed.
+
+    Args:
+        segments: Instructions of one part.
+        whose: Says in messages which part that is, such as "for the lower body".
+
+    Raises:
+        RequestError: If two overlap, or one is too short.
+        InstructionError: If a text cannot be used.
+    """
+    result = tuple(
+        replace(segment, text=check_instruction(segment.text))
+        for segment in sorted(segments, key=lambda segment: segment.start_s)
+    )
+    for segment in result:
+        length_s = segment.end_s - segment.start_s
+        if not (math.isfinite(length_s) and length_s >= MIN_SEGMENT_S - OVERLAP_TOLERANCE_S):
+            raise RequestError(
+                f'The instruction "{segment.text}" {whose} lasts {length_s:.2f} s; '
+                f"make it last at least {MIN_SEGMENT_S} s."
+            )
+    for before, after in pairwise(result):
+        if after.start_s < before.end_s - OVERLAP_TOLERANCE_S:
+            raise RequestError(
+                f'The instructions "{before.text}" and "{after.text}" {whose} overlap in time; '
+                "move or shorten one of them."
+            )
     return result
 
 

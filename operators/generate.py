@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Generator, Iterable
@@ -29,6 +30,9 @@ REDRAW_S = 0.4
 
 READ_BUDGET_S = 0.02
 """Seconds one look may spend on reading the current motion."""
+
+MAX_LENGTH_S = 7200.0
+"""No sound file is longer, so that instructions behind it need not be looked at."""
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
@@ -123,16 +127,22 @@ def current_session() -> Session | None:
     return _session
 
 
-def read_plan(context: bpy.types.Context, parts: Iterable[Part] = tuple(Part)) -> GeneratePlan:
+def read_plan(
+    context: bpy.types.Context,
+    parts: Iterable[Part] = tuple(Part),
+    frames: tuple[int, int] | None = None,
+) -> GeneratePlan:
     """Turn the settings of the scene into plain data and check everything that can be checked at once.
 
     Args:
         context: Its scene's settings count.
         parts: Parts that may change; the others, and locked ones, are kept.
+        frames: First and last frame whose instructions on the timeline count; None for the whole motion.
 
     Raises:
         EngineError: With one sentence that says what is missing and what to do.
     """
+    from .bridge import instructions
     from .bridge import sound as sound_bridge
 
     scene = context.scene
@@ -144,7 +154,7 @@ def read_plan(context: bpy.types.Context, parts: Iterable[Part] = tuple(Part)) -
     fps = sound_bridge.scene_fps(scene)
     sound, frame_start, duration_s = None, int(settings.frame_start), None
     if settings.audio_source == "STRIP":
-        strip = sound_bridge.active_sound_strip(scene)
+        strip = instructions.spoken_strip(scene)
         sound = sound_bridge.strip_source(strip, fps)
         frame_start, duration_s = sound_bridge.strip_place(strip).frame_start, sound.duration_s
     elif settings.audio_source == "FILE":
@@ -152,10 +162,10 @@ def read_plan(context: bpy.types.Context, parts: Iterable[Part] = tuple(Part)) -
     else:
         duration_s = float(settings.duration_s)
     free = set(parts) - delivery.locked_parts(armature)
+    if frames is None:
+        frames = (frame_start, frame_start + math.ceil((duration_s or MAX_LENGTH_S) * fps) - 1)
     directions = {
-        part: PartDirection(
-            Source(getattr(settings, part.value).source.lower()), getattr(settings, part.value).text
-        )
+        part: read_direction(scene, part, frame_start, frames, fps)
         if part in free
         else PartDirection(Source.KEEP)
         for part in Part
@@ -182,6 +192,28 @@ def read_plan(context: bpy.types.Context, parts: Iterable[Part] = tuple(Part)) -
 
     delivery.check_target(armature, plan.written_parts, ARKIT_NAMES)
     return plan
+
+
+def read_direction(
+    scene: bpy.types.Scene, part: Part, origin: int, frames: tuple[int, int], fps: float
+) -> PartDirection:
+    """What the settings and the timeline say of a part.
+
+    Args:
+        scene: The scene.
+        part: The part.
+        origin: Scene frame of second 0.
+        frames: First and last frame whose instructions on the timeline count.
+        fps: Frames per second of the scene.
+    """
+    from .bridge import instructions
+
+    settings = getattr(scene.kinesics, part.value)
+    source = Source(settings.source.lower())
+    if source is Source.KEEP:
+        return PartDirection(source)
+    segments = instructions.read_segments(scene, part, origin, frames[0], frames[1] + 1, fps)
+    return PartDirection(source, settings.text, segments)
 
 
 def pack_folder(preferences: Any) -> Path:
@@ -404,7 +436,8 @@ def preferences_of(context: bpy.types.Context) -> Any:
 def _text_title(directions: dict[Part, PartDirection]) -> str:
     """Name for a result without a strip: the first instruction."""
     texts = [d.text.strip() for d in directions.values() if d.source in (Source.TEXT, Source.BOTH)]
-    return texts[0][:40] if texts else "Kinesics"
+    texts += [segment.text.strip() for d in directions.values() for segment in d.segments]
+    return next((text[:40] for text in texts if text), "Kinesics")
 
 
 CLASSES = (KINESICS_OT_generate, KINESICS_OT_generate_cancel, KINESICS_OT_new_seed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.errors import InstructionError, RequestError
+from ..engine.errors import EngineError, RequestError
 from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
 from . import engine_host
 
@@ -85,7 +85,7 @@ class GeneratePlan:
     """Everything a job needs, read from the scene before it starts.
 
     Attributes:
-        directions: What each of the four parts shall do.
+        directions: What each of the four parts shall do; second 0 of its segments is `frame_start`.
         sound: Speech, or None for text alone.
         duration_s: Length of the motion; None takes the whole sound.
         emotion: One of the engine's emotions, or None.
@@ -168,24 +168,54 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
     """Find what is missing in the four parts before anything is started.
 
     Raises:
-        RequestError: If nothing is asked for.
+        RequestError: If nothing is asked for, or instructions on the timeline overlap or are too short.
         InstructionError: If a text is needed and empty, too long or not in English.
     """
     from ..engine.language.instruction import check_instruction
+    from ..engine.windows import checked_segments
 
     if all(direction.source is Source.KEEP for direction in directions.values()):
         raise RequestError(
             "All four parts are set to Keep: choose From Speech or Text for at least one that is not locked."
         )
     for part, direction in directions.items():
-        if direction.source not in (Source.TEXT, Source.BOTH):
-            continue
+        has_words = direction.source in (Source.TEXT, Source.BOTH)
         try:
-            check_instruction(direction.text)
-        except InstructionError as error:
-            raise InstructionError(f"{PART_LABELS[part]}: {error}") from error
-    if not has_speech and all(d.source in (Source.SPEECH, Source.KEEP) for d in directions.values()):
+            checked_segments(direction.segments, "on the timeline")
+            if has_words and (direction.text.strip() or not direction.segments):
+                check_instruction(direction.text)
+        except EngineError as error:
+            raise type(error)(f"{PART_LABELS[part]}: {error}") from error
+    if not has_speech and not any(_is_worded(direction) for direction in directions.values()):
         raise RequestError("There is neither speech nor text: choose a sound, or write a text for one part.")
+
+
+def _is_worded(direction: PartDirection) -> bool:
+    """Whether words drive a part, at least for a while."""
+    return direction.source in (Source.TEXT, Source.BOTH) or bool(direction.segments)
+
+
+def _without_speech(directions: dict[Part, PartDirection]) -> dict[Part, PartDirection]:
+    """Directions where there is no sound: words alone count, and what has none is left open."""
+    return {
+        part: direction if direction.source is Source.KEEP else replace(direction, source=Source.TEXT)
+        for part, direction in directions.items()
+        if direction.source is Source.KEEP or _is_worded(direction)
+    }
+
+
+def _later(directions: dict[Part, PartDirection], seconds: float) -> dict[Part, PartDirection]:
+    """Directions for a motion that begins so many seconds earlier."""
+    return {
+        part: replace(
+            direction,
+            segments=tuple(
+                replace(segment, start_s=segment.start_s + seconds, end_s=segment.end_s + seconds)
+                for segment in direction.segments
+            ),
+        )
+        for part, direction in directions.items()
+    }
 
 
 def make_motions(
@@ -216,20 +246,15 @@ def make_motions(
     duration_s = len(waveform) / AUDIO_HZ if waveform is not None else plan.duration_s
     if stretch is not None:
         duration_s = stretch.num_read / plan.fps
-    directions = plan.directions
-    if waveform is None:
-        directions = {part: d for part, d in directions.items() if d.source is not Source.SPEECH}
-        directions = {
-            part: replace(d, source=Source.TEXT) if d.source is Source.BOTH else d
-            for part, d in directions.items()
-        }
+    directions = plan.directions if waveform is not None else _without_speech(plan.directions)
+    lead_s = 0.0 if stretch is None else (plan.frame_start - stretch.read_first) / plan.fps
     request = GenerateRequest(
-        directions=directions,
+        directions=_later(directions, lead_s),
         waveform=waveform,
         sample_rate=AUDIO_HZ,
         duration_s=duration_s,
         emotion=plan.emotion,
-        audio_start_s=0.0 if stretch is None else (stretch.read_first - plan.frame_start) / plan.fps,
+        audio_start_s=-lead_s,
         kept=_fitted(kept, duration_s),
         free=None if stretch is None else stretch.free(plan.fps),
     )

@@ -26,13 +26,13 @@ def frame_range(context: bpy.types.Context, armature: bpy.types.Object) -> tuple
     Raises:
         EngineError: If there is no such range.
     """
-    from .bridge import action, shape_keys
+    from .bridge import action, instructions, shape_keys
     from .bridge import sound as sound_bridge
 
     scene = context.scene
     chosen = scene.kinesics.regenerate_range
     if chosen == "STRIP":
-        place = sound_bridge.strip_place(sound_bridge.active_sound_strip(scene))
+        place = sound_bridge.strip_place(instructions.spoken_strip(scene))
         return place.frame_start, place.frame_end - 1
     if chosen == "PREVIEW":
         if not scene.use_preview_range:
@@ -73,7 +73,7 @@ def read_stretch_plan(context: bpy.types.Context) -> GeneratePlan:
             f"The range has {max(last - first + 1, 0)} frames, of which the first and last keep their pose: "
             f"choose {MIN_RANGE} or more."
         )
-    plan = read_plan(context, parts)
+    plan = read_plan(context, parts, (first, last))
     stretch = Stretch(first, last, int(settings.blend_frames), math.ceil(CONTEXT_S * plan.fps))
     plan = _with_sound_there(replace(plan, stretch=stretch))
     delivery.check_stretch(armature, plan.written_parts, ARKIT_NAMES, first, last)

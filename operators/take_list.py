@@ -209,6 +209,8 @@ def instruction_text(directions: dict[Part, PartDirection], emotion: str | None)
     lines: list[str] = []
     for part, direction in directions.items():
         said = words.get(direction.source, direction.text.strip())
+        if direction.segments:
+            said = ", then ".join([*([said] if said else []), *(s.text.strip() for s in direction.segments)])
         if direction.source is Source.BOTH:
             said += ", with the speech"
         if said:

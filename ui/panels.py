@@ -9,6 +9,7 @@ import bpy
 
 from ..engine.specs import Part
 from ..operators import generate, polls
+from ..operators.bridge import instructions
 from ..operators.generation import PART_LABELS
 from . import take_panel
 from .preferences import draw_smplx_licence
@@ -44,7 +45,7 @@ class KINESICS_PT_main(KinesicsPanel, bpy.types.Panel):
         column.enabled = session is None
         _draw_character(column, context, settings)
         _draw_speech(column, context, settings)
-        _draw_parts(column, settings)
+        _draw_parts(column, context.scene)
         _draw_generate(layout, session)
 
 
@@ -130,9 +131,8 @@ def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, setting
     row = box.row()
     row.prop(settings, "audio_source", expand=True)
     if settings.audio_source == "STRIP":
-        editor = context.scene.sequence_editor
-        strip = editor.active_strip if editor is not None else None
-        if strip is not None and strip.type == "SOUND":
+        strip = instructions.find_spoken_strip(context.scene)
+        if strip is not None:
             box.label(text=strip.name, icon="CHECKMARK")
         else:
             _draw_no_strip(box, context)
@@ -158,7 +158,20 @@ def _draw_no_strip(layout: bpy.types.UILayout, context: bpy.types.Context) -> No
     column.label(text="in the Video Sequencer", icon="BLANK1")
 
 
-def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
+def _draw_instructions(layout: bpy.types.UILayout, scene: bpy.types.Scene, part: Part) -> None:
+    """How many instructions a part has on the timeline, and the text of the active one."""
+    strips = instructions.instruction_strips(scene, part)
+    if not strips:
+        return
+    count = "1 instruction" if len(strips) == 1 else f"{len(strips)} instructions"
+    layout.label(text=f"{count} on the timeline", icon="SEQ_SEQUENCER")
+    active = scene.sequence_editor.active_strip
+    if active in strips:
+        layout.prop(active, "text", text="", icon="SEQ_STRIP_META")
+
+
+def _draw_parts(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
+    settings = scene.kinesics
     box = layout.box()
     box.label(text="Direction", icon="GREASEPENCIL")
     for part in Part:
@@ -166,8 +179,10 @@ def _draw_parts(layout: bpy.types.UILayout, settings: Any) -> None:
         row = box.row(align=True)
         row.label(text=PART_LABELS[part], icon=PART_ICONS[part])
         row.prop(direction, "source", text="")
+        row.operator("kinesics.add_instruction", text="", icon="ADD").part = part.name
         if direction.source in ("TEXT", "BOTH"):
             box.prop(direction, "text", text="", icon="TEXT")
+        _draw_instructions(box, scene, part)
     box.prop(settings, "emotion")
     row = box.row(align=True)
     row.prop(settings, "seed")
@@ -201,9 +216,8 @@ def _range_text(scene: bpy.types.Scene) -> str:
         if not scene.use_preview_range:
             return "In the timeline press P, drag"
         return f"Frames {scene.frame_preview_start} to {scene.frame_preview_end}"
-    editor = scene.sequence_editor
-    strip = editor.active_strip if editor is not None else None
-    if strip is None or strip.type != "SOUND":
+    strip = instructions.find_spoken_strip(scene)
+    if strip is None:
         return "Click a sound strip"
     return f"Frames {int(strip.frame_final_start)} to {int(strip.frame_final_end) - 1}"
 

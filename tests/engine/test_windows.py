@@ -81,6 +81,7 @@ def test_each_window_stands_under_the_words_of_what_it_draws() -> None:
     drawn = [(w.start + w.num_decided, w.start + w.length, w.texts[Part.LOWER]) for w in plan]
     assert drawn == [(0, 22, "walk forward"), (22, 38, "turn left"), (38, 60, "turn left")]
     assert all(w.sources[Part.FACE] is Source.SPEECH and Part.FACE not in w.texts for w in plan)
+    assert [w.turning for w in plan] == [frozenset(), frozenset({Part.LOWER}), frozenset()]
     assert len(plan_windows({part: PartDirection(Source.TEXT, "walk") for part in PARTS}, 60, 4)) == 3
 
 
