@@ -9,6 +9,7 @@ def _classes() -> tuple[type, ...]:
     from . import (
         character,
         clip_io,
+        dialogue,
         export,
         faces,
         generate,
@@ -27,6 +28,7 @@ def _classes() -> tuple[type, ...]:
         *speech.CLASSES,
         *generate.CLASSES,
         *instructions.CLASSES,
+        *dialogue.CLASSES,
         *regenerate.CLASSES,
         *takes.CLASSES,
         *shaping.CLASSES,

@@ -168,6 +168,19 @@ def deliver_stretch(
     return Delivery(written.name, clip.num_frames, num_channels, settled)
 
 
+def clear(armature: bpy.types.Object, parts: tuple[Part, ...], first: int, last: int) -> None:
+    """Delete the keys of some parts from one scene frame to another; locked parts keep theirs."""
+    from ..engine.motion.arkit import ARKIT_NAMES
+    from .bridge import action
+
+    rig, faces = check_target(armature, unlocked(armature, parts), ARKIT_NAMES)
+    bones = {rig.bone_names[bone] for bone in rig.bones_of(unlocked(armature, parts))}
+    action.clear_keys(armature, action.curves_of_bones(armature, bones), first, last)
+    for face in faces:
+        keys = bpy.data.meshes[face.mesh_name].shape_keys
+        action.clear_keys(keys, action.fcurves_of(keys), first, last)
+
+
 def unlocked(armature: bpy.types.Object, parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Those of some parts that may be written."""
     free = tuple(part for part in parts if part not in locked_parts(armature))

@@ -37,21 +37,40 @@ MAX_LENGTH_S = 7200.0
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
 
-class Session:
-    """One running Generate: reads kept parts in the main thread, then runs the job in its own.
+class Watched:
+    """Work that a modal operator watches and the panel shows. Nothing of it is stored in the .blend file."""
 
-    Nothing of it is stored in the .blend file.
-    """
+    state: JobState
+    cancel_requested = False
+    job: Job[Any] | None = None
+    _drawn_s = 0.0
+    _drawn: object = None
+
+    def needs_drawing(self) -> bool:
+        """Whether the panel would show something new; at most every `REDRAW_S`."""
+        state, now = self.state, time.monotonic()
+        remaining = None if state.remaining_s is None else round(state.remaining_s)
+        shown = (state.message, round(state.fraction * 100), remaining)
+        if shown == self._drawn or now - self._drawn_s < REDRAW_S:
+            return False
+        self._drawn, self._drawn_s = shown, now
+        return True
+
+    def cancel(self) -> None:
+        """Ask everything to stop; returns at once."""
+        self.cancel_requested = True
+        if self.job is not None:
+            self.job.cancel()
+
+
+class Session(Watched):
+    """One running Generate: reads kept parts in the main thread, then runs the job in its own."""
 
     def __init__(self, plan: GeneratePlan) -> None:
         """Prepare without starting anything."""
         self.plan = plan
         self.kept: Clip | None = None
-        self.cancel_requested = False
-        self.job: Job[list[Motion]] | None = None
         self._reading = _kept_reader(plan)
-        self._drawn_s = 0.0
-        self._drawn: object = None
         message = "Starting" if self._reading is None else "Reading the current motion"
         self.state = JobState(0.0, message, 0.0, None, False)
 
@@ -74,16 +93,6 @@ class Session:
         self.state = self.job.poll()
         return self.state.finished
 
-    def needs_drawing(self) -> bool:
-        """Whether the panel would show something new; at most every `REDRAW_S`."""
-        state, now = self.state, time.monotonic()
-        remaining = None if state.remaining_s is None else round(state.remaining_s)
-        shown = (state.message, round(state.fraction * 100), remaining)
-        if shown == self._drawn or now - self._drawn_s < REDRAW_S:
-            return False
-        self._drawn, self._drawn_s = shown, now
-        return True
-
     def run_to_end(self) -> list[Motion]:
         """Do all of the work here and now, without a thread."""
         self._read_on(float("inf"))
@@ -99,12 +108,6 @@ class Session:
             raise Cancelled(STOPPED)
         return self.job.result()
 
-    def cancel(self) -> None:
-        """Ask everything to stop; returns at once."""
-        self.cancel_requested = True
-        if self.job is not None:
-            self.job.cancel()
-
     def _read_on(self, budget_s: float) -> bool:
         """Read kept parts for a while; True once that is done."""
         if self._reading is None:
@@ -119,11 +122,11 @@ class Session:
         return False
 
 
-_session: Session | None = None
+_session: Watched | None = None
 
 
-def current_session() -> Session | None:
-    """The running Generate, if there is one; for the panel."""
+def current_session() -> Watched | None:
+    """What is being made, if anything is; for the panel."""
     return _session
 
 
@@ -240,10 +243,14 @@ class MotionOperator:
         """What to do, from the settings."""
         return read_plan(context)
 
+    def new_session(self, context: bpy.types.Context) -> Any:
+        """The work for the settings as they are, not started."""
+        return Session(self.read_plan(context))
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Do everything at once; Blender waits."""
         try:
-            session = Session(self.read_plan(context))
+            session = self.new_session(context)
             return self._write(session, session.run_to_end())
         except EngineError as error:
             self.report({"ERROR"}, str(error))
@@ -255,7 +262,7 @@ class MotionOperator:
         if bpy.app.background:
             return self.execute(context)
         try:
-            _session = Session(self.read_plan(context))
+            _session = self.new_session(context)
         except EngineError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -266,7 +273,7 @@ class MotionOperator:
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Look at the job; Esc stops it."""
-        session = _session
+        session: Any = _session
         if session is None:
             return self._finish(context, {"CANCELLED"})
         if event.type == "ESC" and event.value == "PRESS":

@@ -11,7 +11,7 @@ from ..engine.specs import Part
 from ..operators import generate, polls
 from ..operators.bridge import instructions
 from ..operators.generation import PART_LABELS
-from . import take_panel
+from . import dialogue_panel, take_panel
 from .preferences import draw_smplx_licence
 
 PART_ICONS: dict[Part, str] = {
@@ -62,6 +62,21 @@ class KINESICS_PT_takes(KinesicsPanel, bpy.types.Panel):
         column = self.layout.column()
         column.enabled = generate.current_session() is None
         take_panel.draw_takes(column, polls.character_of(context), context.scene.kinesics)
+
+
+class KINESICS_PT_dialogue(KinesicsPanel, bpy.types.Panel):
+    """All strips of a character's speech."""
+
+    bl_idname = "KINESICS_PT_dialogue"
+    bl_label = "Dialogue"
+    bl_parent_id = "KINESICS_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Draw the strips, how far each is, and the button."""
+        column = self.layout.column()
+        column.enabled = generate.current_session() is None
+        dialogue_panel.draw_dialogue(column, context)
 
 
 class KINESICS_PT_regenerate(KinesicsPanel, bpy.types.Panel):
@@ -222,7 +237,7 @@ def _range_text(scene: bpy.types.Scene) -> str:
     return f"Frames {int(strip.frame_final_start)} to {int(strip.frame_final_end) - 1}"
 
 
-def _draw_generate(layout: bpy.types.UILayout, session: generate.Session | None) -> None:
+def _draw_generate(layout: bpy.types.UILayout, session: generate.Watched | None) -> None:
     """The button, and while a motion is made, how far it is: as high, so that nothing below moves."""
     column = layout.column(align=True)
     if session is None:
@@ -247,7 +262,9 @@ def _progress_text(fraction: float, remaining_s: float | None) -> str:
 
 CLASSES = (
     take_panel.KINESICS_UL_takes,
+    dialogue_panel.KINESICS_UL_dialogue,
     KINESICS_PT_main,
+    KINESICS_PT_dialogue,
     KINESICS_PT_takes,
     KINESICS_PT_regenerate,
     KINESICS_PT_files,

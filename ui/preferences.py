@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from ..operators import import_model
+from ..operators.dialogue_plan import DEFAULT_CACHE_MB
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
@@ -38,6 +39,14 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         name="SMPL-X Model", description="SMPL-X model file (.npz) of your own", subtype="FILE_PATH"
     )
 
+    cache_mb: IntProperty(
+        name="Dialogue Memory (MB)",
+        description="Disk space for finished motions of dialogue strips, so that they need not be made again",
+        default=DEFAULT_CACHE_MB,
+        min=64,
+        max=1 << 20,
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
         """Show the fields."""
         column = self.layout.column()
@@ -46,6 +55,9 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         _draw_import(column)
         column.operator("kinesics.release_memory", icon="TRASH")
         column.prop(self, "device")
+        row = column.row(align=True)
+        row.prop(self, "cache_mb")
+        row.operator("kinesics.clear_dialogue", text="", icon="TRASH")
         column.separator()
         column.prop(self, "smplx_path")
         draw_smplx_licence(column)

@@ -134,6 +134,24 @@ class KinesicsTakes(bpy.types.PropertyGroup):
     )
 
 
+class KinesicsLine(bpy.types.PropertyGroup):
+    """What was written for one strip of the dialogue; its name is that of the strip."""
+
+    key: StringProperty()
+    fingerprint: StringProperty()
+    signature: StringProperty()
+    frame_start: IntProperty()
+    piece_start: IntProperty()
+    piece_end: IntProperty()
+
+
+class KinesicsDialogue(bpy.types.PropertyGroup):
+    """The dialogue of one character as it was written last."""
+
+    lines: CollectionProperty(type=KinesicsLine, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
+    action: StringProperty()
+
+
 class KinesicsSettings(bpy.types.PropertyGroup):
     """What the next Generate shall do."""
 
@@ -192,24 +210,44 @@ class KinesicsSettings(bpy.types.PropertyGroup):
         min=1,
         max=250,
     )
+    dialogue_channel: IntProperty(
+        name="Channel",
+        description="Channel of this character's speech in the Video Sequencer; 0 takes all sound strips",
+        min=0,
+        max=128,
+    )
+    dialogue_index: IntProperty(name="Strip", description="A strip of the dialogue", options={"SKIP_SAVE"})
     face: PointerProperty(type=KinesicsPart)
     hands: PointerProperty(type=KinesicsPart)
     upper: PointerProperty(type=KinesicsPart)
     lower: PointerProperty(type=KinesicsPart)
 
 
-CLASSES = (KinesicsPart, KinesicsLocks, KinesicsTakeFace, KinesicsTake, KinesicsTakes, KinesicsSettings)
+CLASSES = (
+    KinesicsPart,
+    KinesicsLocks,
+    KinesicsTakeFace,
+    KinesicsTake,
+    KinesicsTakes,
+    KinesicsLine,
+    KinesicsDialogue,
+    KinesicsSettings,
+)
 
 
 def attach() -> None:
-    """Give every scene its settings and every object its locks and takes."""
+    """Give every scene its settings and every object its locks, takes and dialogue."""
     bpy.types.Scene.kinesics = PointerProperty(type=KinesicsSettings)
     bpy.types.Object.kinesics_locks = PointerProperty(type=KinesicsLocks, override={"LIBRARY_OVERRIDABLE"})
+    bpy.types.Object.kinesics_dialogue = PointerProperty(
+        type=KinesicsDialogue, override={"LIBRARY_OVERRIDABLE"}
+    )
     bpy.types.Object.kinesics_takes = PointerProperty(type=KinesicsTakes, override={"LIBRARY_OVERRIDABLE"})
 
 
 def detach() -> None:
     """Take them away again."""
     del bpy.types.Object.kinesics_takes
+    del bpy.types.Object.kinesics_dialogue
     del bpy.types.Object.kinesics_locks
     del bpy.types.Scene.kinesics

@@ -77,7 +77,7 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     if first < 0 or last >= kept.num_frames or last - first + 1 < MIN_FRAMES:
         raise ClipError(f"A range needs at least {MIN_FRAMES} frames within the motion; choose a longer one.")
     if Part.LOWER in parts:
-        made = _aligned(made, kept, first)
+        made = aligned(made, kept, first)
     joints = sorted(joint for part in parts for joint in PART_JOINTS[part])
     stretch = slice(first, last + 1)
     poses, trans, expressions = kept.poses.copy(), kept.trans.copy(), kept.expressions.copy()
@@ -157,8 +157,8 @@ class _Turns:
         return np.where(nearer[..., None], other_step, step)
 
 
-def _aligned(made: Clip, kept: Clip, frame: int) -> Clip:
-    """Turn and move a clip over the floor so that at one frame it stands where the other does."""
+def aligned(made: Clip, kept: Clip, frame: int) -> Clip:
+    """Turn and move a clip over the floor so that at one frame it stands and faces as the other does."""
     there, here = heading_angle(
         axis_angle_to_matrix(np.stack([made.poses[frame, 0], kept.poses[frame, 0]]).astype(np.float64))
     )

@@ -308,6 +308,24 @@ def replace_keys(
         points.foreach_set(name, np.concatenate([old[name][before], keys[name], old[name][after]]).ravel())
 
 
+def curves_of_bones(armature: bpy.types.Object, names: set[str]) -> list[bpy.types.FCurve]:
+    """Fcurves of some bones of an armature."""
+    starts = tuple(f'pose.bones["{bpy.utils.escape_identifier(name)}"].' for name in names)
+    return [curve for curve in fcurves_of(armature) if curve.data_path.startswith(starts)]
+
+
+def clear_keys(
+    datablock: bpy.types.ID, curves: Iterable[bpy.types.FCurve], first: float, last: float
+) -> None:
+    """Delete the keys of some curves from one frame to another."""
+    nothing = linear_keys(np.empty(0, np.float32), np.empty(0, np.float32))
+    for curve in curves:
+        replace_keys(curve, nothing, first, last)
+    if datablock.animation_data is not None and datablock.animation_data.action is not None:
+        datablock.animation_data.action.update_tag()
+    datablock.update_tag()
+
+
 def _write_keys(fcurve: bpy.types.FCurve, frames: Float32Array, values: Float32Array) -> None:
     """Replace the keys from the first to the last frame by linear ones; frames and values are (F,)."""
     points = fcurve.keyframe_points

@@ -14,7 +14,6 @@ import bpy
 
 from ...engine.specs import Part, Segment
 from ..generation import PART_LABELS
-from .sound import active_sound_strip, strip_place
 
 PART_COLOURS: dict[Part, str] = {
     Part.FACE: "COLOR_01",
@@ -65,11 +64,15 @@ def read_segments(
         end: The frame after the last one that counts.
         fps: Frames per second of the scene.
     """
-    places = [(strip_place(strip), strip.text) for strip in instruction_strips(scene, part)]
+    strips = sorted(instruction_strips(scene, part), key=lambda strip: strip.frame_final_start)
     return tuple(
-        Segment((place.frame_start - origin) / fps, (place.frame_end - origin) / fps, text)
-        for place, text in sorted(places, key=lambda item: item[0].frame_start)
-        if place.frame_start < end and place.frame_end > first
+        Segment(
+            (int(strip.frame_final_start) - origin) / fps,
+            (int(strip.frame_final_end) - origin) / fps,
+            strip.text,
+        )
+        for strip in strips
+        if strip.frame_final_start < end and strip.frame_final_end > first
     )
 
 
@@ -79,6 +82,8 @@ def spoken_strip(scene: bpy.types.Scene) -> Any:
     Raises:
         AudioError: If there is none.
     """
+    from .sound import active_sound_strip
+
     return find_spoken_strip(scene) or active_sound_strip(scene)
 
 
@@ -104,14 +109,15 @@ def add_instruction(scene: bpy.types.Scene, part: Part, text: str, fps: float) -
     strips = strips_of(scene)
     channel = _channel_of(editor, strips, part)
     places = sorted(
-        (strip_place(strip) for strip in strips if strip.channel == channel),
-        key=lambda place: place.frame_start,
+        (int(strip.frame_final_start), int(strip.frame_final_end))
+        for strip in strips
+        if strip.channel == channel
     )
     start = scene.frame_current
-    for place in places:
-        if place.frame_start <= start < place.frame_end:
-            start = place.frame_end
-    room = min((place.frame_start for place in places if place.frame_start > start), default=None)
+    for first, stop in places:
+        if first <= start < stop:
+            start = stop
+    room = min((first for first, _ in places if first > start), default=None)
     end = start + max(round(NEW_LENGTH_S * fps), 1)
     end = end if room is None else min(end, room)
     name = PART_LABELS[part]
@@ -140,5 +146,5 @@ def _channel_of(editor: Any, strips: Iterable[Any], part: Part) -> int:
 
 
 def _shared_frames(one: Any, other: Any) -> int:
-    first, second = strip_place(one), strip_place(other)
-    return min(first.frame_end, second.frame_end) - max(first.frame_start, second.frame_start)
+    first = max(one.frame_final_start, other.frame_final_start)
+    return int(min(one.frame_final_end, other.frame_final_end) - first)

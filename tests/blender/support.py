@@ -105,6 +105,10 @@ class StandInEngine:
             raise self.error
         return [self._made(request) for request in requests]
 
+    def generate(self, request: Any, progress: Any = None, cancel: Any = None) -> Any:
+        """Make one clip."""
+        return self.generate_many([request], progress, cancel)[0]
+
     def _made(self, request: Any) -> Any:
         specs = importlib.import_module(f"{KEY}.engine.specs")
         clip = make_clip(max(1, round(request.duration_s * 30)), seed=request.sampling.seed)
