@@ -229,8 +229,8 @@ def _check_apart(lines: Sequence[Line]) -> None:
             continue
         if one.sound.path == other.sound.path:
             raise AudioError(
-                f'The strips "{one.name}" and "{other.name}" play the same sound at the same time: mute or '
-                "delete one of them."
+                f'The strips "{one.name}" and "{other.name}" play the same sound at the same time: remove or '
+                "mute one of them."
             )
         raise AudioError(
             f'The strips "{one.name}" and "{other.name}" overlap and one character cannot say both: move or '

@@ -216,7 +216,8 @@ def read_direction(
     if source is Source.KEEP:
         return PartDirection(source)
     segments = instructions.read_segments(scene, part, origin, frames[0], frames[1] + 1, fps)
-    return PartDirection(source, settings.text, segments)
+    text = settings.text if source in (Source.TEXT, Source.BOTH) else ""
+    return PartDirection(source, text, segments)
 
 
 def pack_folder(preferences: Any) -> Path:

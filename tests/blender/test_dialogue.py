@@ -389,7 +389,7 @@ def test_channel_and_mute_choose_strips(strips: list[Any], scene: Any, planning:
     ("fault", "words"),
     [
         ("overlap", '"a" and "b" overlap.*choose the channel'),
-        ("same", '"a" and "a.001" play the same sound at the same time: mute'),
+        ("same", '"a" and "a.001" play the same sound at the same time: remove'),
         ("missing", 'strip "b" is missing .*restore'),
         ("instruction", 'Strip "a": Lower Body: .* overlap'),
         ("keep", "All four parts are set to Keep: choose"),

@@ -237,7 +237,7 @@ def test_the_longest_unused_go_first_and_leftovers_before_them(tmp_path: Path) -
     left.write_bytes(b"x" * 1000)
     assert plenty.load(records[0].key) is not None  # used now
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
-    tight = LineCache(tmp_path, int(size * 0.95))
+    tight = LineCache(tmp_path, size)
     tight.store(waving(30, 9), records[3])
     there = [tight.load(known.key) is not None for known in records]
     assert there == [True, False, True, True] and not left.exists()
