@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from tests.blender.support import (
     write_sound,
 )
 from tests.blender.test_engine import tiny_pack  # noqa: F401  (a fixture)
+from tests.blender.test_register import Layout
 
 HIP = 'pose.bones["left_hip"].rotation_quaternion', 1
 
@@ -399,8 +402,6 @@ def test_channel_and_mute_choose_strips(strips: list[Any], scene: Any, planning:
 def test_bad_input_changes_nothing(
     strips: list[Any], scene: Any, character: Any, engine: Any, sounds: list[Path], fault: str, words: str
 ) -> None:
-    import re
-
     settings = scene.kinesics
     if fault == "overlap":
         strips[1].channel = 4
@@ -453,3 +454,44 @@ def test_through_a_whole_engine(dialogue: Any, real: Any, character: Any, module
     same = np.isclose(after[:, 1], before[:, 1], atol=1e-5)
     # Steps are 4 frames: the windows before 1.5 s of the second line, at frame 121, stay as they are.
     assert same[:160].all() and not same[168:200].all()
+
+
+@needs_audaspace
+def test_the_list_shows_strips_and_states(
+    strips: list[Any], scene: Any, character: Any, module: Any, dialogue: Any
+) -> None:
+    panels, lists = module("ui.panels"), module("ui.dialogue_panel")
+    items = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+    assert set(lists.ICONS.values()) <= {item.identifier for item in items}
+    assert set(lists.ICONS) == set(dialogue.LineState)
+    layout = Layout()
+    panels.KINESICS_PT_dialogue.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert "KINESICS_UL_dialogue" in layout.drawn
+    assert layout.drawn.count("kinesics.generate_dialogue") == 1
+    bpy.ops.kinesics.add_instruction(part="LOWER", text="walk")
+    strips[0].frame_start = 500
+    editor = scene.sequence_editor
+    name = "strips" if hasattr(editor, "strips") else "sequences"
+    shown = lists.KINESICS_UL_dialogue
+    flags, order = shown.filter_items(SimpleNamespace(bitflag_filter_item=1 << 30), bpy.context, editor, name)
+    everything = [strip.name for strip in getattr(editor, name)]
+    listed = sorted((place, text) for place, text, flag in zip(order, everything, flags, strict=True) if flag)
+    assert [text for _, text in listed] == ["b", "c", "a"] and sorted(order) == list(range(4))
+    layout = Layout()
+    shown.draw_item(None, bpy.context, layout, editor, strips[1], 0, None, "")
+    assert layout.drawn == ["b", "New"]
+    layout = Layout()
+    panels.KINESICS_PT_main.draw(SimpleNamespace(layout=layout), bpy.context)
+    assert "1 instruction on the timeline" in layout.drawn
+
+
+@needs_audaspace
+def test_the_list_while_it_runs(strips: list[Any], dialogue: Any, planning: Any, module: Any) -> None:
+    generate = module("operators.generate")
+    session = dialogue.DialogueSession(planning.read_dialogue(bpy.context))
+    session.fractions |= {"a": 1.0, "b": 0.42}
+    generate._session = session
+    try:
+        assert [dialogue.state_of(bpy.context, strip)[1] for strip in strips] == ["Done", "42%", "Waiting"]
+    finally:
+        generate._session = None
