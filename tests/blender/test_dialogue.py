@@ -24,7 +24,6 @@ from tests.blender.support import (
     refusal,
     write_sound,
 )
-from tests.blender.test_engine import tiny_pack  # noqa: F401  (a fixture)
 from tests.blender.test_register import Layout
 
 HIP = 'pose.bones["left_hip"].rotation_quaternion', 1
@@ -433,7 +432,7 @@ def test_without_strips_the_button_says_so(scene: Any, character: Any) -> None:
 
 
 @pytest.fixture
-def real(module: Any, plan: Any, tiny_pack: Path) -> Iterator[Any]:  # noqa: F811
+def real(module: Any, plan: Any, tiny_pack: Path) -> Iterator[Any]:
     """The dialogue on a whole engine."""
     module("operators.engine_host").release()
     yield replace(plan, pack_dir=tiny_pack)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from tests.blender.support import add_strip, bpy, fingerprint, keys_of, needs_audaspace, refusal
-from tests.blender.test_engine import tiny_pack  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
@@ -165,7 +164,7 @@ def test_through_a_whole_engine(
     from_text: Any,
     character: Any,
     module: Any,
-    tiny_pack: Path,  # noqa: F811
+    tiny_pack: Path,
 ) -> None:
     """What stands before the second instruction does not depend on it; what follows does."""
     preferences = module("operators.generate").preferences_of(bpy.context)
