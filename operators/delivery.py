@@ -171,11 +171,14 @@ def deliver_stretch(
 def clear(armature: bpy.types.Object, parts: tuple[Part, ...], first: int, last: int) -> None:
     """Delete the keys of some parts from one scene frame to another; locked parts keep theirs."""
     from ..engine.motion.arkit import ARKIT_NAMES
-    from .bridge import action
+    from .bridge import action, feet
 
     rig, faces = check_target(armature, unlocked(armature, parts), ARKIT_NAMES)
     bones = {rig.bone_names[bone] for bone in rig.bones_of(unlocked(armature, parts))}
-    action.clear_keys(armature, action.curves_of_bones(armature, bones), first, last)
+    curves = action.curves_of_bones(armature, bones)
+    if Part.LOWER in unlocked(armature, parts):
+        curves += [curve for curve in action.fcurves_of(armature) if feet.is_feet(curve)]
+    action.clear_keys(armature, curves, first, last)
     for face in faces:
         keys = bpy.data.meshes[face.mesh_name].shape_keys
         action.clear_keys(keys, action.fcurves_of(keys), first, last)

@@ -19,6 +19,7 @@ from .arkit import ARKIT_NAMES
 from .arrays import FloatArray
 from .clip import Clip, smplx_expression_names
 from .face_bases import jaw_channels, with_jaw_bone
+from .feet_track import FeetTrack
 from .npz_reader import NpzReader, open_npz
 from .rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from .skeleton import NUM_JOINTS
@@ -40,6 +41,9 @@ NUM_BEAT2_EXPRESSIONS = 100
 
 _Y_UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float64)
 """Turns Z up to Y up."""
+
+FEET_WIDTH = 25
+"""Numbers per frame of `FeetTrack.values`."""
 
 _FRAME_RATE_KEYS = ("mocap_frame_rate", "mocap_framerate", "fps")
 
@@ -80,6 +84,7 @@ def _read_clip(reader: NpzReader) -> Clip:
         gender=(reader.words("gender") or ("neutral",))[0],
         model=model,
         pelvis_rest=_pelvis_rest(reader, model),
+        feet=_read_feet(reader, num_frames),
     )
     clip = _to_y_up(clip) if "expressions" not in reader.keys and _is_z_up(clip) else clip
     return jaw_channels(clip) if "arkit" in reader.keys else clip
@@ -121,6 +126,16 @@ def _read_face(reader: NpzReader, num_frames: int) -> tuple[FloatArray, tuple[st
     if not names:
         return expressions, smplx_expression_names(expressions.shape[1]), "smplx"
     return expressions, names, "arkit" if set(names) <= set(ARKIT_NAMES) else "smplx"
+
+
+def _read_feet(reader: NpzReader, num_frames: int) -> FeetTrack | None:
+    """What the motion knows about its feet, which only our own files hold, (F, 25)."""
+    if "kinesics_feet" not in reader.keys:
+        return None
+    values = reader.numbers("kinesics_feet")
+    if values.shape != (num_frames, FEET_WIDTH):
+        raise ClipError(f"{reader.name} says of its feet what does not fit its frames; export it again.")
+    return FeetTrack.of_values(values.astype(np.float32))
 
 
 def _read_rate(reader: NpzReader) -> float:
@@ -180,6 +195,8 @@ def save_npz(clip: Clip, path: str | Path) -> None:
         "mocap_frame_rate": np.array(rate),
         "model": np.array(clip.model),
     }
+    if clip.feet is not None:
+        arrays["kinesics_feet"] = clip.feet.values
     if clip.pelvis_rest.any():
         arrays["pelvis_rest"] = clip.pelvis_rest
     _write(arrays, path)

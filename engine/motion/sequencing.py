@@ -13,6 +13,7 @@ import numpy as np
 from ..specs import PARTS, Part
 from .arrays import IntArray
 from .clip import Clip
+from .feet_track import FeetTrack
 from .joining import MIN_FRAMES, aligned, join
 
 CONTEXT_S = 1.0
@@ -125,5 +126,9 @@ def _there_and_back(length: int, num_frames: int) -> IntArray:
 def _frames(clip: Clip, index: IntArray) -> Clip:
     """Some frames of a clip in any order."""
     return replace(
-        clip, poses=clip.poses[index], trans=clip.trans[index], expressions=clip.expressions[index]
+        clip,
+        poses=clip.poses[index],
+        trans=clip.trans[index],
+        expressions=clip.expressions[index],
+        feet=None if clip.feet is None else FeetTrack.of_values(clip.feet.values[index]),
     )

@@ -14,6 +14,7 @@ from engine.errors import RequestError
 from engine.line_cache import LineCache
 from engine.lines import STEP_S, LineRecord, changed_steps, remake, stale_runs, words_of
 from engine.motion.clip import Clip
+from engine.motion.feet_track import FeetTrack
 from engine.motion.rotations import axis_angle_to_matrix, heading_angle
 from engine.motion.sequencing import follow, shifted, spliced
 from engine.specs import PARTS, GenerateRequest, GenerateResult, Part, PartDirection, Segment, Source
@@ -201,13 +202,15 @@ def test_shifted_holds_its_ends() -> None:
 
 def test_the_cache_gives_back_what_it_was_given(tmp_path: Path) -> None:
     cache = LineCache(tmp_path / "deep" / "folder", 1 << 30)
-    clip, known = waving(60), record()
+    feet = FeetTrack.of_values(np.random.default_rng(3).random((60, 25), dtype=np.float32))
+    clip, known = replace(waving(60), feet=feet), record()
     assert cache.load(known.key) is None
     cache.store(clip, known)
     found = cache.load(known.key)
     assert found is not None and found[1] == known
     assert np.array_equal(found[0].poses, clip.poses) and np.array_equal(found[0].trans, clip.trans)
     assert np.array_equal(found[0].expressions, clip.expressions)
+    assert found[0].feet is not None and np.array_equal(found[0].feet.values, feet.values)
     assert {path.suffix for path in cache.folder.iterdir()} == {".npz", ".json"}
 
 
