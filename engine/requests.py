@@ -20,7 +20,6 @@ TEXT_ONLY_S = 5.0
 MAX_DURATION_S = 7200.0
 
 
-
 def check_sound(request: GenerateRequest) -> FloatArray | None:
     """The request's sound at `AUDIO_HZ`, or None; raises `AudioError` if it cannot be used."""
     if request.waveform is None:
