@@ -18,7 +18,7 @@ from hands import Steps, note
 MADE_LIMIT_S = 400.0
 """Longest wait for a motion of three seconds on a machine that does much else."""
 
-SAVED = "first.blend"
+SPEECH, SAVED = "speech.flac", "first.blend"
 
 
 def armatures() -> list[bpy.types.Object]:
@@ -44,7 +44,7 @@ def add_character() -> Steps:
 def add_speech() -> Steps:
     """A sound strip, by the button of the panel and the file browser."""
     yield from hands.click("kinesics.add_speech")
-    yield from hands.choose_file("speech.flac")
+    yield from hands.choose_file(SPEECH)
     strip = bpy.context.scene.sequence_editor.active_strip
     note(strip=None if strip is None else [strip.type, strip.name])
     yield from hands.shot("3-speech.png")

@@ -177,6 +177,56 @@ def _xdo(*words: object) -> Steps:
         yield 0.02
 
 
+def open_panel(name: str) -> Generator[float, None, Callable[[], Steps]]:
+    """Open a closed box below Generate by a click on its title; all others must be closed.
+
+    A title cannot be asked for as buttons can, so titles are clicked from the top until the box is drawn.
+
+    Returns:
+        What closes the box again.
+    """
+    drawn: set[str] = set()
+    boxes = [box for box in dir(bpy.types) if box.startswith("KINESICS_PT_") and box != "KINESICS_PT_main"]
+    marks = {box: (lambda _panel, _context, box=box: drawn.add(box)) for box in boxes}
+    for box, mark in marks.items():
+        getattr(bpy.types, box).append(mark)
+    try:
+        yield from find("kinesics.generate(")
+        across, down = _places["kinesics.generate("]
+        region, step = gui.region(), round(9 * ui_scale())
+        for dy in range(down + round(50 * ui_scale()), region.height, step):
+            place = (across, dy)
+            drawn.clear()
+            yield from _click_at(place)
+            if name in drawn:
+                return lambda: _click_at(place)
+            if drawn:
+                yield from _click_at(place)
+    finally:
+        for box, mark in marks.items():
+            getattr(bpy.types, box).remove(mark)
+    raise NotFoundError(f"no title opens {name}")
+
+
+def _click_at(place: tuple[int, int]) -> Steps:
+    """Click at a place of the sidebar."""
+    warp(gui.region(), *place)
+    yield SETTLE_S
+    yield from _xdo("click", 1)
+    yield 2 * SETTLE_S
+
+
+def drag(kind: str, name: str, start: tuple[float, float], end: tuple[float, float]) -> Steps:
+    """Drag with the left mouse button between two places, as parts of a region's width and height."""
+    yield from point(kind, name, *start)
+    yield from _xdo("mousedown", 1)
+    for share in (0.3, 0.6, 0.9, 1.0):
+        across, down = (a + (b - a) * share for a, b in zip(start, end, strict=True))
+        yield from point(kind, name, across, down)
+    yield from _xdo("mouseup", 1)
+    yield SETTLE_S
+
+
 def choose_file(name: str) -> Steps:
     """Answer a file browser that fills the screen with a file of the output folder."""
     browsing = lambda: any(area.type == "FILE_BROWSER" for area in gui.window().screen.areas)  # noqa: E731
