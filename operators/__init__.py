@@ -41,11 +41,18 @@ def _classes() -> tuple[type, ...]:
     )
 
 
+def describe(cls: type) -> None:
+    """Make a class' docstring its tooltip, in one line; Blender would keep line breaks and indentation."""
+    if "bl_description" not in vars(cls) and cls.__doc__:
+        setattr(cls, "bl_description", " ".join(cls.__doc__.split()).removesuffix("."))  # noqa: B010
+
+
 def register() -> None:
     """Register all operators."""
     import bpy
 
     for cls in _classes():
+        describe(cls)
         bpy.utils.register_class(cls)
 
 

@@ -124,7 +124,12 @@ class KINESICS_OT_add_smplx_character(_AddCharacter, bpy.types.Operator):
     bl_idname = "kinesics.add_smplx_character"
     bl_label = "Add SMPL-X Character"
 
-    filepath: StringProperty(name="SMPL-X model", subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(
+        name="SMPL-X Model",
+        description="SMPL-X model file (.npz) of your own",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
     filter_glob: StringProperty(default="*.npz", options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -179,7 +179,7 @@ class KINESICS_OT_save_face_preset(CharacterOperator, bpy.types.Operator):
     bl_label = "Save Preset"
     bl_options = {"REGISTER"}
 
-    name: StringProperty(name="Name", default="My Face", maxlen=60)
+    name: StringProperty(name="Name", description="Name of the preset", default="My Face", maxlen=60)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask for the name."""
@@ -236,7 +236,7 @@ class KINESICS_OT_load_face_preset(CharacterOperator, bpy.types.Operator):
     bl_idname = "kinesics.load_face_preset"
     bl_label = "Load Preset"
 
-    preset: EnumProperty(name="Preset", items=_preset_items)
+    preset: EnumProperty(name="Preset", description="Table to take", items=_preset_items)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Load it if it fits."""

@@ -190,7 +190,7 @@ class KINESICS_OT_save_rig_preset(CharacterOperator, bpy.types.Operator):
     bl_label = "Save Preset"
     bl_options = {"REGISTER"}
 
-    name: StringProperty(name="Name", default="My Rig", maxlen=60)
+    name: StringProperty(name="Name", description="Name of the preset", default="My Rig", maxlen=60)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask for the name."""
@@ -231,7 +231,7 @@ class KINESICS_OT_load_rig_preset(CharacterOperator, bpy.types.Operator):
     bl_idname = "kinesics.load_rig_preset"
     bl_label = "Load Preset"
 
-    preset: EnumProperty(name="Preset", items=_preset_items)
+    preset: EnumProperty(name="Preset", description="Table to take", items=_preset_items)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Load it if it fits."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
@@ -116,16 +117,26 @@ def _list_takes(_operator: bpy.types.Operator, context: bpy.types.Context) -> li
     return _take_items
 
 
+def _take_choice(part: Part) -> Any:
+    """A menu of the takes for one part."""
+    return EnumProperty(
+        name=PART_LABELS[part],
+        description="Take that gives this part",
+        items=_list_takes,
+        options={"SKIP_SAVE"},
+    )
+
+
 class KINESICS_OT_merge_takes(TakeOperator, bpy.types.Operator):
     """Make another take with each part from the take you choose for it"""
 
     bl_idname = "kinesics.merge_takes"
     bl_label = "Merge Takes"
 
-    face: EnumProperty(name=PART_LABELS[Part.FACE], items=_list_takes, options={"SKIP_SAVE"})
-    hands: EnumProperty(name=PART_LABELS[Part.HANDS], items=_list_takes, options={"SKIP_SAVE"})
-    upper: EnumProperty(name=PART_LABELS[Part.UPPER], items=_list_takes, options={"SKIP_SAVE"})
-    lower: EnumProperty(name=PART_LABELS[Part.LOWER], items=_list_takes, options={"SKIP_SAVE"})
+    face: _take_choice(Part.FACE)
+    hands: _take_choice(Part.HANDS)
+    upper: _take_choice(Part.UPPER)
+    lower: _take_choice(Part.LOWER)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Ask which part comes from which take, starting from the chosen one."""

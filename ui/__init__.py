@@ -8,17 +8,39 @@ from types import ModuleType
 
 def _modules() -> tuple[ModuleType, ...]:
     """What is registered, in that order: settings first, then what shows them."""
-    from . import face_table, panels, preferences, properties, rig_table, shape_panel, shape_properties
+    from . import (
+        face_table,
+        panels,
+        preferences,
+        properties,
+        rig_table,
+        shape_panel,
+        shape_properties,
+        translations,
+    )
 
-    return (shape_properties, properties, preferences, panels, shape_panel, rig_table, face_table)
+    return (
+        shape_properties,
+        properties,
+        preferences,
+        panels,
+        shape_panel,
+        rig_table,
+        face_table,
+        translations,
+    )
 
 
 def register() -> None:
     """Register settings first, then what shows them."""
     import bpy
 
+    from ..operators import describe
+
     for module in _modules():
         for cls in module.CLASSES:
+            if issubclass(cls, bpy.types.Panel):
+                describe(cls)
             bpy.utils.register_class(cls)
     for module in _modules():
         if hasattr(module, "attach"):

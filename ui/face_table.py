@@ -22,7 +22,11 @@ def _search_shapes(row: KinesicsFaceRow, _context: bpy.types.Context, text: str)
 class KinesicsFaceRow(bpy.types.PropertyGroup):
     """One channel of a face and the shape key that shows it."""
 
-    channel: StringProperty(name="Channel", override={"LIBRARY_OVERRIDABLE"})
+    channel: StringProperty(
+        name="Channel",
+        description="Movement of the face that this row is about",
+        override={"LIBRARY_OVERRIDABLE"},
+    )
     shape: StringProperty(
         name="Shape Key",
         description="Shape key that shows this, on every mesh of the character that has one of that name; "
@@ -35,7 +39,9 @@ class KinesicsFaceRow(bpy.types.PropertyGroup):
 class KinesicsFace(bpy.types.PropertyGroup):
     """The table of one character; without rows its shapes are recognised by their names."""
 
-    kind: StringProperty(name="Kind", override={"LIBRARY_OVERRIDABLE"})
+    kind: StringProperty(
+        name="Kind", description="What these shapes were recognised as", override={"LIBRARY_OVERRIDABLE"}
+    )
     rows: CollectionProperty(type=KinesicsFaceRow, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
     active: IntProperty()
 

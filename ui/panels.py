@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface
 
 from ..engine.specs import Part
 from ..operators import generate, polls
@@ -136,7 +137,8 @@ def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context, sett
     if settings.character is None:
         found = polls.character_of(context)
         if found is not None:
-            box.label(text=f"Selected: {found.name}", icon="RESTRICT_SELECT_OFF")
+            chosen = pgettext_iface("Selected: {name}").format(name=found.name)
+            box.label(text=chosen, icon="RESTRICT_SELECT_OFF", translate=False)
         box.operator("kinesics.add_character", icon="ADD")
 
 
@@ -148,7 +150,7 @@ def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, setting
     if settings.audio_source == "STRIP":
         strip = instructions.find_spoken_strip(context.scene)
         if strip is not None:
-            box.label(text=strip.name, icon="CHECKMARK")
+            box.label(text=strip.name, icon="CHECKMARK", translate=False)
         else:
             _draw_no_strip(box, context)
     elif settings.audio_source == "FILE":
@@ -226,15 +228,19 @@ def _range_text(scene: bpy.types.Scene) -> str:
     """The frames that are chosen, where that is known without looking through keys."""
     chosen = scene.kinesics.regenerate_range
     if chosen == "KEYS":
-        return "First to last selected key"
+        return pgettext_iface("First to last selected key")
     if chosen == "PREVIEW":
         if not scene.use_preview_range:
-            return "In the timeline press P, drag"
-        return f"Frames {scene.frame_preview_start} to {scene.frame_preview_end}"
+            return pgettext_iface("In the timeline press P, drag")
+        return _frames_text(scene.frame_preview_start, scene.frame_preview_end)
     strip = instructions.find_spoken_strip(scene)
     if strip is None:
-        return "Click a sound strip"
-    return f"Frames {int(strip.frame_final_start)} to {int(strip.frame_final_end) - 1}"
+        return pgettext_iface("Click a sound strip")
+    return _frames_text(int(strip.frame_final_start), int(strip.frame_final_end) - 1)
+
+
+def _frames_text(first: int, last: int) -> str:
+    return pgettext_iface("Frames {first} to {last}").format(first=first, last=last)
 
 
 def _draw_generate(layout: bpy.types.UILayout, session: generate.Watched | None) -> None:
@@ -253,11 +259,14 @@ def _draw_generate(layout: bpy.types.UILayout, session: generate.Watched | None)
 
 def _progress_text(fraction: float, remaining_s: float | None) -> str:
     """Percent done and the time to go."""
-    text = f"{fraction:.0%}"
+    percent = round(fraction * 100)
     if remaining_s is None:
-        return text
+        return f"{percent}%"
     seconds = max(1, round(remaining_s))
-    return f"{text}, {seconds} s left" if seconds < 90 else f"{text}, {round(seconds / 60)} min left"
+    if seconds < 90:
+        return pgettext_iface("{percent}%, {seconds} s left").format(percent=percent, seconds=seconds)
+    minutes = round(seconds / 60)
+    return pgettext_iface("{percent}%, {minutes} min left").format(percent=percent, minutes=minutes)
 
 
 CLASSES = (

@@ -49,9 +49,11 @@ RELATIVE_PATHS = (
 )
 """Options of a path that may be relative to the .blend, which Blender wants to be told since 4.5."""
 
+_EMOTION_TIPS = {"neutral": "Move without a strong emotion"}
+
 _EMOTION_ITEMS = (
     ("ANY", "From Speech", "Leave the emotion open"),
-    *((name.upper(), name.capitalize(), f"Move with {name}") for name in EMOTIONS),
+    *((name.upper(), name.capitalize(), _EMOTION_TIPS.get(name, f"Move with {name}")) for name in EMOTIONS),
 )
 
 
@@ -161,7 +163,9 @@ class KinesicsSettings(bpy.types.PropertyGroup):
         type=bpy.types.Object,
         poll=_is_armature,
     )
-    audio_source: EnumProperty(name="Speech", items=AUDIO_SOURCES, default="STRIP")
+    audio_source: EnumProperty(
+        name="Speech", description="Where the speech comes from", items=AUDIO_SOURCES, default="STRIP"
+    )
     audio_path: StringProperty(
         name="Sound File",
         description="Speech as wav, flac, ogg, mp3 or mp4",

@@ -13,7 +13,11 @@ from .panels import KinesicsPanel
 class KinesicsRigRow(bpy.types.PropertyGroup):
     """One bone of a character and what it is."""
 
-    slot: StringProperty(name="Body Part", override={"LIBRARY_OVERRIDABLE"})
+    slot: StringProperty(
+        name="Body Part",
+        description="Part of the body that this row is about",
+        override={"LIBRARY_OVERRIDABLE"},
+    )
     bone: StringProperty(
         name="Bone",
         description="Bone that is this part of the body; leave it empty where the rig has none",
@@ -24,7 +28,9 @@ class KinesicsRigRow(bpy.types.PropertyGroup):
 class KinesicsRig(bpy.types.PropertyGroup):
     """The table of one character; without rows its bones are recognised by their names."""
 
-    kind: StringProperty(name="Kind", override={"LIBRARY_OVERRIDABLE"})
+    kind: StringProperty(
+        name="Kind", description="What this rig was recognised as", override={"LIBRARY_OVERRIDABLE"}
+    )
     rows: CollectionProperty(type=KinesicsRigRow, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
     active: IntProperty()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface
 
 PICTURE_SCALE = 4.0
 """Height of the chosen take's picture in rows."""
@@ -91,10 +92,12 @@ def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
 def measure_lines(take: Any) -> list[str]:
     """Seed and measures of a take in words."""
     return [
-        "Merged" if take.merged else f"Seed {take.seed}",
-        f"Lip sync {_percent(take.lip_sync)}" if take.has_sync else "Lip sync: no speech",
-        f"Jitter {take.jitter:.0f} m/s\u00b3",
-        f"Feet slide {take.foot_slide * 100:.1f} cm/s",
+        pgettext_iface("Merged") if take.merged else pgettext_iface("Seed {seed}").format(seed=take.seed),
+        pgettext_iface("Lip sync {percent}").format(percent=_percent(take.lip_sync))
+        if take.has_sync
+        else pgettext_iface("Lip sync: no speech"),
+        pgettext_iface("Jitter {jitter} m/s\u00b3").format(jitter=f"{take.jitter:.0f}"),
+        pgettext_iface("Feet slide {speed} cm/s").format(speed=f"{take.foot_slide * 100:.1f}"),
     ]
 
 

@@ -31,7 +31,7 @@ OUT = Path(os.environ["GUI_OUT"])
 Steps = Generator[float, None, None]
 """What a deed is: it yields the seconds that Blender shall have for itself."""
 
-COLUMNS = (0.3, 0.7, 0.82, 0.94)
+COLUMNS = (0.3, 0.7, 0.82, 0.87, 0.94)
 """Where across a panel the mouse looks, as parts of its width without the tabs at its right."""
 
 LOOK_S, PATIENT_LOOK_S = 0.04, 0.2
@@ -124,6 +124,16 @@ def click(what: str, kind: str = "VIEW_3D", name: str = "UI", button: int = 1) -
     """Click a button with the mouse; what is outside the visible part of a panel is scrolled to."""
     yield from find(what, kind, name)
     yield from _xdo("click", button)
+    yield SETTLE_S
+
+
+def click_beside(what: str, across: float, kind: str = "VIEW_3D", name: str = "UI") -> Steps:
+    """Click on the line of a button, elsewhere across the region: on what Blender does not name."""
+    _, down = yield from find(what, kind, name)
+    region = gui.region(kind, name)
+    warp(region, round(region.width * across), down)
+    yield SETTLE_S
+    yield from _xdo("click", 1)
     yield SETTLE_S
 
 
@@ -235,13 +245,11 @@ def choose_file(name: str) -> Steps:
     yield from fill("params.directory", f"{OUT}/", "FILE_BROWSER", "UI", confirm=False)
     try:
         yield from press("Return")
-        _, down = yield from find("file.cancel", "FILE_BROWSER", "EXECUTE")
+        yield from find("file.cancel", "FILE_BROWSER", "EXECUTE")
     except NotFoundError:  # since 5.0 the first key only ends the field's list of folders
         yield from press("Return")
-        _, down = yield from find("file.cancel", "FILE_BROWSER", "EXECUTE")
-    buttons = gui.region("FILE_BROWSER", "EXECUTE")
-    warp(buttons, round(buttons.width * 0.3), down)
-    yield SETTLE_S
+        yield from find("file.cancel", "FILE_BROWSER", "EXECUTE")
+    yield from click_beside("file.cancel", 0.3, "FILE_BROWSER", "EXECUTE")
     yield from _type_over(name)
     yield from press("Return")
     yield SETTLE_S
@@ -265,10 +273,11 @@ def wait_until(what: Callable[[], bool], limit_s: float, why: str) -> Steps:
 
 
 def shot(name: str) -> Steps:
-    """Keep a screenshot of what is drawn now."""
-    for area in gui.window().screen.areas:
-        area.tag_redraw()
-    yield 0.4
+    """Keep a screenshot of what is drawn once panels have stopped growing."""
+    for _ in range(3):
+        for area in gui.window().screen.areas:
+            area.tag_redraw()
+        yield 0.4
     gui.shot(name)
 
 

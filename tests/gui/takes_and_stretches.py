@@ -56,7 +56,7 @@ def make_takes() -> Steps:
 
 def try_and_keep() -> Steps:
     """A click on the second take shows it, a click on its star keeps it."""
-    yield from hands.click("kinesics_takes.items[1].name")
+    yield from hands.click_beside("kinesics_takes.items[1].keep", 0.45)
     yield from hands.wait_until(lambda: armatures()[0].kinesics_takes.index == 1, 10, "the second is chosen")
     note(shown_second=shown())
     yield from hands.click("kinesics_takes.items[1].keep")
@@ -79,7 +79,7 @@ def delete() -> Steps:
     """The merged take goes, then all without a star that are not on show."""
     yield from hands.click("kinesics.delete_take")
     note(after_delete=takes())
-    yield from hands.click("kinesics_takes.items[1].name")
+    yield from hands.click_beside("kinesics_takes.items[1].keep", 0.45)
     yield from hands.click("kinesics.delete_other_takes")
     note(after_delete_rest=takes(), actions=len(bpy.data.actions))
     yield from hands.shot("5-deleted.png")
