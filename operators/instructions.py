@@ -24,7 +24,7 @@ class KINESICS_OT_add_instruction(bpy.types.Operator):
     part: EnumProperty(
         name="Part",
         description="Part of the body that follows the instruction",
-        items=[(part.name, label, f"The {label.lower()} follows it") for part, label in PART_LABELS.items()],
+        items=[(part.name, label, f"Words for the {label.lower()}") for part, label in PART_LABELS.items()],
         default="LOWER",
     )
     text: StringProperty(

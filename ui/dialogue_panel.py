@@ -38,7 +38,7 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
         """Draw one line: state, name, how far it is."""
         state, text = dialogue.state_of(context, item)
         row = layout.row(align=True)
-        row.label(text=item.name, icon=ICONS[state])
+        row.label(text=item.name, icon=ICONS[state], translate=False)
         mark = row.row(align=True)
         mark.alignment = "RIGHT"
         mark.label(text=text)

@@ -180,8 +180,8 @@ def _draw_instructions(layout: bpy.types.UILayout, scene: bpy.types.Scene, part:
     strips = instructions.instruction_strips(scene, part)
     if not strips:
         return
-    count = "1 instruction" if len(strips) == 1 else f"{len(strips)} instructions"
-    layout.label(text=f"{count} on the timeline", icon="SEQ_SEQUENCER")
+    count = pgettext_iface("On the timeline: {count}").format(count=len(strips))
+    layout.label(text=count, icon="SEQ_SEQUENCER", translate=False)
     active = scene.sequence_editor.active_strip
     if active in strips:
         layout.prop(active, "text", text="", icon="SEQ_STRIP_META")

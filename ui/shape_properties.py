@@ -140,9 +140,15 @@ class KinesicsShape(bpy.types.PropertyGroup):
 class KinesicsFeet(bpy.types.PropertyGroup):
     """What a motion knows about its feet, for planting them or not later; see `engine.motion.feet_track`."""
 
-    contacts: FloatVectorProperty(name="Contacts", size=4)
-    turns: FloatVectorProperty(name="Planting of Legs", size=18)
-    root: FloatVectorProperty(name="Planting of Pelvis", size=3)
+    contacts: FloatVectorProperty(
+        name="Contacts", description="How surely heels and toes stand on the floor", size=4
+    )
+    turns: FloatVectorProperty(
+        name="Planting of Legs", description="Turns of the leg bones that plant the feet", size=18
+    )
+    root: FloatVectorProperty(
+        name="Planting of Pelvis", description="Way of the pelvis that plants the feet", size=3
+    )
 
 
 CLASSES = (KinesicsHold, KinesicsShape, KinesicsFeet)

@@ -481,7 +481,7 @@ def test_the_list_shows_strips_and_states(
     assert layout.drawn == ["b", "New"]
     layout = Layout()
     panels.KINESICS_PT_main.draw(SimpleNamespace(layout=layout), bpy.context)
-    assert "1 instruction on the timeline" in layout.drawn
+    assert "On the timeline: 1" in layout.drawn
 
 
 @needs_audaspace

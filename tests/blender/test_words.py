@@ -65,7 +65,7 @@ def texts_of_classes() -> dict[str, str]:
             found.setdefault(made_of["name"], place)
             found.setdefault(made_of.get("description", ""), place)
             items = made_of.get("items", ())
-            for item in items if isinstance(items, tuple) else ():
+            for item in items if isinstance(items, tuple | list) else ():
                 found.setdefault(item[1], place)
                 found.setdefault(item[2], place)
     return found
@@ -143,7 +143,8 @@ def test_everything_is_there_in_chinese(chinese: dict[str, str]) -> None:
 
 
 def test_no_translation_is_left_over(chinese: dict[str, str]) -> None:
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "ui").rglob("*.py"))
+    paths = [path for folder in ("ui", "operators") for path in (REPOSITORY / folder).rglob("*.py")]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     read = {**texts_in_source(), **texts_of_classes()}
     assert [text for text in chinese if text not in read and f'"{text}"' not in source] == []
 
