@@ -79,12 +79,14 @@ def words_of(directions: Mapping[Part, PartDirection], duration_s: float) -> tup
     """What drives the parts in every step of a line."""
     steps = math.ceil(round(duration_s * MOTION_FPS) / STEP_FRAMES)
     return tuple(
-        " | ".join(
-            ": ".join((part.value, *driven_at(directions[part], (step + 0.5) * STEP_S)))
-            for part in sorted(directions)
-        )
+        " | ".join(_driver(part, directions[part], (step + 0.5) * STEP_S) for part in sorted(directions))
         for step in range(steps)
     )
+
+
+def _driver(part: Part, direction: PartDirection, second: float) -> str:
+    feeling = () if direction.emotion is None else (direction.emotion,)
+    return ": ".join((part.value, *driven_at(direction, second), *feeling))
 
 
 def changed_steps(old: LineRecord, new: LineRecord) -> list[bool]:

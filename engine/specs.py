@@ -100,11 +100,14 @@ class PartDirection:
         text: Instruction in English; required for TEXT and BOTH without segments, ignored for the others.
         segments: Instructions with a time of their own, which must not overlap. A part that follows the
             speech follows both while they last; `engine.windows.driven_at` has the whole rule.
+        emotion: One of `EMOTIONS` for this part alone, None for that of the request; heeded by
+            `engine.emotions.PartEmotions`.
     """
 
     source: Source = Source.SPEECH
     text: str = ""
     segments: tuple[Segment, ...] = ()
+    emotion: str | None = None
 
 
 @dataclass(frozen=True)

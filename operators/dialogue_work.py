@@ -144,6 +144,7 @@ class DialogueWork:
 
     def _made(self, number: int, line: Line, record: LineRecord) -> Clip:
         """Make a line's motion, from its earlier one where that helps."""
+        from ..engine.emotions import PartEmotions
         from ..engine.lines import remake
         from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
         from .bridge.sound import read_waveform
@@ -167,9 +168,10 @@ class DialogueWork:
         )
         earlier = None if plan.afresh else self.cache.load(plan.earlier.get(line.name, ""))
         with engine_host.engine_for(plan.pack_dir, plan.device, share, self.cancelled) as engine:
+            emotional = PartEmotions(engine)
             if earlier is None:
-                return engine.generate_many([request], share, self.cancelled)[0].clip
-            return remake(engine, request, (earlier[1], record), earlier[0], share, self.cancelled)
+                return emotional.generate(request, share, self.cancelled).clip
+            return remake(emotional, request, (earlier[1], record), earlier[0], share, self.cancelled)
 
     def _record(self, line: Line) -> LineRecord:
         """What a line's motion is made from."""

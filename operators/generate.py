@@ -217,7 +217,8 @@ def read_direction(
         return PartDirection(source)
     segments = instructions.read_segments(scene, part, origin, frames[0], frames[1] + 1, fps)
     text = settings.text if source in (Source.TEXT, Source.BOTH) else ""
-    return PartDirection(source, text, segments)
+    own = scene.kinesics.part_emotions and settings.emotion != "SAME"
+    return PartDirection(source, text, segments, settings.emotion.lower() if own else None)
 
 
 def pack_folder(preferences: Any) -> Path:

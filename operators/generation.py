@@ -235,6 +235,7 @@ def make_motions(
     Raises:
         EngineError: With a sentence for the animator.
     """
+    from ..engine.emotions import PartEmotions
     from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
 
     progress(0.0, "Reading the sound" if plan.sound else "Reading the text")
@@ -263,7 +264,7 @@ def make_motions(
     requests = [replace(request, sampling=sampling) for sampling in samplings]
     with engine_host.engine_for(plan.pack_dir, plan.device, progress, cancelled) as engine:
         progress(LOAD_SHARE, "Making the motion")
-        results = engine.generate_many(
+        results = PartEmotions(engine).generate_many(
             requests, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
         )
     motions: list[Motion] = []

@@ -213,6 +213,8 @@ def instruction_text(directions: dict[Part, PartDirection], emotion: str | None)
             said = ", then ".join([*([said] if said else []), *(s.text.strip() for s in direction.segments)])
         if direction.source is Source.BOTH:
             said += ", with the speech"
+        if said and direction.emotion:
+            said += f", {direction.emotion}"
         if said:
             lines.append(f"{PART_LABELS[part]}: {said}")
     return "\n".join([*lines, *([f"Emotion: {emotion}"] if emotion else [])])

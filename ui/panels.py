@@ -197,10 +197,14 @@ def _draw_parts(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
         row.label(text=PART_LABELS[part], icon=PART_ICONS[part])
         row.prop(direction, "source", text="")
         row.operator("kinesics.add_instruction", text="", icon="ADD").part = part.name
+        if settings.part_emotions and direction.source != "KEEP":
+            box.prop(direction, "emotion", text="", icon="BLANK1")
         if direction.source in ("TEXT", "BOTH"):
             box.prop(direction, "text", text="", icon="TEXT")
         _draw_instructions(box, scene, part)
-    box.prop(settings, "emotion")
+    row = box.row(align=True)
+    row.prop(settings, "emotion")
+    row.prop(settings, "part_emotions", text="", icon="COMMUNITY")
     row = box.row(align=True)
     row.prop(settings, "seed")
     row.prop(settings, "seed_mode", text="", icon_only=True)

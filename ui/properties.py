@@ -50,11 +50,11 @@ RELATIVE_PATHS = (
 """Options of a path that may be relative to the .blend, which Blender wants to be told since 4.5."""
 
 _EMOTION_TIPS = {"neutral": "Move without a strong emotion"}
-
-_EMOTION_ITEMS = (
-    ("ANY", "From Speech", "Leave the emotion open"),
-    *((name.upper(), name.capitalize(), _EMOTION_TIPS.get(name, f"Move with {name}")) for name in EMOTIONS),
+_EMOTIONS = tuple(
+    (name.upper(), name.capitalize(), _EMOTION_TIPS.get(name, f"Move with {name}")) for name in EMOTIONS
 )
+_EMOTION_ITEMS = (("ANY", "From Speech", "Leave the emotion open"), *_EMOTIONS)
+_PART_EMOTIONS = (("SAME", "As Chosen Below", "The emotion that is chosen for the whole body"), *_EMOTIONS)
 
 
 _LOCK = "Neither Generate nor Regenerate nor Import Motion changes this part of this character"
@@ -72,6 +72,7 @@ class KinesicsPart(bpy.types.PropertyGroup):
         name="Text",
         description=f"What this part shall do, in English, at most {MAX_INSTRUCTION_LENGTH} characters",
     )
+    emotion: EnumProperty(name="Emotion", description="How this part feels", items=_PART_EMOTIONS)
     redo: BoolProperty(name="Make Anew", description="Regenerate makes this part anew", default=True)
 
 
@@ -182,6 +183,11 @@ class KinesicsSettings(bpy.types.PropertyGroup):
         subtype="TIME_ABSOLUTE",
     )
     emotion: EnumProperty(name="Emotion", description="How the speech feels", items=_EMOTION_ITEMS)
+    part_emotions: BoolProperty(
+        name="Emotion per Part",
+        description="Give each part an emotion of its own; every further emotion takes the time of one more "
+        "Generate",
+    )
     seed: IntProperty(
         name="Seed",
         description="Another number gives another variation; the same gives the same motion",

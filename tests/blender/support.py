@@ -115,7 +115,7 @@ class StandInEngine:
         for part, direction in request.directions.items():
             if direction.source is specs.Source.KEEP:
                 clip = clip.with_part(part, request.kept)
-        return SimpleNamespace(clip=clip, motion_s=clip.duration_s, compute_s=0.0, codes={})
+        return specs.GenerateResult(clip, clip.duration_s, 0.0, {})
 
 
 def write_sound(path: Path, seconds: float, rate: int = 16000, channels: int = 1, **options: Any) -> Path:

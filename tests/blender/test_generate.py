@@ -102,6 +102,23 @@ def test_directions_reach_the_engine(from_file: Any, engine: Any, module: Any) -
     assert directions[specs.Part.FACE].source is specs.Source.SPEECH
 
 
+def test_parts_may_have_emotions_of_their_own(from_file: Any, engine: Any, character: Any) -> None:
+    from_file.emotion, from_file.face.emotion, from_file.hands.emotion = "ANGER", "HAPPINESS", "ANGER"
+    assert bpy.ops.kinesics.generate() == {"FINISHED"}
+    assert [request.emotion for request in engine.requests] == ["anger"], "switched off by default"
+    engine.requests.clear()
+    from_file.part_emotions = True
+    from_file.upper.source = "KEEP"
+    assert bpy.ops.kinesics.generate() == {"FINISHED"}
+    assert [request.emotion for request in engine.requests] == ["anger", "happiness"]
+    driven = [
+        [part.value for part, said in request.directions.items() if said.source.value == "speech"]
+        for request in engine.requests
+    ]
+    assert driven == [["face", "hands", "lower"], ["face"]]
+    assert engine.requests[1].kept is not None
+
+
 def test_text_alone(scene: Any, character: Any, engine: Any, module: Any) -> None:
     specs = module("engine.specs")
     scene.kinesics.audio_source, scene.kinesics.duration_s = "NONE", 3.0

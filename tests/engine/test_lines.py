@@ -258,3 +258,5 @@ def test_words_are_told_apart_by_steps() -> None:
     words = words_of(directions(walk), 2.0)
     assert len(words) == 15 and "walk" in words[6] and "run" in words[8]
     assert words_of(directions(walk), 2.0 + STEP_S / 2)[:15] == words
+    moved = {part: replace(known, emotion="fear") for part, known in directions(walk).items()}
+    assert not set(words_of(moved, 2.0)) & set(words), "another emotion is another motion"
