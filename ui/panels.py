@@ -232,14 +232,14 @@ def _range_text(scene: bpy.types.Scene) -> str:
     """The frames that are chosen, where that is known without looking through keys."""
     chosen = scene.kinesics.regenerate_range
     if chosen == "KEYS":
-        return pgettext_iface("First to last selected key")
+        return str(pgettext_iface("First to last selected key"))
     if chosen == "PREVIEW":
         if not scene.use_preview_range:
-            return pgettext_iface("In the timeline press P, drag")
+            return str(pgettext_iface("In the timeline press P, drag"))
         return _frames_text(scene.frame_preview_start, scene.frame_preview_end)
     strip = instructions.find_spoken_strip(scene)
     if strip is None:
-        return pgettext_iface("Click a sound strip")
+        return str(pgettext_iface("Click a sound strip"))
     return _frames_text(int(strip.frame_final_start), int(strip.frame_final_end) - 1)
 
 

@@ -91,7 +91,7 @@ def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
 
 def measure_lines(take: Any) -> list[str]:
     """Seed and measures of a take in words."""
-    return [
+    lines = [
         pgettext_iface("Merged") if take.merged else pgettext_iface("Seed {seed}").format(seed=take.seed),
         pgettext_iface("Lip sync {percent}").format(percent=_percent(take.lip_sync))
         if take.has_sync
@@ -99,6 +99,7 @@ def measure_lines(take: Any) -> list[str]:
         pgettext_iface("Jitter {jitter} m/s\u00b3").format(jitter=f"{take.jitter:.0f}"),
         pgettext_iface("Feet slide {speed} cm/s").format(speed=f"{take.foot_slide * 100:.1f}"),
     ]
+    return [str(line) for line in lines]
 
 
 def _percent(share: float) -> str:
