@@ -35,7 +35,6 @@ from engine.language.decoder import DecoderWeights, TorchDecoderWeights  # noqa:
 from engine.language.decoding import WindowRequest, generate_window  # noqa: E402
 from engine.language.layout import BLOCK_ORDER, EncoderBatch, plan_decoder  # noqa: E402
 from engine.language.model import LanguageModel, LanguageModelConfig  # noqa: E402
-from engine.language.onnx_decoder import OnnxDecoderWeights  # noqa: E402
 from engine.specs import PARTS, Part, SamplingOptions  # noqa: E402
 from engine.tokenizers.vocabulary import BlockSize, Layout, Vocabulary  # noqa: E402
 
@@ -102,18 +101,20 @@ def starter_case(folder: Path) -> Case:
     )
 
 
-def flan_case() -> Case:
+def flan_case(
+    d_model: int = 768, d_kv: int = 64, d_ff: int = 2048, num_heads: int = 12, num_layers: int = 12
+) -> Case:
     """Random weights of FLAN-T5-base's size with the published vocabulary (lom-spec 3.1): 4 s of motion."""
     parts = {part: BlockSize(1, 256) for part in PARTS}
-    vocabulary = Vocabulary(Layout.PUBLISHED, 32100, parts, BlockSize(1, 500))
+    vocabulary = Vocabulary(Layout.PUBLISHED, 32100, parts, BlockSize(1, 500), 2)
     config = LanguageModelConfig(
         vocab_size=vocabulary.size,
-        d_model=768,
-        d_kv=64,
-        d_ff=2048,
-        num_heads=12,
-        num_layers=12,
-        num_decoder_layers=12,
+        d_model=d_model,
+        d_kv=d_kv,
+        d_ff=d_ff,
+        num_heads=num_heads,
+        num_layers=num_layers,
+        num_decoder_layers=num_layers,
     )
     return Case("FLAN-T5-base size, random", LanguageModel(config), vocabulary, 120, 230)
 
@@ -232,12 +233,56 @@ def bandwidth() -> float:
     return best
 
 
+def encoder_batch(case: Case, ids: Tensor) -> EncoderBatch:
+    """A request of rows of the embedding table, (B, L), as the engine takes it."""
+    config = case.model.config
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    return EncoderBatch(
+        ids=ids + config.embedding_offset,
+        mask=mask,
+        times=torch.full((ids.shape[1],), UNTIMED),
+        text_states=torch.zeros(*ids.shape, max(config.text_width, 1)),
+        is_text=torch.zeros_like(mask),
+    )
+
+
+def transformers_contestant(twin: Any, ids: Tensor, num_positions: int) -> Callable[[], int]:
+    """transformers' own `generate`, sampled with top-p 0.95.
+
+    Args:
+        twin: transformers' model.
+        ids: Encoder input, (1, L), on the model's device.
+        num_positions: Positions to write.
+    """
+    from transformers import DynamicCache, EncoderDecoderCache
+
+    @torch.inference_mode()
+    def run() -> int:
+        # Made here, since transformers 5.12 sizes it by the encoder's depth, which may differ.
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        out = twin.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            past_key_values=cache,
+            do_sample=True,
+            top_p=0.95,
+            top_k=0,
+            min_new_tokens=num_positions,
+            max_new_tokens=num_positions,
+        )
+        return out.shape[1] - 1
+
+    return run
+
+
 def compare(case: Case, runs: int) -> list[tuple[str, float]]:
     """Time both loops in turns.
 
     Returns:
         Name and median seconds of transformers and of the engine in float32 and bfloat16.
     """
+    from engine.language.onnx_decoder import OnnxDecoderWeights
+
     model = case.model.eval()
     config, vocabulary = model.config, case.vocabulary
     twin = as_transformers(model)
@@ -249,34 +294,8 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
     difference = largest_difference(model, twin, ids)
     if difference > 1e-2:
         raise RuntimeError(f"{case.name}: the two models differ by {difference:.3g} on the same tokens")
-    mask = torch.ones_like(ids, dtype=torch.bool)
-    encoder = EncoderBatch(
-        ids=ids + config.embedding_offset,
-        mask=mask,
-        times=torch.full((case.encoder_tokens,), UNTIMED),
-        text_states=torch.zeros(1, case.encoder_tokens, max(config.text_width, 1)),
-        is_text=torch.zeros_like(mask),
-    )
     uniform = torch.rand(1, plan.num_draws, generator=generator)
-    request = WindowRequest(plan, encoder, forced={}, guidance={}, uniform=uniform)
-
-    def theirs() -> int:
-        from transformers import DynamicCache, EncoderDecoderCache
-
-        # Made here, since transformers 5.12 sizes it by the encoder's depth, which may differ.
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        with torch.inference_mode():
-            out = twin.generate(
-                input_ids=ids,
-                attention_mask=mask.long(),
-                past_key_values=cache,
-                do_sample=True,
-                top_p=0.95,
-                top_k=0,
-                min_new_tokens=num_positions,
-                max_new_tokens=num_positions,
-            )
-        return out.shape[1] - 1
+    request = WindowRequest(plan, encoder_batch(case, ids), forced={}, guidance={}, uniform=uniform)
 
     def ours(weights: DecoderWeights) -> Callable[[], int]:
         def run() -> int:
@@ -288,7 +307,7 @@ def compare(case: Case, runs: int) -> list[tuple[str, float]]:
         return run
 
     contestants = {
-        "transformers generate": theirs,
+        "transformers generate": transformers_contestant(twin, ids, num_positions),
         "engine, torch float32": ours(TorchDecoderWeights(model)),
         "engine, torch bfloat16": ours(TorchDecoderWeights(model, torch.bfloat16)),
         "engine, ONNX as in use": ours(OnnxDecoderWeights(model)),
