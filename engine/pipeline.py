@@ -376,6 +376,22 @@ def _condition(row: _Row, window: Window, texts: Sequence[str]) -> Condition:
     return Condition(dict(window.sources), rows, row.request.emotion, audio)
 
 
+def chosen_device(device: str) -> str:
+    """The device that a choice comes to here: "cpu" or "cuda".
+
+    Args:
+        device: "auto", "cpu" or "cuda"; auto takes a GPU where there is one.
+
+    Raises:
+        DeviceError: If the device is absent.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("There is no CUDA device; choose the CPU or automatic in the preferences.")
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"There is no device {device!r}; choose auto, cpu or cuda.")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 def load_engine(pack_dir: Path, device: str = "auto") -> MotionEngine:
     """Load a pack and the engine for its kind.
 
@@ -390,11 +406,7 @@ def load_engine(pack_dir: Path, device: str = "auto") -> MotionEngine:
         PackError: If the pack is missing or damaged.
         DeviceError: If the device is absent.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("There is no CUDA device; choose the CPU or automatic in the preferences.")
-    if device not in ("auto", "cpu", "cuda"):
-        raise DeviceError(f"There is no device {device!r}; choose auto, cpu or cuda.")
-    chosen = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    chosen = chosen_device(device)
     pack = load_pack(Path(pack_dir))
     if pack.kind != STARTER:
         from .published.engine import PublishedEngine

@@ -17,7 +17,7 @@ from ..engine.specs import Part, PartDirection, Source
 from . import delivery, engine_host, polls
 from .bridge import instructions
 from .errors import CharacterError
-from .generate import PACKAGE, pack_folder, preferences_of, read_direction
+from .generate import PACKAGE, device_of, pack_folder, preferences_of, read_direction
 from .generation import MAX_SEED, check_directions
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
         armature_uid=armature.session_uid,
         scene_name=scene.name,
         pack_dir=pack_folder(preferences),
-        device=preferences.device.lower() if preferences is not None else "auto",
+        device=device_of(preferences),
         cache_dir=cache_folder(),
         cache_bytes=megabytes << 20,
         common=common_of(context),

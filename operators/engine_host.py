@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..engine.errors import Cancelled
 from .errors import SetupError
 from .job import STOPPED, IsCancelled, ReportProgress
+from .log import LOG
 
 if TYPE_CHECKING:
     from ..engine.specs import MotionEngine
@@ -49,12 +51,26 @@ def check_packages() -> None:
 
 
 def load_engine(pack_dir: Path, device: str) -> MotionEngine:
-    """Load a pack from disk; the first call imports torch."""
-    _open_torch_library()
-    with importing():
-        from ..engine.pipeline import load_engine as load
+    """Load a pack from disk; the first call imports torch.
 
-        return load(pack_dir, device)  # imports more
+    Raises:
+        SetupError: If a package is there but does not work.
+        PackError: If the pack cannot be used.
+    """
+    began = time.perf_counter()
+    try:
+        _open_torch_library()
+        with importing():
+            from ..engine.pipeline import load_engine as load
+    except (ImportError, OSError) as error:
+        raise SetupError(
+            f"A package that the motion model needs is damaged or of the wrong version ({error}): install it "
+            "again as the README says, then restart Blender."
+        ) from error
+    with importing():
+        engine = load(pack_dir, device)  # imports more
+    LOG.info("loaded %s on %s in %.1f s", pack_dir, device, time.perf_counter() - began)
+    return engine
 
 
 @contextmanager

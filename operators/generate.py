@@ -18,6 +18,7 @@ from . import delivery, engine_host, polls, take_list
 from .errors import CharacterError
 from .generation import MAX_SEED, GeneratePlan, Motion, check_directions, make_motions
 from .job import STOPPED, Job, JobState
+from .log import LOG
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -188,7 +189,7 @@ def read_plan(
         scene_name=scene.name,
         action_name=sound.label if sound is not None else _text_title(directions),
         pack_dir=pack_folder(preferences),
-        device=preferences.device.lower() if preferences is not None else "auto",
+        device=device_of(preferences),
         variation=float(settings.variation),
     )
     from ..engine.motion.arkit import ARKIT_NAMES
@@ -229,6 +230,11 @@ def pack_folder(preferences: Any) -> Path:
     return Path(__file__).resolve().parents[1] / "packs" / "starter"
 
 
+def device_of(preferences: Any) -> str:
+    """The chosen device: auto, cpu or cuda."""
+    return preferences.device.lower() if preferences is not None else "auto"
+
+
 class MotionOperator:
     """What Generate and Regenerate share: a job, a timer that watches it, one write at the end."""
 
@@ -247,7 +253,9 @@ class MotionOperator:
 
     def new_session(self, context: bpy.types.Context) -> Any:
         """The work for the settings as they are, not started."""
-        return Session(self.read_plan(context))
+        plan = self.read_plan(context)
+        LOG.debug("%s", plan)
+        return Session(plan)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Do everything at once; Blender waits."""
@@ -292,6 +300,7 @@ class MotionOperator:
             self.report({"INFO"}, str(wish))
             outcome = {"CANCELLED"}
         except EngineError as error:
+            LOG.warning("%s", error)
             self.report({"ERROR"}, str(error))
             outcome = {"CANCELLED"}
         except BaseException:
@@ -318,6 +327,7 @@ class MotionOperator:
         if Part.FACE in plan.written_parts and done.num_face_channels == 0:
             message += "; no mesh of this character has face shape keys, so only its jaw and eyes move"
         _move_seed_on(plan)
+        LOG.info("%s", message)
         self.report({"INFO"}, message)
         return {"FINISHED"}
 
@@ -386,9 +396,11 @@ def _move_seed_on(plan: GeneratePlan) -> None:
 
 
 def redraw_panels(context: bpy.types.Context) -> None:
-    """Have the sidebars of all 3D Views drawn anew."""
+    """Have the sidebars of all 3D Views drawn anew, and the preferences."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
             if area.type == "VIEW_3D":
                 for region in area.regions:
                     if region.type == "UI":

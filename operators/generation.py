@@ -176,7 +176,7 @@ def check_directions(directions: dict[Part, PartDirection], has_speech: bool) ->
 
     if all(direction.source is Source.KEEP for direction in directions.values()):
         raise RequestError(
-            "All four parts are set to Keep: choose From Speech or Text for at least one that is not locked."
+            "All four parts are set to Keep: choose Speech or Text for at least one that is not locked."
         )
     for part, direction in directions.items():
         has_words = direction.source in (Source.TEXT, Source.BOTH)

@@ -13,6 +13,7 @@ from ..engine.errors import Cancelled, EngineError
 from . import engine_host, generate
 from .errors import SetupError
 from .job import Job, JobState
+from .log import LOG
 
 if TYPE_CHECKING:
     from ..engine.published.importer import ImportReport
@@ -140,7 +141,7 @@ class KINESICS_OT_import_model(bpy.types.Operator):
         if preferences is not None:
             preferences.pack_dir = str(report.pack.root)
         for note in report.notes:
-            print(f"Kinesics: {note}")
+            LOG.warning("%s", note)
         notes = f"; {len(report.notes)} notes are in the console" if report.notes else ""
         self.report({"INFO"}, f"{report.pack.name} is imported and chosen{notes}")
         return {"FINISHED"}

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..operators import import_model
+from ..operators import generate, import_model, log, self_test
 from ..operators.dialogue_plan import DEFAULT_CACHE_MB
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
@@ -17,11 +19,18 @@ DEVICES = (
     ("CUDA", "CUDA", "An NVIDIA graphics card"),
 )
 
+LINE_LENGTH = 80
+"""Characters that fit into a line of the preferences."""
+
 SMPLX_LICENCE = (
     "SMPL-X model files and the smplx package are licensed",
     "for non-commercial research only; neither comes with Kinesics.",
 )
 """Shown wherever a SMPL-X file is chosen."""
+
+
+def _apply_log_level(preferences: KinesicsPreferences, _context: bpy.types.Context) -> None:
+    log.LOG.setLevel(preferences.log_level)
 
 
 class KinesicsPreferences(bpy.types.AddonPreferences):
@@ -39,6 +48,12 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         name="SMPL-X Model", description="SMPL-X model file (.npz) of your own", subtype="FILE_PATH"
     )
 
+    log_level: EnumProperty(
+        name="Console",
+        description="What Kinesics writes to Blender's console",
+        items=log.LEVELS,
+        update=_apply_log_level,
+    )
     cache_mb: IntProperty(
         name="Dialogue Memory (MB)",
         description="Disk space for finished motions of dialogue strips, so that they need not be made again",
@@ -53,11 +68,13 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         column.prop(self, "pack_dir")
         column.operator("kinesics.check_pack", icon="CHECKMARK")
         _draw_import(column)
-        column.operator("kinesics.release_memory", icon="TRASH")
         column.prop(self, "device")
+        _draw_self_test(column)
+        column.operator("kinesics.release_memory", icon="TRASH")
         row = column.row(align=True)
         row.prop(self, "cache_mb")
         row.operator("kinesics.clear_dialogue", text="", icon="TRASH")
+        column.prop(self, "log_level")
         column.separator()
         column.prop(self, "smplx_path")
         draw_smplx_licence(column)
@@ -73,11 +90,40 @@ def _draw_import(column: bpy.types.UILayout) -> None:
     column.operator("kinesics.import_model_cancel", icon="CANCEL")
 
 
+def _draw_self_test(column: bpy.types.UILayout) -> None:
+    """The self-test, how far it is, and what the last one said."""
+    session = generate.current_session()
+    if session is None:
+        column.operator("kinesics.self_test", icon="CHECKMARK")
+    else:
+        column.progress(factor=session.state.fraction, text=session.state.message or "Starting")
+        column.operator("kinesics.generate_cancel", icon="CANCEL")
+    verdict = self_test.last_verdict()
+    if verdict is None:
+        return
+    lines = column.column(align=True)
+    lines.alert = not verdict.works
+    for index, line in enumerate(textwrap.wrap(verdict.text, LINE_LENGTH)):
+        icon = "BLANK1" if index else "CHECKMARK" if verdict.works else "ERROR"
+        lines.label(text=line, icon=icon, translate=False)
+
+
 def draw_smplx_licence(layout: bpy.types.UILayout) -> None:
     """Say what the licence of SMPL-X allows."""
     column = layout.column(align=True)
     for index, line in enumerate(SMPLX_LICENCE):
         column.label(text=line, icon="INFO" if index == 0 else "BLANK1")
+
+
+def attach() -> None:
+    """Write to the console as much as was chosen."""
+    preferences = generate.preferences_of(bpy.context)
+    log.attach(preferences.log_level if preferences is not None else log.LEVELS[0][0])
+
+
+def detach() -> None:
+    """Write nothing more to the console."""
+    log.detach()
 
 
 CLASSES = (KinesicsPreferences,)

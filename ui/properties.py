@@ -20,7 +20,7 @@ from ..operators.generation import MAX_SEED
 from .shape_properties import KinesicsShape
 
 SOURCES = (
-    ("SPEECH", "From Speech", "Follow the speech", "SOUND", 0),
+    ("SPEECH", "Speech", "Follow the speech", "SOUND", 0),
     ("TEXT", "Text", "Do what the text says", "TEXT", 1),
     ("BOTH", "Both", "Do what the text says, in time with the speech", "OUTLINER_DATA_SPEAKER", 2),
     ("KEEP", "Keep", "Leave this part's keys exactly as they are", "LOCKED", 3),

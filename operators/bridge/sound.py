@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class SoundSource:
 
     label: str
     path: str
-    packed: bytes | None = None
+    packed: bytes | None = field(default=None, repr=False)
     start_s: float = 0.0
     duration_s: float | None = None
 

@@ -526,13 +526,13 @@ def test_only_locked_parts(ready: Any, character: Any) -> None:
     for part in PARTS:
         setattr(character.kinesics_locks, part, True)
     sentence = refusal(bpy.ops.kinesics.generate)
-    assert "choose From Speech or Text for at least one that is not locked" in sentence
+    assert "choose Speech or Text for at least one that is not locked" in sentence
 
 
 def test_only_parts_to_keep(ready: Any) -> None:
     choose(ready, "upper")
     ready.upper.source = "KEEP"
-    refuses("Every chosen part is set to Keep: choose From Speech or Text")
+    refuses("Every chosen part is set to Keep: choose Speech or Text")
 
 
 def test_a_text_that_is_missing_counts_for_chosen_parts_only(ready: Any) -> None:

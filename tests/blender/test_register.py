@@ -138,6 +138,12 @@ class Layout:
     def label(self, text: str = "", icon: str = "", icon_value: int = -1, **_: Any) -> None:
         self.drawn.append(text or (f"icon {icon}" if icon else "picture"))
 
+    def progress(self, text: str = "", **_: Any) -> None:
+        self.drawn.append(text)
+
+    def separator(self) -> None:
+        """Nothing to note."""
+
     def template_list(self, name: str, _id: str, data: Any, items: str, *active: Any, **_: Any) -> None:
         assert items in data.bl_rna.properties and active[1] in active[0].bl_rna.properties
         self.drawn.append(name)
