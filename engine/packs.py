@@ -9,6 +9,7 @@ is allocated for it.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -112,6 +113,13 @@ class Pack:
             PackError: If the file is absent, damaged or holds values that are not finite numbers.
         """
         return read_safetensors(self.file(name), prefix)
+
+    def num_values(self) -> int:
+        """Numbers in all weights, from the headers of their files."""
+        files = [name for name in self.table("files") if name.endswith(".safetensors")]
+        return sum(
+            math.prod(shape) for name in files for shape in safetensors_shapes(self.file(name)).values()
+        )
 
     def build_module(self, name: str, make: Callable[[], ModuleT], prefix: str = "") -> ModuleT:
         """Make a network in the sizes that the pack asks for, and fill it.

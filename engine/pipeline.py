@@ -33,7 +33,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
-from .memory import in_halves
+from .memory import check_fits, in_halves, limit_gpu
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
@@ -392,22 +392,27 @@ def chosen_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def load_engine(pack_dir: Path, device: str = "auto") -> MotionEngine:
+def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0) -> MotionEngine:
     """Load a pack and the engine for its kind.
 
     Args:
         pack_dir: The pack's folder.
         device: "auto", "cpu" or "cuda"; auto takes a GPU where there is one.
+        limit_mb: Most memory for the model, 0 for no limit. On a GPU motions are made fewer at a time to stay
+            below it.
 
     Returns:
         The engine.
 
     Raises:
         PackError: If the pack is missing or damaged.
-        DeviceError: If the device is absent.
+        DeviceError: If the device is absent, or the pack does not fit.
     """
     chosen = chosen_device(device)
     pack = load_pack(Path(pack_dir))
+    check_fits(pack.num_values(), limit_mb)
+    if chosen == "cuda":
+        limit_gpu(limit_mb)
     if pack.kind != STARTER:
         from .published.engine import PublishedEngine
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ..engine.specs import MotionEngine
 
 _lock = threading.Lock()
-_loaded: dict[tuple[str, str, float], MotionEngine] = {}
+_loaded: dict[tuple[str, str, float, int], MotionEngine] = {}
+_limit_mb = 0
 
 WAIT_STEP_S = 0.05
 """How often a waiting job looks whether it was cancelled, in seconds."""
@@ -50,6 +51,12 @@ def check_packages() -> None:
         )
 
 
+def set_memory_limit(limit_mb: int) -> None:
+    """Most memory for a model that is loaded from now on, 0 for no limit."""
+    global _limit_mb
+    _limit_mb = limit_mb
+
+
 def load_engine(pack_dir: Path, device: str) -> MotionEngine:
     """Load a pack from disk; the first call imports torch.
 
@@ -68,7 +75,7 @@ def load_engine(pack_dir: Path, device: str) -> MotionEngine:
             "again as the README says, then restart Blender."
         ) from error
     with importing():
-        engine = load(pack_dir, device)  # imports more
+        engine = load(pack_dir, device, _limit_mb)  # imports more
     LOG.info("loaded %s on %s in %.1f s", pack_dir, device, time.perf_counter() - began)
     return engine
 
@@ -127,7 +134,7 @@ def engine_for(
             raise Cancelled(STOPPED)
     try:
         card = pack_dir / "pack.toml"
-        key = (str(pack_dir), device, card.stat().st_mtime if card.is_file() else 0.0)
+        key = (str(pack_dir), device, card.stat().st_mtime if card.is_file() else 0.0, _limit_mb)
         if key not in _loaded:
             progress(0.0, "Loading the motion model")
             engine = load_engine(pack_dir, device)

@@ -93,9 +93,7 @@ def _chosen_parts(armature: bpy.types.Object, settings: Any) -> tuple[Part, ...]
     if not free:
         raise RequestError("Every chosen part is locked: open a lock in the Regenerate box.")
     if all(getattr(settings, part.value).source == "KEEP" for part in free):
-        raise RequestError(
-            "Every chosen part is set to Keep: choose Speech or Text for it in Direction."
-        )
+        raise RequestError("Every chosen part is set to Keep: choose Speech or Text for it in Direction.")
     return free
 
 

@@ -8,7 +8,7 @@ import textwrap
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..operators import generate, import_model, log, self_test
+from ..operators import engine_host, generate, import_model, log, self_test
 from ..operators.dialogue_plan import DEFAULT_CACHE_MB
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
@@ -33,6 +33,10 @@ def _apply_log_level(preferences: KinesicsPreferences, _context: bpy.types.Conte
     log.LOG.setLevel(preferences.log_level)
 
 
+def _apply_memory_limit(preferences: KinesicsPreferences, _context: bpy.types.Context) -> None:
+    engine_host.set_memory_limit(preferences.memory_mb)
+
+
 class KinesicsPreferences(bpy.types.AddonPreferences):
     """Which model makes the motion, and where it runs."""
 
@@ -48,6 +52,15 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         name="SMPL-X Model", description="SMPL-X model file (.npz) of your own", subtype="FILE_PATH"
     )
 
+    memory_mb: IntProperty(
+        name="Memory Limit (MB)",
+        description="Most memory for the motion model: a larger model pack is not loaded, and on a graphics "
+        "card motions are made fewer at a time to stay below. 0 sets no limit",
+        default=0,
+        min=0,
+        max=1 << 20,
+        update=_apply_memory_limit,
+    )
     log_level: EnumProperty(
         name="Console",
         description="What Kinesics writes to Blender's console",
@@ -69,6 +82,7 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         column.operator("kinesics.check_pack", icon="CHECKMARK")
         _draw_import(column)
         column.prop(self, "device")
+        column.prop(self, "memory_mb")
         _draw_self_test(column)
         column.operator("kinesics.release_memory", icon="TRASH")
         row = column.row(align=True)
@@ -116,9 +130,10 @@ def draw_smplx_licence(layout: bpy.types.UILayout) -> None:
 
 
 def attach() -> None:
-    """Write to the console as much as was chosen."""
+    """Have the console and the memory limit as they were chosen."""
     preferences = generate.preferences_of(bpy.context)
     log.attach(preferences.log_level if preferences is not None else log.LEVELS[0][0])
+    engine_host.set_memory_limit(preferences.memory_mb if preferences is not None else 0)
 
 
 def detach() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.errors import DeviceError
-from engine.memory import in_halves
+from engine.memory import check_fits, in_halves
 
 FULL = [
     MemoryError(),
@@ -48,3 +48,12 @@ def test_other_errors_pass() -> None:
 
     with pytest.raises(RuntimeError, match="shapes differ"):
         in_halves(run, range(4))
+
+
+def test_a_pack_beyond_the_limit_is_refused_with_the_remedy() -> None:
+    check_fits(10**9, 0)
+    check_fits(10**6, 8)
+    with pytest.raises(
+        DeviceError, match="about 16 MB of memory and the limit is 15 MB: raise the memory limit"
+    ):
+        check_fits(2 * 10**6, 15)

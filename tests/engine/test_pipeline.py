@@ -373,3 +373,10 @@ def test_command_line_says_what_is_wrong(
     assert main(["generate", "--text", "walk", "--pack", str(tmp_path / "none"), "--out", str(out)]) == 1
     assert capsys.readouterr().err.strip().endswith(".")
     assert not out.exists()
+
+
+def test_a_memory_limit_counts_before_anything_is_loaded(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_engine(pack, "cpu", 10**6)
+    monkeypatch.setattr("engine.memory.BYTES_PER_VALUE", 1_000_000)
+    with pytest.raises(DeviceError, match="raise the memory limit in the preferences"):
+        load_engine(pack, "cpu", 1000)

@@ -77,6 +77,17 @@ def generate() -> Generator[float, None, dict[str, float]]:
     return (yield from hands.watch(MADE_LIMIT_S))
 
 
+LONG_S = 300.0
+"""Length of a motion that is not finished before it is stopped."""
+
+
+def ask_for_much() -> Steps:
+    """By data: a motion from text so long that there is time to stop it."""
+    settings = bpy.context.scene.kinesics
+    settings.audio_source, settings.duration_s = "NONE", LONG_S
+    yield 0.5
+
+
 def stop_by_esc() -> Steps:
     """Esc over the 3D View."""
     before = hands.num_keys()
@@ -159,8 +170,10 @@ def steps() -> Steps:
     yield from hands.shot("5-written.png")
     yield from undo_redo()
     yield from play()
+    yield from ask_for_much()
     yield from stop_by_esc()
     yield from stop_by_cancel()
+    bpy.context.scene.kinesics.audio_source = "STRIP"
     note(again=(yield from generate()), keys_again=hands.num_keys())
     yield from save_and_load()
     note(finished=True)

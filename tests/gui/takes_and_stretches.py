@@ -89,7 +89,7 @@ def regenerate() -> Steps:
     """A preview range drawn with the mouse, legs left out, and everything outside stays."""
     yield from hands.point("DOPESHEET_EDITOR", "WINDOW", 0.3, 0.5)
     yield from hands.press("p")
-    yield from hands.drag("DOPESHEET_EDITOR", "WINDOW", (0.16, 0.5), (0.22, 0.5))
+    yield from hands.drag("DOPESHEET_EDITOR", "WINDOW", (0.16, 0.4), (0.22, 0.7))
     scene = bpy.context.scene
     first, last = scene.frame_preview_start, scene.frame_preview_end
     note(range=[scene.use_preview_range, first, last])

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).parent
 SUITES = {"4.3": ("CHROOT43", "trixie"), "5": ("CHROOT5", "sid")}
 LIMIT_S = 900
-SPEECH_S = 3.0
-"""Length of the speech: enough for a motion, short enough for a slow machine."""
+SPEECH_S = 24.0
+"""Length of the speech: its motion takes seconds to make, so that the window can be watched meanwhile."""
 
 BLOCK_S = 0.05
 """Longest the main thread may be away while a motion is being made."""
@@ -79,6 +79,7 @@ def run_visit(script: str, chroot: tuple[str, Path], harness: Path, extension: P
     Returns:
         What it recorded, with `status`, `output` and Blender's whole `log`.
     """
+    import numpy as np
     import soundfile
 
     name, folder = chroot
@@ -86,7 +87,7 @@ def run_visit(script: str, chroot: tuple[str, Path], harness: Path, extension: P
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     samples, rate = soundfile.read(ROOT / "examples" / "hello.flac")
-    soundfile.write(out / "speech.flac", samples[: round(SPEECH_S * rate)], rate)
+    soundfile.write(out / "speech.flac", np.resize(samples, round(SPEECH_S * rate)), rate)
     command = [harness / "run.sh", folder, extension, SCRIPTS / f"{script}.py", out / "last.png", LIMIT_S]
     run = subprocess.run(
         [str(word) for word in command],
