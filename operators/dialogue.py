@@ -27,8 +27,9 @@ from .dialogue_plan import (
     read_line,
 )
 from .dialogue_work import DialogueWork, LineNews, Piece
-from .generate import MotionOperator, Watched
+from .generate import MotionOperator
 from .job import Job, JobState
+from .sessions import Watched
 
 WRITING_SHARE = 0.1
 """Part of the time that may go into writing, during which Blender waits; the last pieces do not wait."""

@@ -12,7 +12,7 @@ import bpy
 from ..engine.errors import Cancelled, EngineError, PackError
 from . import engine_host, polls
 from .generate import MotionOperator, device_of, pack_folder, preferences_of
-from .job_session import JobSession
+from .sessions import JobSession
 
 if TYPE_CHECKING:
     from ..engine.motion.arrays import FloatArray

@@ -9,7 +9,7 @@ import bpy
 from bpy.app.translations import pgettext_iface
 
 from ..engine.specs import Part
-from ..operators import generate, polls
+from ..operators import generate, polls, sessions
 from ..operators.bridge import instructions
 from ..operators.generation import PART_LABELS
 from . import dialogue_panel, take_panel
@@ -247,7 +247,7 @@ def _frames_text(first: int, last: int) -> str:
     return pgettext_iface("Frames {first} to {last}").format(first=first, last=last)
 
 
-def _draw_generate(layout: bpy.types.UILayout, session: generate.Watched | None) -> None:
+def _draw_generate(layout: bpy.types.UILayout, session: sessions.Watched | None) -> None:
     """The button, and while a motion is made, how far it is: as high, so that nothing below moves."""
     column = layout.column(align=True)
     if session is None:
