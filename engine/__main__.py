@@ -9,8 +9,9 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .errors import EngineError, RequestError
+from .errors import AudioError, EngineError, RequestError
 from .language.instruction import parse_timed
 from .specs import (
     EMOTIONS,
@@ -24,7 +25,13 @@ from .specs import (
     Source,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 DEFAULT_PACK = Path(__file__).parent.parent / "packs" / "starter"
+
+MAX_CODES_BYTES = 10_000_000
+"""Largest file of a sound's codes that is opened: a hundred thousand seconds."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,6 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
         '--lower "0-3: walk forward; 3-5: turn left". One without a time holds wherever no other does.',
     )
     generate.add_argument("--audio", type=Path, help="sound file; parts without text follow it")
+    generate.add_argument(
+        "--audio-codes",
+        type=Path,
+        metavar="FILE",
+        help="the sound as an imported four-part model hears it: numbers of GLM-4-Voice's tokenizer (.npy)",
+    )
     for part in PARTS:
         body = " body" if part.value in ("upper", "lower") else ""
         told = f"instruction for the {part.value}{body}"
@@ -66,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     published.add_argument("folder", type=Path, help="folder with the downloaded files")
     published.add_argument("--out", type=Path, required=True, help="pack folder to write")
     published.add_argument(
-        "--model", choices=("speech", "text"), help="default: each one whose files are there"
+        "--model",
+        choices=("speech", "text", "four-part"),
+        help="default: speech and text, each where its files are there; four-part where only that one is",
     )
     published.add_argument("--audio-layer", type=int, choices=(12, 9), default=12)
     published.add_argument("--audio-start", type=int, default=500, help="500 as released, 502 later")
@@ -84,6 +99,7 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
         from .audio.waveform import load_audio
 
         wave, rate = load_audio(arguments.audio)
+    codes = load_audio_codes(arguments.audio_codes) if arguments.audio_codes is not None else None
     directions: dict[Part, PartDirection] = {}
     for part in PARTS:
         text = getattr(arguments, part.value)
@@ -91,7 +107,7 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
             text = arguments.text
         if text is not None:
             directions[part] = PartDirection(Source.TEXT, *parse_timed(text))
-    if wave is None and not directions:
+    if wave is None and codes is None and not directions:
         raise RequestError(
             "There is nothing to follow; give a sound with --audio or an instruction with --text."
         )
@@ -103,10 +119,33 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
         directions=directions,
         waveform=wave,
         sample_rate=rate,
+        audio_codes=codes,
         duration_s=arguments.seconds,
         emotion=arguments.emotion,
         sampling=SamplingOptions(seed=arguments.seed, temperature=arguments.temperature),
     )
+
+
+def load_audio_codes(path: Path) -> npt.NDArray[Any]:
+    """Read the numbers of a sound from an npy file, (A,), int64.
+
+    Raises:
+        AudioError: If the file is missing, damaged, or holds anything but whole numbers.
+    """
+    import numpy as np
+
+    try:
+        if path.stat().st_size > MAX_CODES_BYTES:
+            raise ValueError("it is far too large")
+        held = np.load(path, allow_pickle=False)
+        if not isinstance(held, np.ndarray) or held.dtype.kind not in "iu" or not held.size > 0:
+            raise ValueError("it holds no whole numbers")
+    except (OSError, ValueError, EOFError) as problem:
+        raise AudioError(
+            f"The codes of the sound in {path.name} cannot be read ({problem}); give an .npy file that "
+            "GLM-4-Voice's speech tokenizer made."
+        ) from problem
+    return held.reshape(-1).astype(np.int64)
 
 
 def generate(arguments: argparse.Namespace) -> None:
@@ -130,8 +169,9 @@ def generate(arguments: argparse.Namespace) -> None:
 def compatible(engine: MotionEngine, request: GenerateRequest) -> GenerateResult:
     """Generate as the published demo does; raises `RequestError` if the pack is not the published model."""
     from .published.engine import PublishedEngine
+    from .published.four_part_engine import FourPartEngine
 
-    if not isinstance(engine, PublishedEngine):
+    if not isinstance(engine, (PublishedEngine, FourPartEngine)):
         raise RequestError("Only an imported published model has a compatible way; leave out --compatible.")
     return engine.generate_as_published(request)
 

@@ -414,7 +414,7 @@ def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0) -> Moti
     if chosen == "cuda":
         limit_gpu(limit_mb)
     if pack.kind != STARTER:
-        from .published.engine import PublishedEngine
+        from .published.engine import load_published_engine
 
-        return PublishedEngine(pack, torch.device(chosen))
+        return load_published_engine(pack, torch.device(chosen))
     return Engine(pack, torch.device(chosen))

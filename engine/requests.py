@@ -21,7 +21,11 @@ MAX_DURATION_S = 7200.0
 
 
 def check_sound(request: GenerateRequest) -> FloatArray | None:
-    """The request's sound at `AUDIO_HZ`, or None; raises `AudioError` if it cannot be used."""
+    """The request's sound at `AUDIO_HZ`, or None; raises `EngineError` if it cannot be used."""
+    if request.audio_codes is not None:
+        raise RequestError(
+            "Only an imported four-part model hears a sound by its codes; give this model the sound itself."
+        )
     if request.waveform is None:
         return None
     return check_waveform(request.waveform, request.sample_rate)

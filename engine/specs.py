@@ -140,6 +140,8 @@ class GenerateRequest:
             audio, an instruction given to another part.
         waveform: Mono float32 samples in [-1, 1], (N,), or None for text only.
         sample_rate: Samples per second of `waveform`.
+        audio_codes: The sound as an imported four-part model hears it, 12.5 numbers a second, (A,); other
+            models hear `waveform`.
         duration_s: Length of the motion; None takes the audio's length, without audio the end of the last
             segment, and without any 5 s.
         emotion: One of `EMOTIONS` or None to leave it open.
@@ -156,6 +158,7 @@ class GenerateRequest:
     directions: dict[Part, PartDirection] = field(default_factory=lambda: {})
     waveform: npt.NDArray[Any] | None = None
     sample_rate: int = AUDIO_HZ
+    audio_codes: npt.NDArray[Any] | None = None
     duration_s: float | None = None
     emotion: str | None = None
     audio_start_s: float = 0.0

@@ -56,10 +56,15 @@ WHERE_JUDGE = (
 
 
 class Release(StrEnum):
-    """The two models of the download."""
+    """The models of the download: two of the first version, and the decoder-only one with four parts."""
 
     SPEECH = "speech"
     TEXT = "text"
+    FOUR_PART = "four-part"
+
+
+FIRST_VERSION = (Release.SPEECH, Release.TEXT)
+"""The releases that may share a pack."""
 
 
 _MOTION_FILE = {Release.SPEECH: "emage_vq/vq_emage_speaker_2.ckpt", Release.TEXT: "lom_vq_ds/lom_vq.ckpt"}
@@ -105,7 +110,8 @@ def choose(findings: Findings, release: Release | None = None) -> list[Choice]:
 
     Args:
         findings: Everything in the folder.
-        release: Which model; None takes each one whose files are there, the one for speech first.
+        release: Which of the first version's models; None takes each one whose files are there, the one for
+            speech first.
 
     Returns:
         The files of one or two models, which never share a language model.
@@ -113,7 +119,7 @@ def choose(findings: Findings, release: Release | None = None) -> list[Choice]:
     Raises:
         MissingFilesError: If something is missing; it says what and where it comes from.
     """
-    wanted = [release] if release else list(Release)
+    wanted = [release] if release else FIRST_VERSION
     attempts = [_attempt(findings, one) for one in wanted]
     choices: list[Choice] = []
     for choice, _ in attempts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -21,14 +21,8 @@ from torch import Tensor
 from ..errors import RequestError
 from ..language.decoder import DecoderWeights, decoder_weights
 from ..memory import in_halves
-from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
-from ..motion.clip_io import SMPLX_PELVIS_REST
-from ..motion.contacts import foot_contacts
-from ..motion.kinematics import clip_joint_positions
 from ..motion.planting import planted
-from ..motion.published_features import Layout, published_features
-from ..motion.rotations import axis_angle_to_matrix, heading_angle
 from ..packs import Pack
 from ..requests import check_length, check_sound, fitted_kept, free_steps, resolve_sources
 from ..specs import (
@@ -48,6 +42,8 @@ from ..windows import windows
 from .choice import Release
 from .compatible import as_published
 from .decoding import BlockRequest, write_blocks
+from .four_part_engine import FourPartEngine
+from .kept import kept_features, started
 from .model import PublishedModel, place_of, releases_of
 from .prompts import prompt_words, speech_prompt
 
@@ -182,6 +178,13 @@ class PublishedEngine:
         return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
 
 
+def load_published_engine(pack: Pack, device: torch.device) -> PublishedEngine | FourPartEngine:
+    """Load an imported pack, whichever release it holds; raises `PackError` if it is damaged."""
+    if pack.value(str, "release") == Release.FOUR_PART.value:
+        return FourPartEngine(pack, device)
+    return PublishedEngine(pack, device)
+
+
 class _Generation:
     """One request on its way to a clip."""
 
@@ -269,7 +272,7 @@ class _Generation:
             return codes
         first, stop = free_steps(self.request, self.num_frames, loaded.stride)
         for part in allowed:
-            seen = _kept_features(self.kept, loaded.model, part)
+            seen = kept_features(self.kept, loaded.model.layouts[part])
             if seen is None:
                 continue
             short = num_steps * loaded.stride - len(seen)
@@ -312,7 +315,7 @@ class _Generation:
         arrays = {part: values.float().cpu().numpy() for part, values in features.items()}
         clip = published_clip(arrays, root, self.num_frames)
         if self.kept is not None:
-            clip = _started(clip, self.kept)
+            clip = started(clip, self.kept)
             for part in PARTS:
                 if part not in self.made:
                     clip = clip.with_part(part, self.kept)
@@ -346,25 +349,3 @@ def _runs(sources: Mapping[Part, Source], texts: Mapping[Part, str]) -> list[_Ru
         if release is Release.SPEECH or part in TEXT_PARTS:
             members.append(part)
     return [_Run(release, tuple(members), text) for (release, text), members in parts.items() if members]
-
-
-def _kept_features(kept: Clip, model: PublishedModel, part: Part) -> FloatArray | None:
-    """Kept motion as a part's network reads it; None for a face without SMPL-X channels."""
-    if part is Part.FACE and kept.basis == "arkit":
-        return None
-    layout = model.layouts[part]
-    contacts = None
-    if layout is Layout.LOWER_61:
-        contacts = foot_contacts(clip_joint_positions(kept), kept.fps)
-        start = kept.pelvis_positions[0] * np.array([1, 0, 1]) + SMPLX_PELVIS_REST
-        kept = replace(kept, trans=kept.pelvis_positions - start)
-    return published_features(kept, layout, contacts)
-
-
-def _started(clip: Clip, kept: Clip) -> Clip:
-    """The clip turned and moved over the floor so that it starts where another does."""
-    ends = np.stack([kept.poses[0, 0], clip.poses[0, 0]]).astype(np.float64)
-    there, here = heading_angle(axis_angle_to_matrix(ends))
-    clip = clip.moved(turn=float(there - here))
-    step = kept.pelvis_positions[0] - clip.pelvis_positions[0]
-    return clip.moved(shift=(float(step[0]), float(step[2])))

@@ -7,11 +7,13 @@ lead out of the folder are left alone.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -27,8 +29,10 @@ from ..tokenizers.published import PART_PREFIXES, ROOT_PREFIX, recognise_tokeniz
 from ..tokenizers.vocabulary import NUM_PUBLISHED_TEXT
 from ..weights.weight_file import WeightFile, open_weights
 from .centres import NPZ_KEYS, read_centres
+from .four_part import StreamWords
 from .judge import is_judge, recognise_judge
 from .language import language_names, recognise_language
+from .qwen import ROPE_THETA, QwenConfig, is_qwen, recognise_qwen
 from .speech import SpeechConfig, recognise_speech, speech_names
 
 MAX_FILES = 20_000
@@ -87,12 +91,22 @@ class MotionNetwork:
 
 
 @dataclass(frozen=True)
+class FourPartModel:
+    """The decoder-only language model of a file, and the numbering of its words."""
+
+    weights: Weights
+    config: QwenConfig
+    words: StreamWords
+
+
+@dataclass(frozen=True)
 class Findings:
     """Everything of use in a folder.
 
     Attributes:
         motion: Networks of parts and root networks.
-        language: Language models.
+        language: Language models of the first version.
+        four_part: Language models of the four-part release.
         speech: Speech models.
         centres: Files of centres, with their values.
         words: Vocabularies of written language (`tokenizer.json`).
@@ -105,6 +119,7 @@ class Findings:
     language: list[tuple[Weights, LanguageModelConfig]] = field(
         default_factory=list[tuple[Weights, LanguageModelConfig]]
     )
+    four_part: list[FourPartModel] = field(default_factory=list[FourPartModel])
     speech: list[tuple[Weights, SpeechConfig]] = field(default_factory=list[tuple[Weights, SpeechConfig]])
     centres: list[tuple[Path, Tensor]] = field(default_factory=list[tuple[Path, Tensor]])
     words: list[Path] = field(default_factory=list[Path])
@@ -213,11 +228,32 @@ def _look_weights(path: Path, file: WeightFile, place: Path, findings: Findings)
     if names := language_names(shapes):
         config = recognise_language({mine: shapes[name] for mine, name in names.items()}, path.name)
         findings.language.append((Weights(path, names), config))
+    if is_qwen(shapes):
+        config = recognise_qwen(shapes, path.name, _rope_theta(path))
+        words = StreamWords.from_table(file.numbers("vocab"), config.num_rows, path.name)
+        findings.four_part.append(FourPartModel(Weights(path, {n: n for n in shapes}), config, words))
     if names := speech_names(shapes):
         speech = recognise_speech({mine: shapes[name] for mine, name in names.items()}, path.name)
         findings.speech.append((Weights(path, names), speech))
     if is_judge(shapes):
         findings.judges.append(Weights(path, recognise_judge(shapes, path.name)))
+
+
+def _rope_theta(path: Path) -> float:
+    """Base of the rotary positions, from the backbone's `config.json` beside a file where there is one."""
+    place = path.with_name("config.json")
+    if not place.is_file() or place.stat().st_size > MAX_TEXT_BYTES:
+        return ROPE_THETA
+    try:
+        found: object = json.loads(place.read_text("utf-8"))
+        table = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if table.get("model_type") != "qwen3":
+            return ROPE_THETA
+        inner = table.get("rope_parameters")  # where transformers 5 writes it
+        held = cast("dict[str, Any]", inner) if isinstance(inner, dict) else table
+        return float(held.get("rope_theta", ROPE_THETA))
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise PackError(f"The file config.json beside {path.name} cannot be read; remove it.") from problem
 
 
 def _motion(path: Path, file: WeightFile, part: Part | None, names: Mapping[str, str]) -> MotionNetwork:

@@ -17,13 +17,15 @@ from ..errors import Cancelled, PackError
 from ..motion.published_features import Layout, layout_width
 from ..motion.smplx_file import load_smplx_mesh
 from ..packs import PUBLISHED, Pack, write_pack
-from ..specs import AUDIO_HZ, MOTION_FPS, PARTS, CancelCheck, ProgressCallback
-from ..tokenizers.published import tokenizer_shapes
+from ..specs import AUDIO_HZ, MOTION_FPS, PARTS, CancelCheck, Part, ProgressCallback
+from ..tokenizers.published import Shapes, tokenizer_shapes
 from ..tokenizers.vocabulary import Vocabulary
 from ..weights.torch_file import MAX_READ_BYTES
 from .choice import HOME, Choice, Release, choose
-from .files import find_files
+from .files import Findings, MotionNetwork, find_files
+from .four_part_files import FOUR_PART_HOME, LEFT_OUT, NEEDS_CODES, choose_four_part
 from .language import RELEASED_AUDIO_START, language_shapes, language_weights, published_words
+from .qwen import HEAD, qwen_shapes
 from .speech import speech_weights
 
 MOTION_FILE = "motion.safetensors"
@@ -68,7 +70,8 @@ class ImportOptions:
     """What the files do not say.
 
     Attributes:
-        release: Which of the two published models; None takes each one whose files are there.
+        release: Which of the published models; None takes each one of the first version whose files are
+            there, and the four-part model where only that one is.
         audio_layer: Layer of the speech model that is compared with the centres.
         audio_start: Number of the audio start; the end follows it.
     """
@@ -122,18 +125,65 @@ def import_published(
     check_target(out)
     report(0.0, "Looking through the folder")
     findings = find_files(folder, cancel)
+    wants_four_part = options.release is None and findings.four_part and not findings.language
+    if wants_four_part or options.release is Release.FOUR_PART:
+        return _import_four_part(findings, out, report, cancel)
     choices = choose(findings, options.release)
     vocabularies = [_check_together(choice, options) for choice in choices]
-    _check_space(choices, out)
+    _check_space(_all_shapes(choices), out)
     first = choices[0]
     steps: dict[str, Callable[[], dict[str, Tensor]]] = {}
     for choice in choices:
         prefix = "" if choice is first else f"{choice.release.value}_"
-        steps[prefix + MOTION_FILE] = partial(_motion_tensors, choice)
+        steps[prefix + MOTION_FILE] = partial(_motion_tensors, choice.motion, choice.root)
         steps[prefix + LANGUAGE_FILE] = partial(_language_tensors, choice)
     steps[SPEECH_FILE] = lambda: _speech_tensors(first)
     steps[BODY_FILE] = lambda: _body_tensors(first)
     steps[JUDGE_FILE] = lambda: {} if first.judge is None else first.judge.read(list(first.judge.names))
+    tensors = _read_all(steps, report, cancel)
+    sources = tuple(dict.fromkeys(source for choice in choices for source in _sources(choice)))
+    name = " and ".join(_NAMES[choice.release] for choice in choices)
+    card = _card(name, sources, HOME)
+    info = _info(first, options, name, sources) | _model_info(first, vocabularies[0])
+    for choice, vocabulary in zip(choices[1:], vocabularies[1:], strict=True):
+        info[choice.release.value] = _model_info(choice, vocabulary)
+    pack = write_pack(out, info, tensors, {WORDS_FILE: first.words, CARD_FILE: card})
+    report(1.0, "Done")
+    left = (LEFT_OUT,) if findings.four_part else ()
+    return ImportReport(pack, sources, (*first.notes, *left, *findings.refused))
+
+
+def _import_four_part(
+    findings: Findings, out: Path, report: ProgressCallback, cancel: CancelCheck | None
+) -> ImportReport:
+    """Convert the four-part release; arguments and errors as in `import_published`."""
+    files = choose_four_part(findings)
+    _check_space([*map(tokenizer_shapes, files.motion_configs), qwen_shapes(files.language.config)], out)
+    steps: dict[str, Callable[[], dict[str, Tensor]]] = {
+        MOTION_FILE: lambda: _motion_tensors(files.motion, files.root),
+        LANGUAGE_FILE: lambda: files.language_tensors(),
+    }
+    tensors = _read_all(steps, report, cancel)
+    sources = files.sources
+    info = files.info(tied=HEAD not in tensors[LANGUAGE_FILE]) | {
+        "kind": PUBLISHED,
+        "name": "The Language of Motion, four parts",
+        "version": "1",
+        "licence": LICENCE,
+        "release": Release.FOUR_PART.value,
+        "sources": list(sources),
+    }
+    pack = write_pack(out, info, tensors, {CARD_FILE: _card("four parts", sources, FOUR_PART_HOME)})
+    report(1.0, "Done")
+    return ImportReport(pack, sources, (NEEDS_CODES, *findings.refused))
+
+
+def _read_all(
+    steps: Mapping[str, Callable[[], dict[str, Tensor]]],
+    report: ProgressCallback,
+    cancel: CancelCheck | None,
+) -> dict[str, Mapping[str, Tensor]]:
+    """The tensors of each file of the pack; files without any are left out."""
     tensors: dict[str, Mapping[str, Tensor]] = {}
     for index, (name, read) in enumerate(steps.items()):
         if cancel is not None and cancel():
@@ -144,15 +194,12 @@ def import_published(
     if cancel is not None and cancel():
         raise Cancelled("The import was stopped.")
     report(0.7, "Writing the model pack")
-    sources = tuple(dict.fromkeys(source for choice in choices for source in _sources(choice)))
-    name = " and ".join(_NAMES[choice.release] for choice in choices)
-    card = _CARD.format(name=name, home=HOME, licence=LICENCE, sources="\n".join(f"- {s}" for s in sources))
-    info = _info(first, options, name, sources) | _model_info(first, vocabularies[0])
-    for choice, vocabulary in zip(choices[1:], vocabularies[1:], strict=True):
-        info[choice.release.value] = _model_info(choice, vocabulary)
-    pack = write_pack(out, info, tensors, {WORDS_FILE: first.words, CARD_FILE: card})
-    report(1.0, "Done")
-    return ImportReport(pack, sources, (*first.notes, *findings.refused))
+    return tensors
+
+
+def _card(name: str, sources: tuple[str, ...], home: str) -> str:
+    """The pack's card."""
+    return _CARD.format(name=name, home=home, licence=LICENCE, sources="\n".join(f"- {s}" for s in sources))
 
 
 def _no_report(fraction: float, text: str) -> None:
@@ -198,13 +245,18 @@ def _check_together(choice: Choice, options: ImportOptions) -> Vocabulary:
     return vocabulary
 
 
-def _check_space(choices: list[Choice], out: Path) -> None:
-    """Make sure that the weights fit into memory's limit and on the disk."""
+def _all_shapes(choices: list[Choice]) -> list[Shapes]:
+    """Shapes of the weights of all networks."""
     networks = [network for choice in choices for network in (*choice.motion.values(), choice.root)]
-    shapes = [tokenizer_shapes(network.config) for network in networks]
+    shapes: list[Shapes] = [tokenizer_shapes(network.config) for network in networks]
     shapes += [language_shapes(choice.language[1]) for choice in choices]
     if choices[0].speech is not None:
         shapes.append(choices[0].speech[1].shapes())
+    return shapes
+
+
+def _check_space(shapes: list[Shapes], out: Path) -> None:
+    """Make sure that the weights fit into memory's limit and on the disk."""
     wanted = 4 * sum(prod(shape) for table in shapes for shape in table.values()) + _OTHER_BYTES
     if wanted > MAX_READ_BYTES:
         raise PackError("The weights are far larger than the published ones; download the files again.")
@@ -216,9 +268,9 @@ def _check_space(choices: list[Choice], out: Path) -> None:
         )
 
 
-def _motion_tensors(choice: Choice) -> dict[str, Tensor]:
+def _motion_tensors(motion: Mapping[Part, MotionNetwork], root: MotionNetwork) -> dict[str, Tensor]:
     """Weights of all motion networks, named `face.*` to `lower.*` and `root.*`."""
-    networks = {part.value: choice.motion[part] for part in PARTS} | {ROOT_NAME: choice.root}
+    networks = {part.value: motion[part] for part in PARTS} | {ROOT_NAME: root}
     return {
         f"{whose}.{name}": tensor.float()
         for whose, network in networks.items()

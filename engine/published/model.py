@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loads a pack that `import_published` wrote."""
+"""Loads a pack of the first version; `four_part_engine` loads one of the four-part release."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,17 +66,8 @@ class PublishedModel:
     @cached_property
     def tokenizers(self) -> PublishedTokenizers:
         """Motion networks of the four parts, and the root network."""
-        networks: dict[Part | None, MotionVQVAE] = {}
-        for part in (*PARTS, None):
-            name = part.value if part else ROOT_NAME
-            table = self.pack.table(*self._table, "tokenizers", name)
-            config = MotionVQVAEConfig.from_dict(table, f"the {name}")
-            if part and config.codebook_size != self.vocabulary.parts[part].codebook_size:
-                raise PackError(f"The pack's vocabulary does not fit the {name}; import the model again.")
-            network = MotionVQVAE(config, part)
-            self.pack.load_module(self._prefix + MOTION_FILE, network, f"{name}.")
-            networks[part] = network.eval().requires_grad_(False).to(self.device)
-        return PublishedTokenizers({part: networks[part] for part in PARTS}, networks[None])
+        sizes = {part: self.vocabulary.parts[part].codebook_size for part in PARTS}
+        return read_tokenizers(self.pack, self._table, self._prefix, sizes, self.device)
 
     @cached_property
     def language(self) -> LanguageModel:
@@ -105,6 +97,33 @@ class PublishedModel:
         return _speech(self.pack, self.vocabulary, self.device)
 
 
+def read_tokenizers(
+    pack: Pack, table: tuple[str, ...], prefix: str, codebooks: Mapping[Part, int], device: str | torch.device
+) -> PublishedTokenizers:
+    """Motion networks of a pack.
+
+    Args:
+        pack: The pack.
+        table: Where its `pack.toml` describes the model.
+        prefix: How the model's files begin.
+        codebooks: Codes of each part that the language model knows.
+        device: Where the networks run.
+
+    Raises:
+        PackError: If they are damaged, or do not fit the language model.
+    """
+    networks: dict[Part | None, MotionVQVAE] = {}
+    for part in (*PARTS, None):
+        name = part.value if part else ROOT_NAME
+        config = MotionVQVAEConfig.from_dict(pack.table(*table, "tokenizers", name), f"the {name}")
+        if part and config.codebook_size != codebooks[part]:
+            raise PackError(f"The pack's vocabulary does not fit the {name}; import the model again.")
+        network = MotionVQVAE(config, part)
+        pack.load_module(prefix + MOTION_FILE, network, f"{name}.")
+        networks[part] = network.eval().requires_grad_(False).to(device)
+    return PublishedTokenizers({part: networks[part] for part in PARTS}, networks[None])
+
+
 def place_of(pack: Pack, release: Release) -> tuple[tuple[str, ...], str]:
     """Where one of a pack's models is: its table in `pack.toml`, and how its files begin.
 
@@ -127,7 +146,11 @@ def releases_of(pack: Pack) -> tuple[Release, ...]:
     return tuple(release for release in Release if release.value == own or release.value in pack.info)
 
 
-_FOLLOWS = {Release.SPEECH: "speech", Release.TEXT: "written instructions"}
+_FOLLOWS = {
+    Release.SPEECH: "speech",
+    Release.TEXT: "written instructions",
+    Release.FOUR_PART: "the codes of a sound",
+}
 
 
 def load_published(

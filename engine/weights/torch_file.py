@@ -271,6 +271,7 @@ class TorchFile:
         self._container = container
         value = container.value()
         table = cast("Mapping[object, object]", value) if isinstance(value, dict) else {}
+        self._whole = table
         for key in ("state_dict", "model_state", "model"):
             held = table.get(key)
             if isinstance(held, dict):
@@ -286,6 +287,12 @@ class TorchFile:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each tensor."""
         return {name: stored.shape for name, stored in self.tensors.items()}
+
+    def numbers(self, key: str) -> dict[str, int]:
+        """Whole numbers by name in one of the file's tables; empty where there is no such table."""
+        held = self._whole.get(key)
+        table = cast("Mapping[object, object]", held) if isinstance(held, dict) else {}
+        return {str(name): value for name, value in table.items() if type(value) is int}
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Read some tensors.

@@ -23,6 +23,10 @@ class WeightFile(Protocol):
         """Shape of each tensor by name."""
         ...
 
+    def numbers(self, key: str) -> Mapping[str, int]:
+        """Whole numbers by name in one of the file's tables; empty where there is no such table."""
+        ...
+
     def read(self, names: Iterable[str]) -> Mapping[str, Tensor]:
         """Read some tensors; raises `PackError` if they are damaged or not finite."""
         ...
@@ -34,6 +38,10 @@ class _SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.shapes = safetensors_shapes(path)
+
+    def numbers(self, key: str) -> Mapping[str, int]:
+        """Such files hold no tables."""
+        return {}
 
     def read(self, names: Iterable[str]) -> Mapping[str, Tensor]:
         """Read some tensors."""
