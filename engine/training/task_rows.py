@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +81,10 @@ class StarterRows:
     ) -> None:
         self.vocabulary, self.words, self.encoder, self.hidden = vocabulary, words, encoder, hidden
         self._states: OrderedDict[str, Tensor] = OrderedDict()
+
+    def know(self, sentences: Mapping[str, Tensor]) -> None:
+        """Take states of sentences that were encoded elsewhere, (L, width) each."""
+        self._states.update(sentences)
 
     def row(self, example: Example, told: Told, random: np.random.Generator) -> TaskRow:
         """Lay out one example."""
