@@ -16,14 +16,15 @@ ASSET := assets/character.npz
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venvs-matrix demo test test-matrix test-gui evaluate train-starter package benchmark clean
+.PHONY: help venv venvs-matrix demo test test-matrix test-gui evaluate train-starter package wheels benchmark clean
 
 help:
 	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
 	@echo "make test                  lint, types, engine tests, tests inside Blender 4.5"
 	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
-	@echo "make package               the extension's zip, in dist/"
+	@echo "make package               the extension's zips, light and with the engine inside, in dist/"
+	@echo "make wheels [INDEX=url]    the list of the engine's wheels, made anew"
 	@echo "make train-starter [DATA=folder] [MINUTES=n]   train the starter pack"
 	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md with plots"
 	@echo "make benchmark             times and memory, in one table each"
@@ -61,7 +62,10 @@ demo: $(STAMP) $(ASSET)
 	$(PY) tools/demo.py $(if $(AUDIO),--audio "$(AUDIO)")
 
 package: $(STAMP) $(ASSET)
-	$(PY) tools/package.py
+	$(PY) tools/package.py --full
+
+wheels: $(STAMP)
+	$(PY) tools/lock_wheels.py $(if $(INDEX),--index "$(INDEX)")
 
 train-starter: $(STAMP)
 	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(MINUTES),--minutes $(MINUTES))

@@ -38,5 +38,9 @@ class DeviceError(EngineError):
     """The wanted device is absent or out of memory."""
 
 
+class InstallError(EngineError):
+    """The packages the engine needs cannot be installed here, or are not whole."""
+
+
 class Cancelled(EngineError):
     """The user asked to stop."""

@@ -24,7 +24,7 @@ HEAVY_MODULES = {
 OFFLINE = ("engine.data", "engine.training", "engine.evaluation")
 LAYERS = (
     {"engine.specs", "engine.errors"},
-    {"engine.motion", "engine.audio", "engine.weights"},
+    {"engine.motion", "engine.audio", "engine.weights", "engine.installing"},
     {"engine.packs"},
     {"engine.tokenizers"},
     {"engine.language"},
