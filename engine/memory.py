@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
+import re
+import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,16 +22,20 @@ BYTES_PER_VALUE = 8
 """Memory that one number of a pack's weights takes on the CPU: 4 bytes in the model and 4 in the copy that
 decodes. Measured on the starter pack: 163 MB of float32 weights, 308 MB more memory after loading."""
 
+LEAST_BYTES_PER_VALUE = 4
+"""The model alone, where no other copy decodes."""
+
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-def check_fits(num_values: int, limit_mb: int) -> None:
-    """Refuse a pack whose weights take more memory than allowed.
+def check_fits(num_values: int, limit_mb: int, free_mb: float = math.inf) -> None:
+    """Refuse a pack whose weights take more memory than is allowed, or than there is.
 
     Args:
         num_values: Numbers in its weights.
         limit_mb: Most memory for the model, 0 for no limit.
+        free_mb: What the machine has to give, see `free_memory_mb`.
 
     Raises:
         DeviceError: With what it needs and the remedy.
@@ -37,6 +46,49 @@ def check_fits(num_values: int, limit_mb: int) -> None:
             f"This model pack takes about {need_mb:.0f} MB of memory and the limit is {limit_mb} MB: raise "
             "the memory limit in the preferences, or choose a smaller pack."
         )
+    least_mb = num_values * LEAST_BYTES_PER_VALUE / 1e6
+    if least_mb > free_mb:
+        raise DeviceError(
+            f"This model pack takes at least {least_mb:.0f} MB of memory and {free_mb:.0f} MB are free: "
+            "close other programs, or choose a smaller pack."
+        )
+
+
+def free_memory_mb(place: str = "/proc/meminfo") -> float:
+    """Memory that this machine can give without taking it from others; infinite where it does not say.
+
+    Args:
+        place: Where Linux says it, in kB (proc(5), `MemAvailable`).
+    """
+    if sys.platform == "win32":
+        return _free_on_windows_mb()
+    try:
+        text = Path(place).read_text("ascii")
+    except OSError:
+        return math.inf
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else math.inf
+
+
+class _WindowsMemory(ctypes.Structure):
+    """What `GlobalMemoryStatusEx` fills in (winbase.h, `MEMORYSTATUSEX`)."""
+
+    _fields_ = [  # as ctypes wants it
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("total", ctypes.c_uint64),
+        ("free", ctypes.c_uint64),
+        ("others", ctypes.c_uint64 * 5),
+    ]
+
+
+def _free_on_windows_mb() -> float:
+    """The same on Windows."""
+    held = _WindowsMemory(length=ctypes.sizeof(_WindowsMemory))
+    windows: Any = getattr(ctypes, "windll")  # noqa: B009  # known on Windows only
+    if not windows.kernel32.GlobalMemoryStatusEx(ctypes.byref(held)):
+        return math.inf
+    return int(held.free) / 1e6
 
 
 def limit_gpu(limit_mb: int) -> None:

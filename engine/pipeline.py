@@ -33,7 +33,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
-from .memory import check_fits, in_halves, limit_gpu
+from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
@@ -410,7 +410,7 @@ def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0) -> Moti
     """
     chosen = chosen_device(device)
     pack = load_pack(Path(pack_dir))
-    check_fits(pack.num_values(), limit_mb)
+    check_fits(pack.num_values(), limit_mb, free_memory_mb() if chosen == "cpu" else math.inf)
     if chosen == "cuda":
         limit_gpu(limit_mb)
     if pack.kind != STARTER:

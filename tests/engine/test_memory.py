@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 
+from engine import pipeline
 from engine.errors import DeviceError
-from engine.memory import check_fits, in_halves
+from engine.memory import check_fits, free_memory_mb, in_halves
+from tests.tiny_pack import write_tiny_pack
 
 FULL = [
     MemoryError(),
@@ -57,3 +61,23 @@ def test_a_pack_beyond_the_limit_is_refused_with_the_remedy() -> None:
         DeviceError, match="about 16 MB of memory and the limit is 15 MB: raise the memory limit"
     ):
         check_fits(2 * 10**6, 15)
+
+
+def test_what_is_free_is_read_from_the_system(tmp_path: Path) -> None:
+    said = tmp_path / "meminfo"
+    said.write_text("MemTotal:       24683520 kB\nMemAvailable:    1000000 kB\n")
+    assert free_memory_mb(str(said)) == pytest.approx(1024.0)
+    said.write_text("MemTotal: 24683520 kB\n")
+    assert free_memory_mb(str(said)) == math.inf == free_memory_mb(str(tmp_path / "absent"))
+    assert free_memory_mb() > 10
+
+
+def test_a_pack_larger_than_what_is_free_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = write_tiny_pack(tmp_path / "pack").root
+    monkeypatch.setattr(pipeline, "free_memory_mb", lambda: 0.5)
+    with pytest.raises(DeviceError, match=r"and 0 MB are free: close other programs, or .* smaller pack\.$"):
+        pipeline.load_engine(pack, "cpu")
+    monkeypatch.setattr(pipeline, "free_memory_mb", lambda: 1e6)
+    pipeline.load_engine(pack, "cpu")

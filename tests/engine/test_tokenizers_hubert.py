@@ -62,6 +62,20 @@ def test_whole_sounds_match_transformers(layer: int) -> None:
     assert tokenizer.encode(sound(2.0)).shape == (1, (32000 - 400) // 320 + 1)
 
 
+def test_the_real_size_hears_as_transformers() -> None:
+    """HuBERT base's own size, at the layer the published scripts read and the one its centres are of."""
+    torch.manual_seed(0)
+    network = transformers.HubertModel(transformers.HubertConfig()).eval()
+    with torch.no_grad():
+        states = network(sound(3.0), output_hidden_states=True).hidden_states
+    for layer in (9, 12):
+        held = states[layer][0]
+        chosen = held[torch.randperm(len(held), generator=torch.Generator().manual_seed(1))[:100]]
+        found = HubertTokenizer(network, chosen, layer=layer).encode(sound(3.0))
+        assert torch.equal(found[0], torch.cdist(held.double(), chosen.double()).argmin(-1))
+        assert len(found[0].unique()) > 50
+
+
 def test_chunks_neither_lose_nor_shift_a_step() -> None:
     """Convolutions and position embedding see at most the shared context, so chunks give equal codes."""
     network = model(0, "layer")
