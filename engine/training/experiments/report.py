@@ -205,9 +205,10 @@ def _draw_ablation(results: Results, path: Path) -> None:
             reach = 0.0 if math.isnan(value.reach) else value.reach
             axes.errorbar(value.mean, place, xerr=reach, fmt="o", color="#2a6f97", capsize=3)
         axes.axvline(0, color="#8a8a8a", linewidth=0.8)
-        axes.set_yticks(range(len(variants)), [LABELS[variant] for variant in variants])
+        first = measure == next(iter(MEASURES))  # the others' rows are the same
+        axes.set_yticks(range(len(variants)), [LABELS[v] if first else "" for v in variants])
         axes.invert_yaxis()
-        axes.set_xlabel("less the whole stage 2; right is worse")
+        axes.set_xlabel("less the whole stage 2 (right: worse)")
 
     _figure(path, draw)
 
