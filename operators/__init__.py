@@ -14,6 +14,7 @@ def _classes() -> tuple[type, ...]:
         faces,
         generate,
         import_model,
+        install_engine,
         instructions,
         packs,
         regenerate,
@@ -37,6 +38,7 @@ def _classes() -> tuple[type, ...]:
         *export.CLASSES,
         *packs.CLASSES,
         *self_test.CLASSES,
+        *install_engine.CLASSES,
         *import_model.CLASSES,
         *rigs.CLASSES,
         *faces.CLASSES,
@@ -53,6 +55,9 @@ def register() -> None:
     """Register all operators."""
     import bpy
 
+    from . import install_engine
+
+    install_engine.attach()
     for cls in _classes():
         describe(cls)
         bpy.utils.register_class(cls)
@@ -62,10 +67,11 @@ def unregister() -> None:
     """Stop what runs, forget the engine and unregister all operators, last first."""
     import bpy
 
-    from . import engine_host, generate, import_model
+    from . import engine_host, generate, import_model, install_engine
 
     generate.stop_all()
     import_model.stop()
     engine_host.release()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)
+    install_engine.detach()

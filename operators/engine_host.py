@@ -37,17 +37,22 @@ PACKAGES = ("torch", "scipy", "soundfile", "safetensors", "tokenizers")
 """What the engine imports and Blender does not bring."""
 
 
+def missing_packages() -> list[str]:
+    """Packages that this Blender cannot import."""
+    return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+
+
 def check_packages() -> None:
     """Find out before a job starts, and without importing anything, whether the engine can run.
 
     Raises:
         SetupError: If a package is missing.
     """
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         raise SetupError(
             f"This Blender lacks {', '.join(missing)}, which the motion model needs: "
-            "install it once as the README says, then restart Blender."
+            "press Install Engine in the preferences of Kinesics, or see its README."
         )
 
 

@@ -8,7 +8,7 @@ import textwrap
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..operators import engine_host, generate, import_model, log, self_test
+from ..operators import engine_host, generate, import_model, install_engine, log, self_test
 from ..operators.dialogue_plan import DEFAULT_CACHE_MB
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
@@ -75,9 +75,21 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         max=1 << 20,
     )
 
+    wheels_dir: StringProperty(
+        name="Engine Files",
+        description="Folder with the engine's files, to install it without network; empty downloads them",
+        subtype="DIR_PATH",
+    )
+    wheel_index: StringProperty(
+        name="Package Index",
+        description="Address of one more package index to get the engine from; empty takes the usual one",
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
         """Show the fields."""
         column = self.layout.column()
+        if install_engine.is_needed():
+            _draw_install(column, self)
         column.prop(self, "pack_dir")
         column.operator("kinesics.check_pack", icon="CHECKMARK")
         _draw_import(column)
@@ -92,6 +104,16 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         column.separator()
         column.prop(self, "smplx_path")
         draw_smplx_licence(column)
+
+
+def _draw_install(column: bpy.types.UILayout, preferences: KinesicsPreferences) -> None:
+    """What the engine's installation would get, and its button."""
+    box = column.box()
+    for index, line in enumerate(textwrap.wrap(install_engine.offer(), LINE_LENGTH)):
+        box.label(text=line, icon="BLANK1" if index else "INFO", translate=False)
+    box.prop(preferences, "wheels_dir")
+    box.prop(preferences, "wheel_index")
+    box.operator("kinesics.install_engine", icon="IMPORT")
 
 
 def _draw_import(column: bpy.types.UILayout) -> None:

@@ -76,6 +76,7 @@ def unpack(path: Path, wheel: Wheel, packages: Path, advance: Callable[[int], No
                     shutil.copyfileobj(source, out, 1 << 20)
             advance(info.file_size)
     records = [info.filename for info in infos if info.filename.endswith(".dist-info/RECORD")]
+    records = [name for name in records if name.count("/") == 1]  # packages may carry wheels of others
     if len(records) != 1:
         raise InstallError(f"{wheel.file} is not a wheel: delete it and get it again.")
     return PurePosixPath(records[0]).parts[0]

@@ -202,7 +202,11 @@ def test_a_wheel_that_unpacks_to_more_than_listed_is_refused(home: Path, source:
 
 
 def test_only_packages_of_a_data_folder_are_unpacked(home: Path, source: Path) -> None:
-    extra = {"torch-1.0.data/purelib/also.py": "A = 1\n", "torch-1.0.data/scripts/run": "no\n"}
+    extra = {
+        "torch/_vendor/other-1.0.dist-info/RECORD": "",
+        "torch-1.0.data/purelib/also.py": "A = 1\n",
+        "torch-1.0.data/scripts/run": "no\n",
+    }
     packages = install(home, (make_wheel(source, "torch", extra=extra),), source)
     assert (packages / "also.py").is_file()
     assert not list(packages.rglob("run")) and not list(packages.glob("*.data"))
@@ -299,6 +303,9 @@ def test_the_process_says_what_is_wrong(
     home: Path, slow: tuple[tuple[Wheel, ...], Path], tmp_path: Path
 ) -> None:
     process = start(home, slow[1], tmp_path / "nowhere")
-    output, _ = process.communicate(timeout=30)
+    assert process.stdout and process.stdin
+    output = process.stdout.read()  # its input stays open: closing it would stop it
+    process.wait(30)
+    process.stdin.close()
     assert process.returncode == 1
     assert "put it there and try again" in json.loads(output.splitlines()[-1])["error"]
