@@ -85,7 +85,7 @@ def ask_for_much() -> Steps:
     """By data: a motion from text so long that there is time to stop it."""
     settings = bpy.context.scene.kinesics
     settings.audio_source, settings.duration_s = "NONE", LONG_S
-    yield 0.5
+    yield from hands.shot("7-asked.png")  # which draws the panel as it is now
 
 
 def stop_by_esc() -> Steps:
@@ -98,7 +98,7 @@ def stop_by_esc() -> Steps:
         yield from hands.press("Escape")
         yield from hands.wait_until(watch.ended, 20, "the panel is idle")
     note(esc={**watch.result(), "keys_changed": hands.num_keys() - before})
-    yield from hands.shot("7-stopped.png")
+    yield from hands.shot("8-stopped.png")
 
 
 def stop_by_cancel() -> Steps:
@@ -106,7 +106,7 @@ def stop_by_cancel() -> Steps:
     before = hands.num_keys()
     yield from start()
     yield from hands.find("kinesics.generate_cancel")
-    yield from hands.shot("8-cancel.png")
+    yield from hands.shot("9-cancel.png")
     with hands.Stopwatch() as watch:
         yield from hands.click("kinesics.generate_cancel")
         yield from hands.wait_until(watch.ended, 20, "the panel is idle")
@@ -154,7 +154,7 @@ def save_and_load() -> Steps:
     lower = bpy.context.scene.kinesics.lower
     note(loaded={"saved": keys, "keys": hands.num_keys(), "lower": [lower.source, lower.text]})
     yield from gui.open_tab("Kinesics")
-    yield from hands.shot("9-loaded.png")
+    yield from hands.shot("10-loaded.png")
 
 
 def steps() -> Steps:
@@ -174,6 +174,7 @@ def steps() -> Steps:
     yield from stop_by_esc()
     yield from stop_by_cancel()
     bpy.context.scene.kinesics.audio_source = "STRIP"
+    yield from hands.shot("9-speech-again.png")
     note(again=(yield from generate()), keys_again=hands.num_keys())
     yield from save_and_load()
     note(finished=True)
