@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .errors import RequestError
+from .requests import check_emotion
 from .specs import (
-    EMOTIONS,
     PARTS,
     CancelCheck,
     GenerateRequest,
@@ -78,8 +77,7 @@ def emotion_groups(request: GenerateRequest) -> list[tuple[str | None, tuple[Par
     for part in PARTS:
         direction = request.directions.get(part, PartDirection())
         emotion = direction.emotion or request.emotion
-        if emotion is not None and emotion not in EMOTIONS:
-            raise RequestError(f"There is no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}.")
+        check_emotion(emotion)
         if direction.source is not Source.KEEP:
             found.setdefault(emotion, []).append(part)
     groups = [(emotion, tuple(parts)) for emotion, parts in found.items() if parts]

@@ -45,6 +45,7 @@ from .requests import (
     check_sound,
     fitted_kept,
     free_steps,
+    put_back,
     resolve_directions,
 )
 from .specs import (
@@ -58,6 +59,7 @@ from .specs import (
     Part,
     ProgressCallback,
     Source,
+    no_report,
 )
 from .tokenizers.config import config_from_dict
 from .tokenizers.pack_tokenizers import load_pack_tokenizers
@@ -125,10 +127,6 @@ class _Row:
         return (self.num_frames, free, windows, self.audio is None, sampling)
 
 
-def _no_report(fraction: float, text: str) -> None:
-    """Progress nobody asked for."""
-
-
 class Engine:
     """A loaded pack, ready to generate. Not safe for two threads at once."""
 
@@ -176,7 +174,7 @@ class Engine:
     ) -> list[GenerateResult]:
         """Turn several requests into motion; those of the same length and sources share a batch."""
         began = time.perf_counter()
-        report = progress or _no_report
+        report = progress or no_report
         report(0.0, "Listening to the speech")
         rows = [self._prepare(request) for request in requests]
         groups: dict[tuple[object, ...], list[int]] = {}
@@ -316,9 +314,7 @@ class Engine:
             position, heading = _start_of(row.kept)
             clip = starter_clip(features, position, heading)
             if row.kept is not None:
-                for part in PARTS:
-                    if part not in made:
-                        clip = clip.with_part(part, row.kept)
+                clip = put_back(clip, row.kept, made)
             if Part.LOWER in made and row.request.plant_feet:
                 clip = planted(clip, features[Part.LOWER][:, 4:8])
             results.append((clip, {part: codes[part][index].tolist() for part in made}))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from .audio.waveform import check_waveform
@@ -41,8 +41,7 @@ def check_length(request: GenerateRequest, wave: FloatArray | None) -> int:
     Raises:
         RequestError: If its length or its emotion is none.
     """
-    if request.emotion is not None and request.emotion not in EMOTIONS:
-        raise RequestError(f"There is no emotion {request.emotion!r}; choose one of {', '.join(EMOTIONS)}.")
+    check_emotion(request.emotion)
     duration = request.duration_s
     if duration is None:
         ends = [segment.end_s for known in request.directions.values() for segment in known.segments]
@@ -52,6 +51,12 @@ def check_length(request: GenerateRequest, wave: FloatArray | None) -> int:
             f"A motion must last between one frame and {MAX_DURATION_S / 3600:.0f} hours; change it."
         )
     return max(1, round(duration * MOTION_FPS))
+
+
+def check_emotion(emotion: str | None) -> None:
+    """Raise `RequestError` where there is no such emotion."""
+    if emotion is not None and emotion not in EMOTIONS:
+        raise RequestError(f"There is no emotion {emotion!r}; choose one of {', '.join(EMOTIONS)}.")
 
 
 def fitted_kept(request: GenerateRequest, parts: Sequence[Part], num_frames: int) -> Clip | None:
@@ -76,6 +81,14 @@ def fitted_kept(request: GenerateRequest, parts: Sequence[Part], num_frames: int
     if kept.fps != MOTION_FPS or kept.num_frames != num_frames:
         kept = kept.resample(MOTION_FPS, num_frames)
     return kept
+
+
+def put_back(clip: Clip, kept: Clip, made: Collection[Part]) -> Clip:
+    """The clip with every part that was not made taken from the kept motion, to the bit."""
+    for part in PARTS:
+        if part not in made:
+            clip = clip.with_part(part, kept)
+    return clip
 
 
 def free_steps(request: GenerateRequest, num_frames: int, frames_per_step: int) -> tuple[int, int]:

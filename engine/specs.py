@@ -188,6 +188,11 @@ class GenerateResult:
 ProgressCallback = Callable[[float, str], None]
 """Called with the fraction done in [0, 1] and a short text for the animator."""
 
+
+def no_report(fraction: float, text: str) -> None:
+    """Progress nobody asked for."""
+
+
 CancelCheck = Callable[[], bool]
 """Returns True once the user asked to stop; asked between decoding steps."""
 

@@ -17,6 +17,7 @@ import bpy
 from bpy.props import BoolProperty
 
 from ..engine.errors import EngineError
+from ..engine.specs import no_report
 from . import delivery, generate, polls
 from .dialogue_plan import (
     DialoguePlan,
@@ -85,7 +86,7 @@ class DialogueSession(Watched):
     def run_to_end(self) -> int:
         """Do all of the work here and now, without a thread."""
         try:
-            DialogueWork(self.plan, self._told.put, lambda _done, _text: None, lambda: False).run()
+            DialogueWork(self.plan, self._told.put, no_report, lambda: False).run()
         except EngineError as error:
             self.problem = error
         self._drain()

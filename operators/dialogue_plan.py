@@ -16,7 +16,6 @@ from ..engine.errors import AudioError, EngineError
 from ..engine.specs import Part, PartDirection, Source
 from . import delivery, engine_host, polls
 from .bridge import instructions
-from .errors import CharacterError
 from .generate import PACKAGE, device_of, pack_folder, preferences_of, read_direction
 from .generation import MAX_SEED, check_directions
 
@@ -139,9 +138,7 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
     from .bridge.sound import scene_fps
 
     scene, settings = context.scene, context.scene.kinesics
-    armature = polls.character_of(context)
-    if armature is None:
-        raise CharacterError("There is no character: use Add Character, or select the armature of one.")
+    armature = polls.needed_character(context)
     engine_host.check_packages()
     wanted = {part for part in Part if getattr(settings, part.value).source != "KEEP"}
     if not wanted:

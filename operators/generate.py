@@ -14,7 +14,6 @@ import bpy
 from ..engine.errors import Cancelled, EngineError
 from ..engine.specs import Part, PartDirection, Source
 from . import delivery, engine_host, polls, take_list
-from .errors import CharacterError
 from .generation import MAX_SEED, GeneratePlan, Motion, check_directions
 from .log import LOG
 from .sessions import Session, Watched
@@ -56,9 +55,7 @@ def read_plan(
 
     scene = context.scene
     settings = scene.kinesics
-    armature = polls.character_of(context)
-    if armature is None:
-        raise CharacterError("There is no character: use Add Character, or select the armature of one.")
+    armature = polls.needed_character(context)
     engine_host.check_packages()
     fps = sound_bridge.scene_fps(scene)
     sound, frame_start, duration_s = None, int(settings.frame_start), None

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import bpy
 
+from .errors import CharacterError
+
 
 def character_of(context: bpy.types.Context) -> bpy.types.Object | None:
     """The chosen character, else the active armature, else the armature of the active mesh."""
@@ -15,6 +17,14 @@ def character_of(context: bpy.types.Context) -> bpy.types.Object | None:
     if active is None:
         return None
     return active if active.type == "ARMATURE" else active.find_armature()
+
+
+def needed_character(context: bpy.types.Context) -> bpy.types.Object:
+    """The character; raises `CharacterError` if there is none."""
+    armature = character_of(context)
+    if armature is None:
+        raise CharacterError("There is no character: use Add Character, or select the armature of one.")
+    return armature
 
 
 def has_character(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:

@@ -12,7 +12,6 @@ import bpy
 from ..engine.errors import RequestError
 from ..engine.specs import Part, Source
 from . import delivery, polls
-from .errors import CharacterError
 from .generate import MotionOperator, read_plan
 from .generation import CONTEXT_S, GeneratePlan, Stretch
 
@@ -59,9 +58,7 @@ def read_stretch_plan(context: bpy.types.Context) -> GeneratePlan:
     from ..engine.motion.arkit import ARKIT_NAMES
 
     settings = context.scene.kinesics
-    armature = polls.character_of(context)
-    if armature is None:
-        raise CharacterError("There is no character: use Add Character, or select the armature of one.")
+    armature = polls.needed_character(context)
     parts = _chosen_parts(armature, settings)
     if not _has_motion(armature):
         raise RequestError(

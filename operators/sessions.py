@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import bpy
 
 from ..engine.errors import Cancelled
-from ..engine.specs import MOTION_FPS, Part
+from ..engine.specs import MOTION_FPS, Part, no_report
 from . import delivery
 from .generation import GeneratePlan, Motion, make_motions
 from .job import STOPPED, IsCancelled, Job, JobState, ReportProgress
@@ -53,65 +53,6 @@ class Watched:
             self.job.cancel()
 
 
-class Session(Watched):
-    """One running Generate: reads kept parts in the main thread, then runs the job in its own."""
-
-    def __init__(self, plan: GeneratePlan) -> None:
-        """Prepare without starting anything."""
-        self.plan = plan
-        self.kept: Clip | None = None
-        self._reading = _kept_reader(plan)
-        message = "Starting" if self._reading is None else "Reading the current motion"
-        self.state = JobState(0.0, message, 0.0, None, False)
-
-    def tick(self) -> bool:
-        """Go on for a moment.
-
-        Returns:
-            Whether the job has ended.
-        """
-        if self.cancel_requested:
-            self.cancel()
-            return True
-        if self.job is None:
-            if not self._read_on(READ_BUDGET_S):
-                return False
-            self.job = Job(
-                lambda progress, cancelled: make_motions(self.plan, self.kept, progress, cancelled)
-            )
-            self.job.start()
-        self.state = self.job.poll()
-        return self.state.finished
-
-    def run_to_end(self) -> list[Motion]:
-        """Do all of the work here and now, without a thread."""
-        self._read_on(float("inf"))
-        return make_motions(self.plan, self.kept, lambda _fraction, _text: None, lambda: False)
-
-    def result(self) -> list[Motion]:
-        """What was made.
-
-        Raises:
-            EngineError: What went wrong, or `Cancelled`.
-        """
-        if self.job is None:
-            raise Cancelled(STOPPED)
-        return self.job.result()
-
-    def _read_on(self, budget_s: float) -> bool:
-        """Read kept parts for a while; True once that is done."""
-        if self._reading is None:
-            return True
-        end = time.perf_counter() + budget_s
-        while time.perf_counter() < end:
-            try:
-                next(self._reading)
-            except StopIteration as stop:
-                self.kept, self._reading = stop.value, None
-                return True
-        return False
-
-
 class JobSession(Watched, Generic[ResultT]):
     """One function in a thread, watched by a `MotionOperator`."""
 
@@ -137,7 +78,7 @@ class JobSession(Watched, Generic[ResultT]):
 
     def run_to_end(self) -> ResultT:
         """Do all of the work here and now, without a thread."""
-        return self.work(lambda _fraction, _text: None, lambda: False)
+        return self.work(no_report, lambda: False)
 
     def result(self) -> ResultT:
         """What the work returned.
@@ -148,6 +89,54 @@ class JobSession(Watched, Generic[ResultT]):
         if self.job is None:
             raise Cancelled(STOPPED)
         return self.job.result()
+
+
+if TYPE_CHECKING:
+    _MotionJobSession = JobSession[list[Motion]]
+else:
+    # typing caches what is subscripted, and with it this module: Blender then hangs as it exits.
+    _MotionJobSession = JobSession
+
+
+class Session(_MotionJobSession):
+    """One running Generate: reads kept parts in the main thread, then runs the job in its own."""
+
+    def __init__(self, plan: GeneratePlan) -> None:
+        """Prepare without starting anything."""
+        super().__init__(lambda progress, cancelled: make_motions(plan, self.kept, progress, cancelled))
+        self.plan = plan
+        self.kept: Clip | None = None
+        self._reading = _kept_reader(plan)
+        if self._reading is not None:
+            self.state = JobState(0.0, "Reading the current motion", 0.0, None, False)
+
+    def tick(self) -> bool:
+        """Go on for a moment.
+
+        Returns:
+            Whether the job has ended.
+        """
+        if not self.cancel_requested and not self._read_on(READ_BUDGET_S):
+            return False
+        return super().tick()
+
+    def run_to_end(self) -> list[Motion]:
+        """Do all of the work here and now, without a thread."""
+        self._read_on(float("inf"))
+        return super().run_to_end()
+
+    def _read_on(self, budget_s: float) -> bool:
+        """Read kept parts for a while; True once that is done."""
+        if self._reading is None:
+            return True
+        end = time.perf_counter() + budget_s
+        while time.perf_counter() < end:
+            try:
+                next(self._reading)
+            except StopIteration as stop:
+                self.kept, self._reading = stop.value, None
+                return True
+        return False
 
 
 def _kept_reader(plan: GeneratePlan) -> Generator[float, None, Clip] | None:

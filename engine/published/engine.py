@@ -24,7 +24,7 @@ from ..memory import in_halves
 from ..motion.clip import Clip
 from ..motion.planting import planted
 from ..packs import Pack
-from ..requests import check_length, check_sound, fitted_kept, free_steps, resolve_sources
+from ..requests import check_length, check_sound, fitted_kept, free_steps, put_back, resolve_sources
 from ..specs import (
     AUDIO_HZ,
     MOTION_FPS,
@@ -35,6 +35,7 @@ from ..specs import (
     Part,
     ProgressCallback,
     Source,
+    no_report,
 )
 from ..tokenizers.assembly import published_clip, root_motion
 from ..tokenizers.audio_tokenizer import HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE
@@ -46,6 +47,7 @@ from .four_part_engine import FourPartEngine
 from .kept import kept_features, started
 from .model import PublishedModel, place_of, releases_of
 from .prompts import prompt_words, speech_prompt
+from .single import one_by_one, refuse_emotion
 
 WINDOW_STEPS = 120
 """Codes of each part in one window: what the published models were trained on (spec 3.5)."""
@@ -124,7 +126,7 @@ class PublishedEngine:
             EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
         """
         began = time.perf_counter()
-        report = progress or _no_report
+        report = progress or no_report
         report(0.0, "Listening to the speech")
         [(clip, codes)] = in_halves(lambda one: [_Generation(self, one[0], report, cancel).run()], [request])
         report(1.0, "Done")
@@ -137,15 +139,7 @@ class PublishedEngine:
         cancel: CancelCheck | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion, one after the other."""
-        report = progress or _no_report
-        results: list[GenerateResult] = []
-        for number, request in enumerate(requests):
-
-            def share(fraction: float, text: str, number: int = number) -> None:
-                report((number + fraction) / len(requests), text)
-
-            results.append(self.generate(request, share, cancel))
-        return results
+        return one_by_one(self.generate, requests, progress, cancel)
 
     def generate_as_published(
         self,
@@ -199,8 +193,7 @@ class _Generation:
         self.wave = check_sound(request)
         self.sources, texts = resolve_sources(request)
         self.num_frames = check_length(request, self.wave)
-        if request.emotion is not None:
-            raise RequestError("The published model takes no emotion; leave the emotion to the speech.")
+        refuse_emotion(request)
         if any(direction.segments for direction in request.directions.values()):
             raise RequestError(
                 "The published model follows one instruction per part from beginning to end; remove the "
@@ -315,17 +308,10 @@ class _Generation:
         arrays = {part: values.float().cpu().numpy() for part, values in features.items()}
         clip = published_clip(arrays, root, self.num_frames)
         if self.kept is not None:
-            clip = started(clip, self.kept)
-            for part in PARTS:
-                if part not in self.made:
-                    clip = clip.with_part(part, self.kept)
+            clip = put_back(started(clip, self.kept), self.kept, self.made)
         if contacts is not None and self.request.plant_feet:
             clip = planted(clip, contacts)
         return clip
-
-
-def _no_report(fraction: float, text: str) -> None:
-    """Progress nobody asked for."""
 
 
 def _release(source: Source, part: Part) -> Release:

@@ -26,7 +26,7 @@ from ..motion.published_features import PART_LAYOUTS, global_input, integrate_lo
 from ..motion.rotations import rotation_6d_to_matrix
 from ..motion.skeleton import FOOT_JOINTS, SOLE_THICKNESS
 from ..packs import Pack
-from ..requests import check_length, fitted_kept
+from ..requests import check_length, fitted_kept, put_back
 from ..specs import (
     MOTION_FPS,
     PARTS,
@@ -36,6 +36,7 @@ from ..specs import (
     Part,
     ProgressCallback,
     Source,
+    no_report,
 )
 from ..tokenizers.assembly import CONTACT_CHANNELS, ROOT_CHANNELS, published_clip
 from ..tokenizers.motion_vqvae import MotionVQVAE
@@ -47,6 +48,7 @@ from .importer import LANGUAGE_FILE
 from .kept import kept_features, started
 from .model import read_tokenizers
 from .qwen import QwenConfig, QwenModel
+from .single import one_by_one, refuse_emotion
 
 WINDOW_STEPS = MAX_AUDIO // AUDIO_PER_STEP
 """Codes of the body in one window: 41 s."""
@@ -90,7 +92,7 @@ class FourPartEngine:
             EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
         """
         began = time.perf_counter()
-        report = progress or _no_report
+        report = progress or no_report
         [(clip, codes)] = in_halves(lambda one: [_Generation(self, one[0], report, cancel).run()], [request])
         return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
 
@@ -101,7 +103,7 @@ class FourPartEngine:
         cancel: CancelCheck | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion, one after the other."""
-        return [self.generate(request, progress, cancel) for request in requests]
+        return one_by_one(self.generate, requests, progress, cancel)
 
     def generate_as_published(
         self,
@@ -122,7 +124,7 @@ class FourPartEngine:
         generator = torch.Generator().manual_seed(request.sampling.seed & (2**63 - 1))
         uniform = torch.rand(steps * _CODES_PER_STEP, generator=generator)
         wanted = StreamRequest(audio, steps, frozenset(PARTS), {}, uniform)
-        report = _share(progress or _no_report, 0.0, 1.0, steps)
+        report = _share(progress or no_report, 0.0, 1.0, steps)
         codes = four_part.write_stream(self.language, self.words, wanted, request.sampling, report, cancel)
         clip, _ = self.assemble({part: self.decode(part, values) for part, values in codes.items()})
         rows = {part: values.tolist() for part, values in codes.items()}
@@ -167,8 +169,7 @@ class _Generation:
                     f"The four-part model follows speech only; take the instruction off the {part.value}, or "
                     "choose another model pack."
                 )
-        if request.emotion is not None:
-            raise RequestError("The published model takes no emotion; leave the emotion to the speech.")
+        refuse_emotion(request)
         self.audio = _audio_codes(request)
         heard_s = len(self.audio) / AUDIO_PER_STEP * BODY_STRIDE / four_part.MOTION_FPS
         if request.duration_s is None:
@@ -263,10 +264,7 @@ class _Generation:
             lift = np.array([0.0, SOLE_THICKNESS - toes.min(), 0.0], dtype=np.float32)
             clip = replace(clip, trans=clip.trans + lift)
         if self.kept is not None:
-            clip = started(clip, self.kept)
-            for part in PARTS:
-                if part not in self.made:
-                    clip = clip.with_part(part, self.kept)
+            clip = put_back(started(clip, self.kept), self.kept, self.made)
         if contacts is not None and self.request.plant_feet:
             places = np.linspace(0, self.frames_made - 1, self.num_frames).round().astype(np.int64)
             clip = planted(clip, contacts[places])
@@ -306,7 +304,3 @@ def _audio_codes(request: GenerateRequest) -> Tensor:
 def _share(report: ProgressCallback, begin: float, size: float, num_steps: int) -> Callable[[int], None]:
     """Progress of one window, told as a share of the whole."""
     return lambda done: report(begin + size * done / (num_steps * _CODES_PER_STEP), "Moving the body")
-
-
-def _no_report(fraction: float, text: str) -> None:
-    """Progress nobody asked for."""

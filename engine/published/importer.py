@@ -17,7 +17,7 @@ from ..errors import Cancelled, PackError
 from ..motion.published_features import Layout, layout_width
 from ..motion.smplx_file import load_smplx_mesh
 from ..packs import PUBLISHED, Pack, write_pack
-from ..specs import AUDIO_HZ, MOTION_FPS, PARTS, CancelCheck, Part, ProgressCallback
+from ..specs import AUDIO_HZ, MOTION_FPS, PARTS, CancelCheck, Part, ProgressCallback, no_report
 from ..tokenizers.published import Shapes, tokenizer_shapes
 from ..tokenizers.vocabulary import Vocabulary
 from ..weights.torch_file import MAX_READ_BYTES
@@ -121,7 +121,7 @@ def import_published(
         Cancelled: If `cancel` said so; nothing has been written then.
     """
     options = options or ImportOptions()
-    report = progress or _no_report
+    report = progress or no_report
     check_target(out)
     report(0.0, "Looking through the folder")
     findings = find_files(folder, cancel)
@@ -200,10 +200,6 @@ def _read_all(
 def _card(name: str, sources: tuple[str, ...], home: str) -> str:
     """The pack's card."""
     return _CARD.format(name=name, home=home, licence=LICENCE, sources="\n".join(f"- {s}" for s in sources))
-
-
-def _no_report(fraction: float, text: str) -> None:
-    """Progress nobody asked for."""
 
 
 def check_target(out: Path) -> None:

@@ -26,7 +26,18 @@ from engine.published.four_part import NUM_ADDED, NUM_CODES, ORDER, StreamReques
 from engine.published.four_part_engine import FourPartEngine, local_root_motion
 from engine.published.importer import ImportOptions, import_published
 from engine.published.qwen import QwenModel, qwen_weights, recognise_qwen
-from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from engine.published.single import one_by_one
+from engine.specs import (
+    PARTS,
+    CancelCheck,
+    GenerateRequest,
+    GenerateResult,
+    Part,
+    PartDirection,
+    ProgressCallback,
+    SamplingOptions,
+    Source,
+)
 from engine.tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 from tests.tiny_pack import write_tiny_pack
 
@@ -419,3 +430,19 @@ def test_other_models_hear_the_sound_itself(tmp_path: Path) -> None:
     starter = load_engine(write_tiny_pack(tmp_path / "pack").root, "cpu")
     with pytest.raises(RequestError, match="the sound itself"):
         starter.generate(GenerateRequest(audio_codes=sound(10)))
+
+
+def test_progress_over_several_requests_never_falls() -> None:
+    told: list[float] = []
+
+    def generate(
+        request: GenerateRequest, progress: ProgressCallback | None, cancel: CancelCheck | None
+    ) -> GenerateResult:
+        assert progress is not None
+        for fraction in (0.0, 0.5, 1.0):
+            progress(fraction, "Moving the body")
+        return GenerateResult(Clip.rest(1, 30), 1 / 30, 0.0, {})
+
+    requests = [GenerateRequest(), GenerateRequest()]
+    assert len(one_by_one(generate, requests, lambda fraction, _text: told.append(fraction), None)) == 2
+    assert told == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
