@@ -23,7 +23,7 @@ from .language.words import WORDS_FILE, WordList
 from .motion.clip import Clip
 from .motion.features import starter_features
 from .pipeline import FRAMES_PER_STEP, Engine
-from .specs import EMOTIONS, MOTION_FPS, PARTS, Part, Source
+from .specs import EMOTIONS, MOTION_FPS, PARTS, MotionEngine, Part, Source
 from .windows import WINDOW_STEPS
 
 MAX_WINDOWS = 32
@@ -89,10 +89,13 @@ class Asker:
         PackError: If the pack cannot answer in words.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: MotionEngine) -> None:
+        if not isinstance(engine, Engine) or not engine.vocabulary.num_words:
+            raise PackError(
+                "This model pack was not trained to say what a motion shows: choose one that was, as Model "
+                "Pack in the preferences."
+            )
         self.engine = engine
-        if not engine.vocabulary.num_words:
-            raise PackError("This pack cannot say what a motion is; use one that was trained for every task.")
         self.words = WordList.read(engine.pack.file(WORDS_FILE))
         if len(self.words) != engine.vocabulary.num_words:
             raise PackError("The pack's words do not fit its model; download the pack again.")
@@ -150,7 +153,7 @@ class Asker:
         """The windows of a motion with the question."""
         clip = clip.resample(MOTION_FPS)
         if clip.num_frames < MIN_ASKED_S * MOTION_FPS:
-            raise RequestError("The motion is too short to be read; ask about half a second at least.")
+            raise RequestError("The motion is too short to be read: choose half a second or more of it.")
         codes = self._codes(clip, parts)
         steps = clip.num_frames // FRAMES_PER_STEP
         length = min(WINDOW_STEPS, steps)

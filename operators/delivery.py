@@ -54,9 +54,8 @@ def find_target(armature_name: str, armature_uid: int) -> bpy.types.Object:
 def target_lost(armature_name: str) -> TargetLostError:
     """The error for a character that is gone."""
     return TargetLostError(
-        f'The character "{armature_name}" was deleted or undone while the motion was being made, so nothing '
-        "was "
-        "written: choose a character and generate again."
+        f'The character "{armature_name}" was deleted or undone meanwhile, so nothing was written: choose a '
+        "character and start again."
     )
 
 

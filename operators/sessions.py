@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import bpy
@@ -12,7 +13,7 @@ import bpy
 from ..engine.errors import Cancelled
 from ..engine.specs import MOTION_FPS, Part, no_report
 from . import delivery
-from .generation import GeneratePlan, Motion, make_motions
+from .generation import GeneratePlan, make_motions
 from .job import STOPPED, IsCancelled, Job, JobState, ReportProgress
 
 if TYPE_CHECKING:
@@ -92,22 +93,30 @@ class JobSession(Watched, Generic[ResultT]):
 
 
 if TYPE_CHECKING:
-    _MotionJobSession = JobSession[list[Motion]]
+    _AnyJobSession = JobSession[Any]
 else:
     # typing caches what is subscripted, and with it this module: Blender then hangs as it exits.
-    _MotionJobSession = JobSession
+    _AnyJobSession = JobSession
 
 
-class Session(_MotionJobSession):
-    """One running Generate: reads kept parts in the main thread, then runs the job in its own."""
+class ReadingSession(_AnyJobSession):
+    """Work on what a character does, which is read in the main thread before the thread starts."""
 
-    def __init__(self, plan: GeneratePlan) -> None:
-        """Prepare without starting anything."""
-        super().__init__(lambda progress, cancelled: make_motions(plan, self.kept, progress, cancelled))
-        self.plan = plan
-        self.kept: Clip | None = None
-        self._reading = _kept_reader(plan)
-        if self._reading is not None:
+    def __init__(
+        self,
+        reading: Generator[float, None, Clip] | None,
+        work: Callable[[Clip | None, ReportProgress, IsCancelled], Any],
+    ) -> None:
+        """Prepare without starting anything.
+
+        Args:
+            reading: Steps that read the motion, or None where none is needed.
+            work: What is done with it in the thread.
+        """
+        super().__init__(lambda progress, cancelled: work(self._motion, progress, cancelled))
+        self._reading = reading
+        self._motion: Clip | None = None
+        if reading is not None:
             self.state = JobState(0.0, "Reading the current motion", 0.0, None, False)
 
     def tick(self) -> bool:
@@ -120,13 +129,13 @@ class Session(_MotionJobSession):
             return False
         return super().tick()
 
-    def run_to_end(self) -> list[Motion]:
+    def run_to_end(self) -> Any:
         """Do all of the work here and now, without a thread."""
         self._read_on(float("inf"))
         return super().run_to_end()
 
     def _read_on(self, budget_s: float) -> bool:
-        """Read kept parts for a while; True once that is done."""
+        """Read for a while; True once that is done."""
         if self._reading is None:
             return True
         end = time.perf_counter() + budget_s
@@ -134,9 +143,51 @@ class Session(_MotionJobSession):
             try:
                 next(self._reading)
             except StopIteration as stop:
-                self.kept, self._reading = stop.value, None
+                self._motion, self._reading = stop.value, None
                 return True
         return False
+
+
+class Session(ReadingSession):
+    """One running Generate: reads kept parts, then makes motions."""
+
+    def __init__(self, plan: GeneratePlan) -> None:
+        """Prepare without starting anything."""
+        super().__init__(_kept_reader(plan), partial(make_motions, plan))
+        self.plan = plan
+
+
+def read_motion(
+    name: str, uid: int, scene_name: str, frame_start: int, num_frames: int, fps: float
+) -> Generator[float, None, Clip]:
+    """Read what a character does as `sample_clip` does, and find it anew after every pause.
+
+    Args:
+        name: Name of the character.
+        uid: Blender's number for it in this session.
+        scene_name: Scene whose time counts; where it is gone, another one of the character.
+        frame_start: Scene frame of the first sample.
+        num_frames: Number of samples.
+        fps: Samples per second.
+
+    Raises:
+        CharacterError: If its rig is unknown.
+        TargetLostError: If it is gone.
+    """
+    from .bridge.armature import read_rig
+    from .bridge.sampling import sample_clip
+
+    armature = delivery.find_target(name, uid)
+    scene = bpy.data.scenes.get(scene_name) or armature.users_scene[0]
+    steps = sample_clip(armature, read_rig(armature), scene, frame_start, num_frames, fps)
+    while True:
+        delivery.find_target(name, uid)
+        try:
+            yield next(steps)
+        except StopIteration as stop:
+            return stop.value
+        except ReferenceError as error:
+            raise delivery.target_lost(name) from error
 
 
 def _kept_reader(plan: GeneratePlan) -> Generator[float, None, Clip] | None:
@@ -147,25 +198,13 @@ def _kept_reader(plan: GeneratePlan) -> Generator[float, None, Clip] | None:
 
 
 def _read_kept(plan: GeneratePlan) -> Generator[float, None, Clip]:
-    """Read the current motion over the range of the request, finding the character anew after every pause."""
-    from .bridge.armature import read_rig
-    from .bridge.sampling import sample_clip
+    """Read the current motion over the range of the request."""
     from .bridge.sound import sound_duration
 
     duration_s = plan.duration_s
     if duration_s is None and plan.sound is not None:
         duration_s = sound_duration(plan.sound)
-    armature = delivery.find_target(plan.armature_name, plan.armature_uid)
     place = (plan.frame_start, max(1, round((duration_s or 0.0) * MOTION_FPS)), MOTION_FPS)
     if plan.stretch is not None:
         place = (plan.stretch.read_first, plan.stretch.num_read, plan.fps)
-    scene = bpy.data.scenes.get(plan.scene_name) or armature.users_scene[0]
-    steps = sample_clip(armature, read_rig(armature), scene, *place)
-    while True:
-        delivery.find_target(plan.armature_name, plan.armature_uid)
-        try:
-            yield next(steps)
-        except StopIteration as stop:
-            return stop.value
-        except ReferenceError as error:
-            raise delivery.target_lost(plan.armature_name) from error
+    return (yield from read_motion(plan.armature_name, plan.armature_uid, plan.scene_name, *place))
