@@ -21,8 +21,8 @@ from ..engine.specs import no_report
 from . import delivery, generate, polls
 from .dialogue_plan import (
     DialoguePlan,
+    Shared,
     cache_folder,
-    common_of,
     dialogue_strips,
     read_dialogue,
     read_line,
@@ -207,28 +207,28 @@ def _end(piece: Piece) -> int:
     return piece.frame_start + piece.clip.num_frames
 
 
-def state_of(context: bpy.types.Context, strip: Any) -> tuple[LineState, str]:
-    """What can be said of a strip, and in which words."""
+def state_of(context: bpy.types.Context, strip: Any, shared: Shared) -> tuple[LineState, str]:
+    """What can be said of a strip, and in which words; `shared` is read once for all strips."""
     session = generate.current_session()
     if isinstance(session, DialogueSession) and any(line.name == strip.name for line in session.plan.lines):
         done = session.fractions.get(strip.name)
         if done is None:
             return LineState.WAITING, LineState.WAITING.value
         return (LineState.DONE, LineState.DONE.value) if done >= 1.0 else (LineState.RUNNING, f"{done:.0%}")
-    state = _resting_state(context, strip)
+    state = _resting_state(context, strip, shared)
     return state, state.value
 
 
-def _resting_state(context: bpy.types.Context, strip: Any) -> LineState:
+def _resting_state(context: bpy.types.Context, strip: Any, shared: Shared) -> LineState:
     armature = polls.character_of(context)
     try:
-        line = read_line(context.scene, strip, int(context.scene.kinesics.seed))
+        line = read_line(strip, shared, with_packed=False)
     except EngineError:
         return LineState.WRONG
     known = armature.kinesics_dialogue.lines.get(strip.name) if armature is not None else None
     if known is None:
         return LineState.NEW
-    if known.signature != line.signature(common_of(context)):
+    if known.signature != line.signature(shared.common):
         return LineState.CHANGED
     return LineState.DONE if known.frame_start == line.frame_start else LineState.MOVED
 

@@ -16,11 +16,12 @@ from ..engine.errors import AudioError, EngineError
 from ..engine.specs import Part, PartDirection, Source
 from . import delivery, engine_host, polls
 from .bridge import instructions
-from .generate import PACKAGE, device_of, pack_folder, preferences_of, read_direction
+from .generate import PACKAGE, device_of, pack_folder, preferences_of, read_part
 from .generation import MAX_SEED, check_directions
 
 if TYPE_CHECKING:
     from .bridge.sound import SoundSource
+    from .generate import PartWish
 
 CACHE_FOLDER = "dialogue"
 """Folder of finished motions in the extension's own user folder."""
@@ -53,6 +54,23 @@ class Line:
         sound = replace(self.sound, label="", packed=None)
         asked = (sound, self.num_frames, sorted(self.directions.items()), common)
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What counts for every strip, so that it is read once for all of them.
+
+    Attributes:
+        fps: Rate of the scene.
+        seed: Seed of the draw.
+        wishes: What the settings and the timeline say of each part.
+        common: What counts beside a line's own sound and words, for `Line.signature`.
+    """
+
+    fps: float
+    seed: int
+    wishes: dict[Part, PartWish]
+    common: str
 
 
 @dataclass(frozen=True)
@@ -107,25 +125,40 @@ def dialogue_strips(scene: bpy.types.Scene) -> list[Any]:
     return sorted(found, key=lambda strip: (strip.frame_final_start, strip.channel))
 
 
-def read_line(scene: bpy.types.Scene, strip: Any, seed: int) -> Line:
+def read_shared(context: bpy.types.Context) -> Shared:
+    """Read what counts for every strip."""
+    from .bridge.sound import scene_fps
+
+    scene, settings, preferences = context.scene, context.scene.kinesics, preferences_of(context)
+    fps, pack = scene_fps(scene), pack_folder(preferences)
+    common = f"{settings.emotion} {settings.variation:.4f} {settings.seed} {fps:.4f} {pack}"
+    return Shared(fps, int(settings.seed), {part: read_part(scene, part) for part in Part}, common)
+
+
+def read_line(strip: Any, shared: Shared, with_packed: bool = True) -> Line:
     """What one strip asks for.
+
+    Args:
+        strip: Sound strip.
+        shared: What counts for every strip.
+        with_packed: Whether a sound packed into the .blend is taken out; its signature needs none.
 
     Raises:
         AudioError: If its sound cannot be used.
     """
     from .bridge import sound as sound_bridge
 
-    fps = sound_bridge.scene_fps(scene)
     place = sound_bridge.strip_place(strip)
     frames = (place.frame_start, place.frame_end - 1)
-    directions = {part: read_direction(scene, part, place.frame_start, frames, fps) for part in Part}
     directions = {
-        part: PartDirection() if direction.source is Source.KEEP else direction
-        for part, direction in directions.items()
+        part: PartDirection()
+        if wish.source is Source.KEEP
+        else wish.direction(place.frame_start, frames, shared.fps)
+        for part, wish in shared.wishes.items()
     }
-    sound = sound_bridge.strip_source(strip, fps)
+    sound = sound_bridge.strip_source(strip, shared.fps, with_packed)
     num_frames = max(place.frame_end - place.frame_start, 1)
-    return Line(strip.name, sound, place.frame_start, num_frames, directions, seed)
+    return Line(strip.name, sound, place.frame_start, num_frames, directions, shared.seed)
 
 
 def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialoguePlan:
@@ -135,7 +168,6 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
         EngineError: With one sentence that says what is wrong and what to do.
     """
     from ..engine.motion.arkit import ARKIT_NAMES
-    from .bridge.sound import scene_fps
 
     scene, settings = context.scene, context.scene.kinesics
     armature = polls.needed_character(context)
@@ -148,7 +180,8 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
     strips = dialogue_strips(scene)
     if not strips:
         raise AudioError(_no_strips(settings.dialogue_channel))
-    lines = _numbered([_checked_line(scene, strip, int(settings.seed)) for strip in strips])
+    shared = read_shared(context)
+    lines = _numbered([_checked_line(strip, shared) for strip in strips])
     _check_apart(lines)
     preferences = preferences_of(context)
     megabytes = preferences.cache_mb if preferences is not None else DEFAULT_CACHE_MB
@@ -157,8 +190,8 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
         parts=parts,
         emotion=None if settings.emotion == "ANY" else settings.emotion.lower(),
         variation=float(settings.variation),
-        seed=int(settings.seed),
-        fps=scene_fps(scene),
+        seed=shared.seed,
+        fps=shared.fps,
         armature_name=armature.name,
         armature_uid=armature.session_uid,
         scene_name=scene.name,
@@ -166,20 +199,10 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
         device=device_of(preferences),
         cache_dir=cache_folder(),
         cache_bytes=megabytes << 20,
-        common=common_of(context),
+        common=shared.common,
         earlier={line.name: line.key for line in armature.kinesics_dialogue.lines},
         afresh=afresh,
     )
-
-
-def common_of(context: bpy.types.Context) -> str:
-    """Settings that count for every line."""
-    from .bridge.sound import scene_fps
-
-    settings, preferences = context.scene.kinesics, preferences_of(context)
-    fps = scene_fps(context.scene)
-    pack = pack_folder(preferences)
-    return f"{settings.emotion} {settings.variation:.4f} {settings.seed} {fps:.4f} {pack}"
 
 
 def cache_folder() -> Path:
@@ -195,8 +218,8 @@ def _no_strips(channel: int) -> str:
     )
 
 
-def _checked_line(scene: bpy.types.Scene, strip: Any, seed: int) -> Line:
-    line = read_line(scene, strip, seed)
+def _checked_line(strip: Any, shared: Shared) -> Line:
+    line = read_line(strip, shared)
     try:
         check_directions(line.directions, True)
     except EngineError as error:

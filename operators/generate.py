@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -17,6 +18,9 @@ from . import delivery, engine_host, polls, take_list
 from .generation import MAX_SEED, GeneratePlan, Motion, check_directions
 from .log import LOG
 from .sessions import Session, Watched
+
+if TYPE_CHECKING:
+    from .bridge.instructions import Told
 
 TICK_S = 0.05
 """Seconds between two looks at a running job."""
@@ -71,7 +75,7 @@ def read_plan(
     if frames is None:
         frames = (frame_start, frame_start + math.ceil((duration_s or MAX_LENGTH_S) * fps) - 1)
     directions = {
-        part: read_direction(scene, part, frame_start, frames, fps)
+        part: read_part(scene, part).direction(frame_start, frames, fps)
         if part in free
         else PartDirection(Source.KEEP)
         for part in Part
@@ -100,28 +104,48 @@ def read_plan(
     return plan
 
 
-def read_direction(
-    scene: bpy.types.Scene, part: Part, origin: int, frames: tuple[int, int], fps: float
-) -> PartDirection:
-    """What the settings and the timeline say of a part.
+@dataclass(frozen=True)
+class PartWish:
+    """What the settings and the whole timeline say of a part.
 
-    Args:
-        scene: The scene.
-        part: The part.
-        origin: Scene frame of second 0.
-        frames: First and last frame whose instructions on the timeline count.
-        fps: Frames per second of the scene.
+    Attributes:
+        source: What drives it.
+        text: Its words wherever no instruction on the timeline holds.
+        emotion: One of its own, or None.
+        told: Its instructions on the timeline; none where the part is kept.
     """
+
+    source: Source
+    text: str
+    emotion: str | None
+    told: tuple[Told, ...]
+
+    def direction(self, origin: int, frames: tuple[int, int], fps: float) -> PartDirection:
+        """What that comes to in some frames.
+
+        Args:
+            origin: Scene frame of second 0.
+            frames: First and last frame whose instructions on the timeline count.
+            fps: Frames per second of the scene.
+        """
+        from .bridge import instructions
+
+        segments = instructions.segments_between(self.told, origin, frames, fps)
+        return PartDirection(self.source, self.text, segments, self.emotion)
+
+
+def read_part(scene: bpy.types.Scene, part: Part) -> PartWish:
+    """Read a part's settings and its instructions on the timeline."""
     from .bridge import instructions
 
     settings = getattr(scene.kinesics, part.value)
     source = Source(settings.source.lower())
     if source is Source.KEEP:
-        return PartDirection(source)
-    segments = instructions.read_segments(scene, part, origin, frames[0], frames[1] + 1, fps)
+        return PartWish(source, "", None, ())
     text = settings.text if source in (Source.TEXT, Source.BOTH) else ""
     own = scene.kinesics.part_emotions and settings.emotion != "SAME"
-    return PartDirection(source, text, segments, settings.emotion.lower() if own else None)
+    emotion = settings.emotion.lower() if own else None
+    return PartWish(source, text, emotion, instructions.read_told(scene, part))
 
 
 def pack_folder(preferences: Any) -> Path:

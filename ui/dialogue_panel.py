@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import bpy
 
@@ -25,6 +25,9 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
 
     bl_idname = "KINESICS_UL_dialogue"
 
+    shared: ClassVar[dialogue_plan.Shared]
+    """What counts for every line of the list, read once for each time it is drawn."""
+
     def draw_item(
         self,
         context: bpy.types.Context,
@@ -36,7 +39,7 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
         active_property: str,
     ) -> None:
         """Draw one line: state, name, how far it is."""
-        state, text = dialogue.state_of(context, item)
+        state, text = dialogue.state_of(context, item, KINESICS_UL_dialogue.shared)
         row = layout.row(align=True)
         row.label(text=item.name, icon=ICONS[state], translate=False)
         mark = row.row(align=True)
@@ -46,7 +49,8 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
     def filter_items(
         self, context: bpy.types.Context, data: Any, property_name: str
     ) -> tuple[list[int], list[int]]:
-        """Show the dialogue's strips only, in the order of their time."""
+        """Show the dialogue's strips only, in the order of their time; called before lines are drawn."""
+        KINESICS_UL_dialogue.shared = dialogue_plan.read_shared(context)
         strips = list(getattr(data, property_name))
         spoken = {strip.name: place for place, strip in enumerate(_spoken(context))}
         flags = [self.bitflag_filter_item if strip.name in spoken else 0 for strip in strips]

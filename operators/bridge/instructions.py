@@ -8,6 +8,7 @@ while they can be dragged, trimmed and split like any other.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -51,28 +52,39 @@ def instruction_strips(scene: bpy.types.Scene, part: Part) -> list[Any]:
     return [strip for strip in strips_of(scene) if part_of(scene, strip) is part and not strip.mute]
 
 
-def read_segments(
-    scene: bpy.types.Scene, part: Part, origin: float, first: float, end: float, fps: float
+@dataclass(frozen=True)
+class Told:
+    """An instruction on the timeline: its scene frames, the end not included, and its words."""
+
+    frame_start: int
+    frame_end: int
+    text: str
+
+
+def read_told(scene: bpy.types.Scene, part: Part) -> tuple[Told, ...]:
+    """All instructions for a part, in the order of their time."""
+    found = [
+        Told(int(strip.frame_final_start), int(strip.frame_final_end), strip.text)
+        for strip in instruction_strips(scene, part)
+    ]
+    return tuple(sorted(found, key=lambda told: told.frame_start))
+
+
+def segments_between(
+    told: Iterable[Told], origin: int, frames: tuple[int, int], fps: float
 ) -> tuple[Segment, ...]:
-    """Instructions for a part that reach into some frames, in seconds from another frame on.
+    """Those instructions that reach into some frames, in seconds from another frame on.
 
     Args:
-        scene: The scene.
-        part: The part.
+        told: Instructions in the order of their time.
         origin: Scene frame of second 0.
-        first: First frame that counts.
-        end: The frame after the last one that counts.
+        frames: First and last frame that count.
         fps: Frames per second of the scene.
     """
-    strips = sorted(instruction_strips(scene, part), key=lambda strip: strip.frame_final_start)
     return tuple(
-        Segment(
-            (int(strip.frame_final_start) - origin) / fps,
-            (int(strip.frame_final_end) - origin) / fps,
-            strip.text,
-        )
-        for strip in strips
-        if strip.frame_final_start < end and strip.frame_final_end > first
+        Segment((one.frame_start - origin) / fps, (one.frame_end - origin) / fps, one.text)
+        for one in told
+        if one.frame_start <= frames[1] and one.frame_end > frames[0]
     )
 
 

@@ -115,7 +115,7 @@ def strip_place(strip: Any) -> StripPlace:
     return StripPlace(int(strip.frame_final_start), int(strip.frame_final_end))
 
 
-def strip_source(strip: Any, fps: float) -> SoundSource:
+def strip_source(strip: Any, fps: float, with_packed: bool = True) -> SoundSource:
     """Note which seconds of its sound a strip plays.
 
     Muting and volume are the mix's affair and do not change the motion. Blender counts what is cut off a
@@ -127,6 +127,7 @@ def strip_source(strip: Any, fps: float) -> SoundSource:
     Args:
         strip: Sound strip.
         fps: Frames per second of its scene.
+        with_packed: Whether the bytes of a packed sound are taken, too, which takes time.
 
     Raises:
         AudioError: If the strip has no sound, its file is missing, or it is retimed.
@@ -139,9 +140,10 @@ def strip_source(strip: Any, fps: float) -> SoundSource:
             f'The strip "{strip.name}" is retimed: render its sound to a file (Render > Render Audio) and '
             "use that."
         )
-    packed = bytes(sound.packed_file.data) if sound.packed_file is not None else None
+    packed_file = sound.packed_file
+    packed = bytes(packed_file.data) if packed_file is not None and with_packed else None
     path = bpy.path.abspath(sound.filepath, library=sound.library)
-    if packed is None and not Path(path).is_file():
+    if packed_file is None and not Path(path).is_file():
         raise AudioError(
             f'The sound file of strip "{strip.name}" is missing ({path}): restore it or use File > External '
             "Data > "

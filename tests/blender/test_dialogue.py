@@ -335,10 +335,16 @@ def strips(scene: Any, character: Any, engine: Any, sounds: list[Path]) -> list[
     return [add_strip(path, start, path.stem) for path, start in zip(sounds, (1, 121, 221), strict=True)]
 
 
+def states_of(dialogue: Any, planning: Any, strips: list[Any]) -> list[str]:
+    """What the list says of each strip."""
+    shared = planning.read_shared(bpy.context)
+    return [dialogue.state_of(bpy.context, strip, shared)[1] for strip in strips]
+
+
 @needs_audaspace
-def test_the_button(strips: list[Any], character: Any, engine: Any, dialogue: Any) -> None:
+def test_the_button(strips: list[Any], character: Any, engine: Any, dialogue: Any, planning: Any) -> None:
     generate = bpy.ops.kinesics.generate_dialogue
-    states = lambda: [dialogue.state_of(bpy.context, strip)[1] for strip in strips]  # noqa: E731
+    states = lambda: states_of(dialogue, planning, strips)  # noqa: E731
     assert states() == ["New"] * 3
     assert generate() == {"FINISHED"}
     assert len(hip(character)) == 280 and states() == ["Done"] * 3
@@ -353,6 +359,16 @@ def test_the_button(strips: list[Any], character: Any, engine: Any, dialogue: An
     bpy.ops.wm.save_as_mainfile(filepath=str(Path(bpy.app.tempdir) / "dialogue.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(Path(bpy.app.tempdir) / "dialogue.blend"))
     assert generate() == {"FINISHED"} and len(engine.requests) == made
+
+
+@needs_audaspace
+def test_the_list_does_not_copy_packed_sounds(strips: list[Any], planning: Any) -> None:
+    strips[1].sound.pack()
+    shared = planning.read_shared(bpy.context)
+    whole = planning.read_line(strips[1], shared)
+    listed = planning.read_line(strips[1], shared, with_packed=False)
+    assert whole.sound.packed is not None and listed.sound.packed is None
+    assert listed.signature(shared.common) == whole.signature(shared.common)
 
 
 @needs_audaspace
@@ -491,6 +507,6 @@ def test_the_list_while_it_runs(strips: list[Any], dialogue: Any, planning: Any,
     session.fractions |= {"a": 1.0, "b": 0.42}
     generate._session = session
     try:
-        assert [dialogue.state_of(bpy.context, strip)[1] for strip in strips] == ["Done", "42%", "Waiting"]
+        assert states_of(dialogue, planning, strips) == ["Done", "42%", "Waiting"]
     finally:
         generate._session = None
