@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import bpy
 
@@ -19,14 +19,14 @@ ICONS: dict[dialogue.LineState, str] = {
     dialogue.LineState.WRONG: "ERROR",
 }
 
+_shared: dialogue_plan.Shared | None = None
+"""What counts for every line of the list, read once for each time it is drawn."""
+
 
 class KINESICS_UL_dialogue(bpy.types.UIList):
     """Sound strips in the order of their time; only those that are drawn are looked at."""
 
     bl_idname = "KINESICS_UL_dialogue"
-
-    shared: ClassVar[dialogue_plan.Shared]
-    """What counts for every line of the list, read once for each time it is drawn."""
 
     def draw_item(
         self,
@@ -39,7 +39,7 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
         active_property: str,
     ) -> None:
         """Draw one line: state, name, how far it is."""
-        state, text = dialogue.state_of(context, item, KINESICS_UL_dialogue.shared)
+        state, text = dialogue.state_of(context, item, _shared or dialogue_plan.read_shared(context))
         row = layout.row(align=True)
         row.label(text=item.name, icon=ICONS[state], translate=False)
         mark = row.row(align=True)
@@ -50,7 +50,8 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
         self, context: bpy.types.Context, data: Any, property_name: str
     ) -> tuple[list[int], list[int]]:
         """Show the dialogue's strips only, in the order of their time; called before lines are drawn."""
-        KINESICS_UL_dialogue.shared = dialogue_plan.read_shared(context)
+        global _shared
+        _shared = dialogue_plan.read_shared(context)
         strips = list(getattr(data, property_name))
         spoken = {strip.name: place for place, strip in enumerate(_spoken(context))}
         flags = [self.bitflag_filter_item if strip.name in spoken else 0 for strip in strips]
