@@ -142,7 +142,7 @@ def load_audio_codes(path: Path) -> npt.NDArray[Any]:
             raise ValueError("it holds no whole numbers")
     except (OSError, ValueError, EOFError) as problem:
         raise AudioError(
-            f"The codes of the sound in {path.name} cannot be read ({problem}); give an .npy file that "
+            f"{path.name} cannot be read as a listened-to sound ({problem}); give an .npy file that "
             "GLM-4-Voice's speech tokenizer made."
         ) from problem
     return held.reshape(-1).astype(np.int64)

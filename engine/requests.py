@@ -24,7 +24,7 @@ def check_sound(request: GenerateRequest) -> FloatArray | None:
     """The request's sound at `AUDIO_HZ`, or None; raises `EngineError` if it cannot be used."""
     if request.audio_codes is not None:
         raise RequestError(
-            "Only an imported four-part model hears a sound by its codes; give this model the sound itself."
+            "This model does its own listening; give it the sound itself, not what another program heard."
         )
     if request.waveform is None:
         return None

@@ -43,7 +43,7 @@ from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..windows import windows
 from . import four_part
 from .four_part import AUDIO_PER_STEP, BODY_STRIDE, MAX_AUDIO, NUM_CODES, StreamRequest, StreamWords, steps_of
-from .four_part_files import NEEDS_CODES
+from .four_part_files import NEEDS_LISTENER
 from .importer import LANGUAGE_FILE
 from .kept import kept_features, started
 from .model import read_tokenizers
@@ -177,8 +177,8 @@ class _Generation:
         self.num_frames = check_length(request, None)
         if request.audio_start_s + self.num_frames / MOTION_FPS > heard_s + _SLACK_S:
             raise RequestError(
-                f"The codes of the sound last {heard_s:.1f} s, which is less than the motion asked for; give "
-                "the codes of the whole sound."
+                f"Only {heard_s:.1f} s of the sound were listened to, less than the motion asked for; have "
+                "the whole sound listened to."
             )
         kept = {part for part, direction in request.directions.items() if direction.source is Source.KEEP}
         self.made = [part for part in PARTS if part not in kept]
@@ -291,12 +291,12 @@ def local_root_motion(network: MotionVQVAE, lower: Tensor) -> tuple[FloatArray, 
 def _audio_codes(request: GenerateRequest) -> Tensor:
     """The request's codes of its sound, (A,); raises `RequestError` if they cannot be used."""
     if request.audio_codes is None:
-        raise RequestError(NEEDS_CODES)
+        raise RequestError(NEEDS_LISTENER)
     codes = torch.from_numpy(np.asarray(request.audio_codes).astype(np.int64)).reshape(-1)
     if not len(codes) or int(codes.min()) < 0 or int(codes.max()) >= four_part.NUM_AUDIO:
         raise RequestError(
-            f"The codes of the sound must be numbers from 0 to {four_part.NUM_AUDIO - 1}, one at least; make "
-            "them with GLM-4-Voice's speech tokenizer."
+            f"A listened-to sound is numbers from 0 to {four_part.NUM_AUDIO - 1}, one at least; make the "
+            "file with GLM-4-Voice's speech tokenizer."
         )
     return codes
 

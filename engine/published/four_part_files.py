@@ -18,9 +18,10 @@ from .qwen import HEAD, qwen_weights
 
 FOUR_PART_HOME = "huggingface.co/JuzeZhang/LoM-a2m-4part"
 
-NEEDS_CODES = (
-    "This model hears a sound only as the codes of GLM-4-Voice's speech tokenizer, which is not part of "
-    "Kinesics: make them with that program, and give the file to `python -m engine generate --audio-codes`."
+NEEDS_LISTENER = (
+    "This model does not listen to sounds itself: GLM-4-Voice's speech tokenizer, a program that is not part "
+    "of Kinesics, must listen and write what it heard to a file, for `python -m engine generate "
+    "--audio-codes FILE`. In Blender choose another model pack."
 )
 LEFT_OUT = (
     "The four-part model in this folder was left out, since each pack holds one version; put its files in a "

@@ -23,7 +23,7 @@ from ..tokenizers.vocabulary import Vocabulary
 from ..weights.torch_file import MAX_READ_BYTES
 from .choice import HOME, Choice, Release, choose
 from .files import Findings, MotionNetwork, find_files
-from .four_part_files import FOUR_PART_HOME, LEFT_OUT, NEEDS_CODES, choose_four_part
+from .four_part_files import FOUR_PART_HOME, LEFT_OUT, NEEDS_LISTENER, choose_four_part
 from .language import RELEASED_AUDIO_START, language_shapes, language_weights, published_words
 from .qwen import HEAD, qwen_shapes
 from .speech import speech_weights
@@ -175,7 +175,7 @@ def _import_four_part(
     }
     pack = write_pack(out, info, tensors, {CARD_FILE: _card("four parts", sources, FOUR_PART_HOME)})
     report(1.0, "Done")
-    return ImportReport(pack, sources, (NEEDS_CODES, *findings.refused))
+    return ImportReport(pack, sources, (NEEDS_LISTENER, *findings.refused))
 
 
 def _read_all(

@@ -149,7 +149,7 @@ def releases_of(pack: Pack) -> tuple[Release, ...]:
 _FOLLOWS = {
     Release.SPEECH: "speech",
     Release.TEXT: "written instructions",
-    Release.FOUR_PART: "the codes of a sound",
+    Release.FOUR_PART: "a listened-to sound",
 }
 
 

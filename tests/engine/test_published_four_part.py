@@ -390,7 +390,7 @@ def test_the_root_moves(engine: FourPartEngine) -> None:
         ({"audio_codes": np.array([], dtype=np.int64)}, "one at least"),
         ({"directions": {Part.UPPER: PartDirection(Source.TEXT, "wave")}}, "speech only"),
         ({"emotion": "happiness"}, "no emotion"),
-        ({"duration_s": 9.0}, "codes of the whole sound"),
+        ({"duration_s": 9.0}, "the whole sound listened to"),
     ],
 )
 def test_bad_requests(engine: FourPartEngine, change: dict[str, Any], said: str) -> None:
