@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import inspect
+
+CONTEXT = "Kinesics"
+"""Blender's context for our words: in its own, "Face" is one of a mesh and "Feet" are a measure."""
+
 
 def _classes() -> tuple[type, ...]:
     """Operator classes in the order of registration."""
@@ -53,16 +58,30 @@ def describe(cls: type) -> None:
         setattr(cls, "bl_description", " ".join(cls.__doc__.split()).removesuffix("."))  # noqa: B010
 
 
-def register() -> None:
-    """Register all operators."""
+def register_class(cls: type) -> None:
+    """Register a class, its name and those of its settings and their choices as words of this extension."""
     import bpy
 
+    setattr(cls, "bl_translation_context", CONTEXT)  # noqa: B010
+    written, settings = inspect.get_annotations(cls), inspect.get_annotations(cls, eval_str=True)
+    for setting in settings.values():
+        if hasattr(setting, "keywords"):
+            setting.keywords["translation_context"] = CONTEXT
+    cls.__annotations__ = settings
+    try:
+        bpy.utils.register_class(cls)
+    finally:
+        cls.__annotations__ = written  # what was made of them would keep the class alive; 4.2 crashes then
+
+
+def register() -> None:
+    """Register all operators."""
     from . import install_engine
 
     install_engine.attach()
     for cls in _classes():
         describe(cls)
-        bpy.utils.register_class(cls)
+        register_class(cls)
 
 
 def unregister() -> None:

@@ -37,13 +37,13 @@ def register() -> None:
     """Register settings first, then what shows them."""
     import bpy
 
-    from ..operators import describe
+    from ..operators import describe, register_class
 
     for module in _modules():
         for cls in module.CLASSES:
             if issubclass(cls, bpy.types.Panel):
                 describe(cls)
-            bpy.utils.register_class(cls)
+            register_class(cls)
     for module in _modules():
         if hasattr(module, "attach"):
             module.attach()

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..operators import dialogue, dialogue_plan, polls
+from ..operators import CONTEXT, dialogue, dialogue_plan, polls
 
 ICONS: dict[dialogue.LineState, str] = {
     dialogue.LineState.DONE: "CHECKMARK",
@@ -44,7 +44,7 @@ class KINESICS_UL_dialogue(bpy.types.UIList):
         row.label(text=item.name, icon=ICONS[state], translate=False)
         mark = row.row(align=True)
         mark.alignment = "RIGHT"
-        mark.label(text=text)
+        mark.label(text=text, text_ctxt=CONTEXT)
 
     def filter_items(
         self, context: bpy.types.Context, data: Any, property_name: str

@@ -47,7 +47,7 @@ class KinesicsFace(bpy.types.PropertyGroup):
 
 
 class KINESICS_UL_face(bpy.types.UIList):
-    """Face channels with a field for the shape key beside each."""
+    """Face channels with the shape key beside each."""
 
     bl_idname = "KINESICS_UL_face"
 
@@ -62,9 +62,9 @@ class KINESICS_UL_face(bpy.types.UIList):
         active_propname: str,
     ) -> None:
         """Draw one row."""
-        row = layout.split(factor=0.5)
+        row = layout.split(factor=0.55)
         row.label(text=faces.channel_label(item.channel))
-        row.prop(item, "shape", text="", icon="SHAPEKEY_DATA")
+        row.label(text=item.shape, translate=False)
 
     def filter_items(
         self, context: bpy.types.Context, data: KinesicsFace, propname: str
@@ -83,10 +83,11 @@ class KINESICS_PT_face(KinesicsPanel, bpy.types.Panel):
     bl_idname = "KINESICS_PT_face"
     bl_label = "Face Mapping"
     bl_parent_id = "KINESICS_PT_main"
+    bl_order = 7
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the button, and the table once there is one."""
+        """Draw the button, and once there is a table, it and the chosen row's field."""
         column = self.layout.column()
         column.enabled = generate.current_session() is None
         row = column.row(align=True)
@@ -97,10 +98,14 @@ class KINESICS_PT_face(KinesicsPanel, bpy.types.Panel):
             table = character.kinesics_face
             column.label(text=faces.kind_label(table.kind))
             column.template_list("KINESICS_UL_face", "", table, "rows", table, "active", rows=8)
+            if 0 <= table.active < len(table.rows):
+                chosen = table.rows[table.active]
+                column.label(text=faces.channel_label(chosen.channel))
+                column.prop(chosen, "shape", text="", icon="SHAPEKEY_DATA")
             column.operator("kinesics.forget_face", icon="X")
         row = column.row(align=True)
-        row.operator("kinesics.save_face_preset", icon="FILE_TICK")
-        row.operator_menu_enum("kinesics.load_face_preset", "preset", text="Load Preset", icon="PRESET")
+        row.operator("kinesics.save_face_preset")
+        row.operator_menu_enum("kinesics.load_face_preset", "preset", text="Load Preset")
 
 
 CLASSES = (KinesicsFaceRow, KinesicsFace, KINESICS_UL_face, KINESICS_PT_face)

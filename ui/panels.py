@@ -9,10 +9,11 @@ import bpy
 from bpy.app.translations import pgettext_iface
 
 from ..engine.specs import Part
-from ..operators import generate, polls, sessions
+from ..operators import CONTEXT, generate, polls, sessions
 from ..operators.bridge import instructions
 from ..operators.generation import PART_LABELS
 from . import dialogue_panel, take_panel
+from .lines import is_narrow
 from .preferences import draw_smplx_licence
 
 PART_ICONS: dict[Part, str] = {
@@ -46,7 +47,7 @@ class KINESICS_PT_main(KinesicsPanel, bpy.types.Panel):
         column.enabled = session is None
         _draw_character(column, context, settings)
         _draw_speech(column, context, settings)
-        _draw_parts(column, context.scene)
+        _draw_parts(column, context)
         _draw_generate(layout, session)
 
 
@@ -54,6 +55,7 @@ class KINESICS_PT_takes(KinesicsPanel, bpy.types.Panel):
     """Several motions to choose from."""
 
     bl_idname = "KINESICS_PT_takes"
+    bl_order = 1
     bl_label = "Takes"
     bl_parent_id = "KINESICS_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
@@ -69,6 +71,7 @@ class KINESICS_PT_dialogue(KinesicsPanel, bpy.types.Panel):
     """All strips of a character's speech."""
 
     bl_idname = "KINESICS_PT_dialogue"
+    bl_order = 0
     bl_label = "Dialogue"
     bl_parent_id = "KINESICS_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
@@ -84,6 +87,7 @@ class KINESICS_PT_regenerate(KinesicsPanel, bpy.types.Panel):
     """One stretch of some parts anew."""
 
     bl_idname = "KINESICS_PT_regenerate"
+    bl_order = 2
     bl_label = "Regenerate"
     bl_parent_id = "KINESICS_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
@@ -104,6 +108,7 @@ class KINESICS_PT_files(KinesicsPanel, bpy.types.Panel):
     """Motion files in and out."""
 
     bl_idname = "KINESICS_PT_files"
+    bl_order = 5
     bl_label = "Files"
     bl_parent_id = "KINESICS_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
@@ -119,6 +124,7 @@ class KINESICS_PT_smplx(KinesicsPanel, bpy.types.Panel):
     """A character from a SMPL-X file of the user's own."""
 
     bl_idname = "KINESICS_PT_smplx"
+    bl_order = 8
     bl_label = "SMPL-X"
     bl_parent_id = "KINESICS_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
@@ -127,7 +133,7 @@ class KINESICS_PT_smplx(KinesicsPanel, bpy.types.Panel):
         """Draw the button and what the licence allows."""
         column = self.layout.column()
         column.operator("kinesics.add_smplx_character", icon="OUTLINER_OB_ARMATURE")
-        draw_smplx_licence(column)
+        draw_smplx_licence(column, context)
 
 
 def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
@@ -187,14 +193,17 @@ def _draw_instructions(layout: bpy.types.UILayout, scene: bpy.types.Scene, part:
         layout.prop(active, "text", text="", icon="SEQ_STRIP_META")
 
 
-def _draw_parts(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    settings = scene.kinesics
+def _draw_parts(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    scene, settings = context.scene, context.scene.kinesics
+    narrow = is_narrow(context)
     box = layout.box()
-    box.label(text="Direction", icon="GREASEPENCIL")
+    box.label(text="Direction", text_ctxt=CONTEXT, icon="GREASEPENCIL")
     for part in Part:
         direction = getattr(settings, part.value)
-        row = box.row(align=True)
-        row.label(text=PART_LABELS[part], icon=PART_ICONS[part])
+        split = box.split(factor=0.47, align=True)
+        icon = "NONE" if narrow else PART_ICONS[part]
+        split.label(text=PART_LABELS[part], text_ctxt=CONTEXT, icon=icon)
+        row = split.row(align=True)
         row.prop(direction, "source", text="")
         row.operator("kinesics.add_instruction", text="", icon="ADD").part = part.name
         if settings.part_emotions and direction.source != "KEEP":
@@ -202,8 +211,10 @@ def _draw_parts(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
         if direction.source in ("TEXT", "BOTH"):
             box.prop(direction, "text", text="", icon="TEXT")
         _draw_instructions(box, scene, part)
-    row = box.row(align=True)
-    row.prop(settings, "emotion")
+    split = box.split(factor=0.32, align=True)
+    split.label(text="Emotion", text_ctxt=CONTEXT)
+    row = split.row(align=True)
+    row.prop(settings, "emotion", text="")
     row.prop(settings, "part_emotions", text="", icon="COMMUNITY")
     row = box.row(align=True)
     row.prop(settings, "seed")
@@ -221,7 +232,12 @@ def _draw_choice(layout: bpy.types.UILayout, character: bpy.types.Object | None,
         locked = character is not None and getattr(character.kinesics_locks, part.value)
         switch.enabled = not locked
         switch.prop(
-            getattr(settings, part.value), "redo", text=PART_LABELS[part], icon=PART_ICONS[part], toggle=True
+            getattr(settings, part.value),
+            "redo",
+            text=PART_LABELS[part],
+            text_ctxt=CONTEXT,
+            icon=PART_ICONS[part],
+            toggle=True,
         )
         if character is not None:
             icon = "LOCKED" if locked else "UNLOCKED"
@@ -257,7 +273,7 @@ def _draw_generate(layout: bpy.types.UILayout, session: sessions.Watched | None)
     state = session.state
     begun = round(state.fraction * 100) > 0
     text = _progress_text(state.fraction, state.remaining_s) if begun else state.message or "Starting"
-    column.progress(factor=state.fraction, text=text)
+    column.progress(factor=state.fraction, text=text, text_ctxt=CONTEXT)
     column.operator("kinesics.generate_cancel", icon="CANCEL")
 
 

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import bpy
+from bpy.app.translations import pgettext_iface
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..operators import engine_host, generate, import_model, install_engine, log, self_test
+from ..operators import CONTEXT, engine_host, generate, import_model, install_engine, log, self_test
 from ..operators.dialogue_plan import DEFAULT_CACHE_MB
+from .lines import draw_lines
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
 
@@ -18,15 +18,6 @@ DEVICES = (
     ("CPU", "Processor", "Always the processor"),
     ("CUDA", "CUDA", "An NVIDIA graphics card"),
 )
-
-LINE_LENGTH = 80
-"""Characters that fit into a line of the preferences."""
-
-SMPLX_LICENCE = (
-    "SMPL-X model files and the smplx package are licensed",
-    "for non-commercial research only; neither comes with Kinesics.",
-)
-"""Shown wherever a SMPL-X file is chosen."""
 
 
 def _apply_log_level(preferences: KinesicsPreferences, _context: bpy.types.Context) -> None:
@@ -88,14 +79,15 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
     def draw(self, context: bpy.types.Context) -> None:
         """Show the fields."""
         column = self.layout.column()
+        column.use_property_split, column.use_property_decorate = True, False
         if install_engine.is_needed():
-            _draw_install(column, self)
+            _draw_install(column, context, self)
         column.prop(self, "pack_dir")
         column.operator("kinesics.check_pack", icon="CHECKMARK")
         _draw_import(column)
         column.prop(self, "device")
         column.prop(self, "memory_mb")
-        _draw_self_test(column)
+        _draw_self_test(column, context)
         column.operator("kinesics.release_memory", icon="TRASH")
         row = column.row(align=True)
         row.prop(self, "cache_mb")
@@ -103,14 +95,15 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         column.prop(self, "log_level")
         column.separator()
         column.prop(self, "smplx_path")
-        draw_smplx_licence(column)
+        draw_smplx_licence(column, context)
 
 
-def _draw_install(column: bpy.types.UILayout, preferences: KinesicsPreferences) -> None:
+def _draw_install(
+    column: bpy.types.UILayout, context: bpy.types.Context, preferences: KinesicsPreferences
+) -> None:
     """What the engine's installation would get, and its button."""
     box = column.box()
-    for index, line in enumerate(textwrap.wrap(install_engine.offer(), LINE_LENGTH)):
-        box.label(text=line, icon="BLANK1" if index else "INFO", translate=False)
+    draw_lines(box, context, install_engine.offer(), "INFO")
     box.prop(preferences, "wheels_dir")
     box.prop(preferences, "wheel_index")
     box.operator("kinesics.install_engine", icon="IMPORT")
@@ -122,33 +115,35 @@ def _draw_import(column: bpy.types.UILayout) -> None:
     if state is None:
         column.operator("kinesics.import_model", icon="IMPORT")
         return
-    column.progress(factor=state.fraction, text=state.message or "Starting")
+    column.progress(factor=state.fraction, text=state.message or "Starting", text_ctxt=CONTEXT)
     column.operator("kinesics.import_model_cancel", icon="CANCEL")
 
 
-def _draw_self_test(column: bpy.types.UILayout) -> None:
+def _draw_self_test(column: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """The self-test, how far it is, and what the last one said."""
     session = generate.current_session()
     if session is None:
         column.operator("kinesics.self_test", icon="CHECKMARK")
     else:
-        column.progress(factor=session.state.fraction, text=session.state.message or "Starting")
+        column.progress(
+            factor=session.state.fraction, text=session.state.message or "Starting", text_ctxt=CONTEXT
+        )
         column.operator("kinesics.generate_cancel", icon="CANCEL")
     verdict = self_test.last_verdict()
     if verdict is None:
         return
     lines = column.column(align=True)
     lines.alert = not verdict.works
-    for index, line in enumerate(textwrap.wrap(verdict.text, LINE_LENGTH)):
-        icon = "BLANK1" if index else "CHECKMARK" if verdict.works else "ERROR"
-        lines.label(text=line, icon=icon, translate=False)
+    draw_lines(lines, context, verdict.text, "CHECKMARK" if verdict.works else "ERROR")
 
 
-def draw_smplx_licence(layout: bpy.types.UILayout) -> None:
-    """Say what the licence of SMPL-X allows."""
-    column = layout.column(align=True)
-    for index, line in enumerate(SMPLX_LICENCE):
-        column.label(text=line, icon="INFO" if index == 0 else "BLANK1")
+def draw_smplx_licence(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """Say what the licence of SMPL-X allows; wherever a SMPL-X file is chosen."""
+    licence = pgettext_iface(
+        "SMPL-X model files and the smplx package are licensed for non-commercial research only; neither "
+        "comes with Kinesics."
+    )
+    draw_lines(layout, context, licence, "INFO")
 
 
 def attach() -> None:

@@ -20,10 +20,10 @@ from ..operators.generation import MAX_SEED
 from .shape_properties import KinesicsShape
 
 SOURCES = (
-    ("SPEECH", "Speech", "Follow the speech", "SOUND", 0),
-    ("TEXT", "Text", "Do what the text says", "TEXT", 1),
-    ("BOTH", "Both", "Do what the text says, in time with the speech", "OUTLINER_DATA_SPEAKER", 2),
-    ("KEEP", "Keep", "Leave this part's keys exactly as they are", "LOCKED", 3),
+    ("SPEECH", "Speech", "Follow the speech"),
+    ("TEXT", "Text", "Do what the text says"),
+    ("BOTH", "Both", "Do what the text says, in time with the speech"),
+    ("KEEP", "Keep", "Leave this part's keys exactly as they are"),
 )
 
 AUDIO_SOURCES = (
@@ -33,9 +33,9 @@ AUDIO_SOURCES = (
 )
 
 RANGES = (
-    ("PREVIEW", "Preview", "The preview range of the timeline: press P over it and drag", "PREVIEW_RANGE", 0),
-    ("KEYS", "Keys", "From the first to the last selected key of the character", "KEYFRAME_HLT", 1),
-    ("STRIP", "Strip", "The active sound strip of the Video Sequencer", "SEQ_SEQUENCER", 2),
+    ("PREVIEW", "Preview", "The preview range of the timeline: press P over it and drag"),
+    ("KEYS", "Keys", "From the first to the last selected key of the character"),
+    ("STRIP", "Strip", "The active sound strip of the Video Sequencer"),
 )
 
 SEED_MODES = (

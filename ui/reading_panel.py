@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import bpy
@@ -11,11 +10,9 @@ from bpy.app.translations import pgettext_iface
 from bpy.props import BoolProperty, FloatVectorProperty, IntProperty, PointerProperty, StringProperty
 
 from ..engine.specs import EMOTIONS
-from ..operators import generate
+from ..operators import CONTEXT, generate
+from .lines import draw_lines
 from .panels import KinesicsPanel
-
-LINE_LENGTH = 34
-"""Characters that fit into a line of a narrow sidebar."""
 
 
 class KinesicsReading(bpy.types.PropertyGroup):
@@ -37,6 +34,7 @@ class KINESICS_PT_reading(KinesicsPanel, bpy.types.Panel):
     bl_idname = "KINESICS_PT_reading"
     bl_label = "Reading"
     bl_parent_id = "KINESICS_PT_main"
+    bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -47,23 +45,25 @@ class KINESICS_PT_reading(KinesicsPanel, bpy.types.Panel):
         row.operator("kinesics.read_emotion", icon="LIGHT_HEMI").over_time = False
         row.operator("kinesics.read_emotion", text="", icon="MARKER_HLT").over_time = True
         column.operator("kinesics.describe_motion", icon="TEXT")
-        _draw_answers(column, context.scene.kinesics_reading)
+        _draw_answers(column, context)
 
 
-def _draw_answers(layout: bpy.types.UILayout, reading: Any) -> None:
+def _draw_answers(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Bars and sentence, and of what they are."""
+    reading: Any = context.scene.kinesics_reading
     if not reading.has_emotion and not reading.words:
         return
     frames = pgettext_iface("Frames {first} to {last}").format(first=reading.first, last=reading.last)
-    layout.label(text=f"{reading.of}: {frames}", translate=False)
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    column.label(text=reading.of, translate=False)
+    column.label(text=frames, translate=False)
     if reading.has_emotion:
         bars = layout.column(align=True)
         for name, chance in zip(EMOTIONS, reading.chances, strict=True):
-            bars.progress(factor=chance, text=f"{pgettext_iface(name.capitalize())} {chance:.0%}")
-    lines = layout.column(align=True)
-    lines.scale_y = 0.8
-    for line in textwrap.wrap(reading.words, LINE_LENGTH):
-        lines.label(text=line, translate=False)
+            word = pgettext_iface(name.capitalize(), CONTEXT)
+            bars.progress(factor=chance, text=f"{word} {chance:.0%}")
+    draw_lines(layout, context, reading.words)
 
 
 def attach() -> None:

@@ -36,7 +36,7 @@ class KinesicsRig(bpy.types.PropertyGroup):
 
 
 class KINESICS_UL_rig(bpy.types.UIList):
-    """Body parts with a field for the bone beside each."""
+    """Body parts with the bone beside each."""
 
     bl_idname = "KINESICS_UL_rig"
 
@@ -51,10 +51,9 @@ class KINESICS_UL_rig(bpy.types.UIList):
         active_propname: str,
     ) -> None:
         """Draw one row."""
-        row = layout.split(factor=0.42)
+        row = layout.split(factor=0.5)
         row.label(text=rigs.slot_label(item.slot))
-        armature = data.id_data
-        row.prop_search(item, "bone", armature.data, "bones", text="")
+        row.label(text=item.bone, translate=False)
 
     def filter_items(
         self, context: bpy.types.Context, data: KinesicsRig, propname: str
@@ -73,10 +72,11 @@ class KINESICS_PT_rig(KinesicsPanel, bpy.types.Panel):
     bl_idname = "KINESICS_PT_rig"
     bl_label = "Rig Mapping"
     bl_parent_id = "KINESICS_PT_main"
+    bl_order = 6
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Draw the button, and the table once there is one."""
+        """Draw the button, and once there is a table, it and the chosen row's field."""
         column = self.layout.column()
         column.enabled = generate.current_session() is None
         column.operator("kinesics.set_up_character", icon="ARMATURE_DATA")
@@ -85,10 +85,14 @@ class KINESICS_PT_rig(KinesicsPanel, bpy.types.Panel):
             table = character.kinesics_rig
             column.label(text=rigs.kind_label(table.kind))
             column.template_list("KINESICS_UL_rig", "", table, "rows", table, "active", rows=8)
+            if 0 <= table.active < len(table.rows):
+                chosen = table.rows[table.active]
+                column.label(text=rigs.slot_label(chosen.slot))
+                column.prop_search(chosen, "bone", character.data, "bones", text="")
             column.operator("kinesics.forget_rig", icon="X")
         row = column.row(align=True)
-        row.operator("kinesics.save_rig_preset", icon="FILE_TICK")
-        row.operator_menu_enum("kinesics.load_rig_preset", "preset", text="Load Preset", icon="PRESET")
+        row.operator("kinesics.save_rig_preset")
+        row.operator_menu_enum("kinesics.load_rig_preset", "preset", text="Load Preset")
 
 
 CLASSES = (KinesicsRigRow, KinesicsRig, KINESICS_UL_rig, KINESICS_PT_rig)

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import bpy
 
 from ..engine.specs import Part
-from ..operators import generate, polls, shaping
+from ..operators import CONTEXT, generate, polls, shaping
+from .lines import draw_lines
 from .panels import PART_ICONS, KinesicsPanel
-
-LINE_LENGTH = 34
-"""Characters that fit into a line of a narrow sidebar."""
 
 
 class KINESICS_PT_shape(KinesicsPanel, bpy.types.Panel):
@@ -22,6 +19,7 @@ class KINESICS_PT_shape(KinesicsPanel, bpy.types.Panel):
     bl_idname = "KINESICS_PT_shape"
     bl_label = "Shape"
     bl_parent_id = "KINESICS_PT_main"
+    bl_order = 3
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -36,7 +34,7 @@ class KINESICS_PT_shape(KinesicsPanel, bpy.types.Panel):
         _draw_energy(column, shape)
         _draw_holds(column, shape)
         _draw_root(column, shape)
-        _draw_end(column, character)
+        _draw_end(column, context, character)
 
 
 def _draw_energy(layout: bpy.types.UILayout, shape: Any) -> None:
@@ -65,7 +63,7 @@ def _draw_holds(layout: bpy.types.UILayout, shape: Any) -> None:
 def _draw_root(layout: bpy.types.UILayout, shape: Any) -> None:
     """Where the body goes and how feet stand."""
     column = layout.column(align=True)
-    column.label(text="Root")
+    column.label(text="Root", text_ctxt=CONTEXT)
     column.row(align=True).prop(shape, "root", expand=True)
     if shape.root == "IN_PLACE":
         column.prop(shape, "keep_turn")
@@ -75,14 +73,11 @@ def _draw_root(layout: bpy.types.UILayout, shape: Any) -> None:
     layout.prop(shape, "feet")
 
 
-def _draw_end(layout: bpy.types.UILayout, character: bpy.types.Object) -> None:
+def _draw_end(layout: bpy.types.UILayout, context: bpy.types.Context, character: bpy.types.Object) -> None:
     """What stands in the way, and the ways back and on."""
     refusal = shaping.refusal(character)
     if refusal is not None:
-        column = layout.box().column(align=True)
-        column.scale_y = 0.8
-        for number, line in enumerate(textwrap.wrap(str(refusal), LINE_LENGTH)):
-            column.label(text=line, icon="BLANK1" if number else "ERROR")
+        draw_lines(layout.box(), context, str(refusal), "ERROR")
     if isinstance(refusal, shaping.EditedError):
         row = layout.row(align=True)
         row.operator("kinesics.keep_shape", text="Keep Edits")
@@ -94,7 +89,7 @@ def _draw_end(layout: bpy.types.UILayout, character: bpy.types.Object) -> None:
         row = layout.row(align=True)
         row.operator("kinesics.update_shape", text="", icon="FILE_REFRESH")
         row.operator("kinesics.reset_shape", icon="LOOP_BACK")
-        row.operator("kinesics.keep_shape")
+        layout.operator("kinesics.keep_shape")
 
 
 CLASSES = (KINESICS_PT_shape,)

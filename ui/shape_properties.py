@@ -21,9 +21,9 @@ from ..operators import shaping
 from ..operators.generation import PART_LABELS
 
 ROOTS = (
-    ("AS_MADE", "As Made", "The body goes where it went when the motion was made", "ARMATURE_DATA", 0),
-    ("IN_PLACE", "In Place", "The body stays over its first spot; feet slide as on a treadmill", "PINNED", 1),
-    ("FOLLOW", "Curve", "The body walks along a curve, facing along it, as far as it walks", "CURVE_PATH", 2),
+    ("AS_MADE", "As Made", "The body goes where it went when the motion was made"),
+    ("IN_PLACE", "In Place", "The body stays over its first spot; feet slide as on a treadmill"),
+    ("FOLLOW", "Curve", "The body walks along a curve, facing along it, as far as it walks"),
 )
 
 FEET = (

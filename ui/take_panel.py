@@ -60,9 +60,9 @@ def _draw_list(layout: bpy.types.UILayout, takes: Any) -> None:
     row.operator("kinesics.delete_take", text="Delete", icon="TRASH")
     row.operator("kinesics.delete_other_takes")
     row = layout.row(align=True)
-    row.operator("kinesics.merge_takes", text="Merge", icon="AUTOMERGE_ON")
-    row.operator("kinesics.push_take", text="To NLA", icon="NLA_PUSHDOWN").per_part = False
-    row.operator("kinesics.push_take", text="By Part", icon="NLA").per_part = True
+    row.operator("kinesics.merge_takes", text="Merge")
+    row.operator("kinesics.push_take", text="To NLA").per_part = False
+    row.operator("kinesics.push_take", text="By Part").per_part = True
     if 0 <= takes.index < len(takes.items):
         _draw_take(layout.box(), takes.items[takes.index])
 
@@ -80,7 +80,7 @@ def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
         for line in measure_lines(take):
             column.label(text=line)
     if take.changed:
-        box.label(text="Changed since it was measured", icon="INFO")
+        box.label(text="Edited since measured", icon="INFO")
     lines = take.instruction.splitlines()
     if lines:
         column = box.column(align=True)

@@ -124,7 +124,7 @@ class Layout:
         inside.drawn = self.drawn
         return inside
 
-    column = box = row
+    column = box = split = row
 
     def prop(self, data: Any, name: str, **_: Any) -> None:
         assert name in data.bl_rna.properties, name
@@ -176,7 +176,6 @@ def test_panels_draw_without_looking_anything_up(character: Any, module: Any) ->
     ranges = module("ui.properties").RANGES
     wanted = {
         *panels.PART_ICONS.values(),
-        *(item[3] for item in ranges),
         "LOCKED",
         "UNLOCKED",
         "FILE_REFRESH",

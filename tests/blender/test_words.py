@@ -9,7 +9,7 @@ import re
 import tomllib
 import typing
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -155,6 +155,38 @@ def test_places_for_values_stay_in_the_translation(chinese: dict[str, str]) -> N
         assert sorted(re.findall(r"{\w*}", english)) == sorted(re.findall(r"{\w*}", text)), english
 
 
+@pytest.mark.parametrize("length", [10, 25, 80])
+def test_texts_are_broken_into_lines(module: Callable[[str], Any], length: int) -> None:
+    wrapped = module("ui.lines").wrapped
+    english = "There is no curve to follow: choose one in the Shape box."
+    lines = wrapped(english, length)
+    assert " ".join(lines) == english and all(len(line) <= length for line in lines)
+    chinese = "SMPL-X 模型文件的许可仅限非商业研究、两者均不随 Kinesics 提供。"
+    lines = wrapped(chinese, length)
+    assert "".join(lines).replace(" ", "") == chinese.replace(" ", "")
+    assert not any(line[0] in "、。" for line in lines) and max(map(len, lines)) <= length
+    assert len(lines) >= len(chinese) * 1.5 // length and wrapped("", length) == [""]
+
+
+def test_names_are_looked_up_as_words_of_this_extension() -> None:
+    """Blender's own Chinese would be taken first, and means others by some, as by "Face" that of a mesh."""
+    wrong = []
+    for cls in own_classes():
+        operator = issubclass(cls, bpy.types.Operator)
+        rna = (
+            getattr(bpy.ops.kinesics, cls.bl_idname.split(".")[1]).get_rna_type() if operator else cls.bl_rna
+        )
+        if issubclass(cls, bpy.types.Operator | bpy.types.Panel) and rna.translation_context != "Kinesics":
+            wrong.append(cls.__name__)
+        for place, _ in own_properties(cls):
+            name = place.rpartition(".")[2]
+            if name == "name":
+                continue  # Blender answers with what every group has by that name
+            if rna.properties[name].translation_context != "Kinesics":
+                wrong.append(place)
+    assert wrong == []
+
+
 def test_blender_shows_chinese_where_the_animator_chose_it() -> None:
     view = bpy.context.preferences.view
     languages = [item.identifier for item in view.bl_rna.properties["language"].enum_items]
@@ -166,6 +198,7 @@ def test_blender_shows_chinese_where_the_animator_chose_it() -> None:
         view.use_translate_interface = True
         assert bpy.app.translations.pgettext_iface("Generate", "Operator") == "生成"
         assert bpy.app.translations.pgettext_iface("Upper Body") == "上半身"
+        assert bpy.app.translations.pgettext_iface("Feet", "Kinesics") == "双脚"
     finally:
         view.language = before
     assert bpy.app.translations.pgettext_iface("Generate", "Operator") == "Generate"

@@ -73,7 +73,9 @@ def chroot(request: pytest.FixtureRequest, harness: Path) -> tuple[str, Path]:
     return request.param, folder
 
 
-def run_visit(script: str, chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
+def run_visit(
+    script: str, chroot: tuple[str, Path], harness: Path, extension: Path, size: str = "1600x1300"
+) -> dict[str, Any]:
     """Run one script in one Blender.
 
     Returns:
@@ -95,7 +97,7 @@ def run_visit(script: str, chroot: tuple[str, Path], harness: Path, extension: P
         text=True,
         timeout=LIMIT_S + 120,
         check=False,
-        env={**os.environ, "SIZE": "1600x1300", "PASS": SETTING, "BLENDER_ARGS": SIBLINGS},
+        env={**os.environ, "SIZE": size, "PASS": SETTING, "BLENDER_ARGS": SIBLINGS},
     )
     result, output = out / "result.json", f"{run.stdout[-4000:]}{run.stderr[-1000:]}"
     if not result.exists():
@@ -114,6 +116,12 @@ def visit(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str,
 def takes(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
     """Takes and one stretch made anew."""
     return run_visit("takes_and_stretches", chroot, harness, extension)
+
+
+@pytest.fixture(scope="session")
+def pictures(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
+    """Every box of the panel in many settings, on a screen high enough for all of them."""
+    return run_visit("pictures", chroot, harness, extension, "1200x2900")
 
 
 def check_end(visit: dict[str, Any]) -> None:
@@ -204,3 +212,22 @@ def test_a_stretch_is_made_anew_and_nothing_around_it_changes(takes: dict[str, A
     assert before != after, "the stretch is as it was"
     assert takes["leg_inside"][0] == takes["leg_inside"][1], "a part that was left out changed"
     assert takes["outside_same"]
+
+
+def test_the_pictures_reach_their_end_without_a_traceback(pictures: dict[str, Any]) -> None:
+    check_end(pictures)
+    assert "not found" not in pictures["log"], "a panel draws what does not exist"
+
+
+@pytest.mark.parametrize("setting", ["wide-dark", "dark", "light", "chinese", "large"])
+def test_every_box_is_drawn_filled(pictures: dict[str, Any], setting: str) -> None:
+    assert pictures[f"{setting}-making"] == ["dialogue", "regenerate", "takes"]
+    assert pictures[f"{setting}-mending"] == ["face", "files", "reading", "rig", "shape", "smplx"]
+    narrow, scale = setting != "wide-dark", 2 if setting == "large" else 1
+    assert not narrow or pictures[f"{setting}-making-width"] <= 245 * scale
+
+
+def test_chinese_words_are_this_extensions_own(pictures: dict[str, Any]) -> None:
+    """Blender's own would be a face of a mesh, a measure and a shape key."""
+    assert pictures["chinese_words"] == {"Face": "面部", "Feet": "双脚", "Keys": "关键帧"}
+    assert pictures["chinese_shown"] == {"energy_face": "面部", "feet": "双脚"}

@@ -6,11 +6,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from ...operators import CONTEXT
+
 Catalogue = dict[tuple[str, str], str]
 """Translations by Blender's context and the English text."""
 
-CONTEXTS = ("*", "Operator")
-"""Where Blender looks for a text: "*" for all but the names of operators."""
+CONTEXTS = (CONTEXT, "*", "Operator")
+"""Where Blender looks for a text: first where this extension's names are, "*" for tooltips and the rest."""
 
 
 def read_catalogue(language: str) -> Catalogue:
