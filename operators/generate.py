@@ -21,6 +21,7 @@ from .sessions import Session, Watched
 
 if TYPE_CHECKING:
     from .bridge.instructions import Told
+    from .bridge.sound import SoundSource
 
 TICK_S = 0.05
 """Seconds between two looks at a running job."""
@@ -54,23 +55,15 @@ def read_plan(
     Raises:
         EngineError: With one sentence that says what is missing and what to do.
     """
-    from .bridge import instructions
-    from .bridge import sound as sound_bridge
+    from .bridge.sound import scene_fps
 
     scene = context.scene
     settings = scene.kinesics
     armature = polls.needed_character(context)
     engine_host.check_packages()
-    fps = sound_bridge.scene_fps(scene)
-    sound, frame_start, duration_s = None, int(settings.frame_start), None
-    if settings.audio_source == "STRIP":
-        strip = instructions.spoken_strip(scene)
-        sound = sound_bridge.strip_source(strip, fps)
-        frame_start, duration_s = sound_bridge.strip_place(strip).frame_start, sound.duration_s
-    elif settings.audio_source == "FILE":
-        sound = sound_bridge.file_source(settings.audio_path)
-    else:
-        duration_s = float(settings.duration_s)
+    fps = scene_fps(scene)
+    sound, frame_start = read_speech(scene)
+    duration_s = sound.duration_s if sound is not None else float(settings.duration_s)
     free = set(parts) - delivery.locked_parts(armature)
     if frames is None:
         frames = (frame_start, frame_start + math.ceil((duration_s or MAX_LENGTH_S) * fps) - 1)
@@ -102,6 +95,24 @@ def read_plan(
 
     delivery.check_target(armature, plan.written_parts, ARKIT_NAMES)
     return plan
+
+
+def read_speech(scene: bpy.types.Scene) -> tuple[SoundSource | None, int]:
+    """The speech that is chosen, None where it is text alone, and the scene frame it begins on.
+
+    Raises:
+        EngineError: If the strip or the file cannot be used.
+    """
+    from .bridge import instructions
+    from .bridge import sound as sound_bridge
+
+    settings = scene.kinesics
+    if settings.audio_source == "STRIP":
+        strip = instructions.spoken_strip(scene)
+        source = sound_bridge.strip_source(strip, sound_bridge.scene_fps(scene))
+        return source, sound_bridge.strip_place(strip).frame_start
+    source = sound_bridge.file_source(settings.audio_path) if settings.audio_source == "FILE" else None
+    return source, int(settings.frame_start)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ class KINESICS_PT_files(KinesicsPanel, bpy.types.Panel):
         column = self.layout.column(align=True)
         column.operator("kinesics.export", icon="EXPORT")
         column.operator("kinesics.import_clip", icon="IMPORT")
+        column.operator("kinesics.playblast", icon="RENDER_ANIMATION")
 
 
 class KINESICS_PT_smplx(KinesicsPanel, bpy.types.Panel):
@@ -156,11 +157,15 @@ def _draw_speech(layout: bpy.types.UILayout, context: bpy.types.Context, setting
     if settings.audio_source == "STRIP":
         strip = instructions.find_spoken_strip(context.scene)
         if strip is not None:
-            box.label(text=strip.name, icon="CHECKMARK", translate=False)
+            row = box.row(align=True)
+            row.label(text=strip.name, icon="CHECKMARK", translate=False)
+            row.operator_menu_enum("kinesics.mark_beats", "kind", text="", icon="MARKER")
         else:
             _draw_no_strip(box, context)
     elif settings.audio_source == "FILE":
-        box.prop(settings, "audio_path", text="")
+        row = box.row(align=True)
+        row.prop(settings, "audio_path", text="")
+        row.operator_menu_enum("kinesics.mark_beats", "kind", text="", icon="MARKER")
         box.prop(settings, "frame_start")
     else:
         box.prop(settings, "duration_s")
@@ -197,7 +202,10 @@ def _draw_parts(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     scene, settings = context.scene, context.scene.kinesics
     narrow = is_narrow(context)
     box = layout.box()
-    box.label(text="Direction", text_ctxt=CONTEXT, icon="GREASEPENCIL")
+    row = box.row(align=True)
+    row.label(text="Direction", text_ctxt=CONTEXT, icon="GREASEPENCIL")
+    row.operator("kinesics.save_direction", text="", icon="FILE_TICK")
+    row.operator_menu_enum("kinesics.load_direction", "preset", text="", icon="PRESET")
     for part in Part:
         direction = getattr(settings, part.value)
         split = box.split(factor=0.47, align=True)

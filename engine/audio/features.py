@@ -21,6 +21,7 @@ voicing from the windowed autocorrelation, Boersma (1993).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -48,6 +49,10 @@ MEL_HIGH_HZ = 7600.0
 LEVEL_FLOOR_DB = -50.0
 """Least running level in dB of full scale: room noise stays far below the level of speech."""
 
+BEAT_REACH_S = 0.35
+"""No syllable this near a beat is louder; one or two beats in a second of fluent speech are left."""
+
+_SYLLABLE = FEATURE_HZ // 6  # frames of a syllable whose loudness counts
 _WINDOW = 640  # 40 ms
 _FFT = 1024
 _LOW_LAG = AUDIO_HZ // 420
@@ -119,19 +124,38 @@ def envelope(wave: FloatArray, fps: float = MOTION_FPS) -> FloatArray:
     return np.sqrt(np.maximum(mean, 0.0)).astype(np.float32)
 
 
-def onsets(wave: FloatArray) -> npt.NDArray[np.float64]:
-    """Times at which syllables or words set in, in seconds: peaks of the onset strength.
+@dataclass(frozen=True)
+class Rhythm:
+    """When speech sets in, in seconds.
+
+    Attributes:
+        onsets: Beginnings of syllables or words, rising, (K,).
+        beats: Those of them that stand out: none within `BEAT_REACH_S` is louder.
+    """
+
+    onsets: npt.NDArray[np.float64]
+    beats: npt.NDArray[np.float64]
+
+
+def rhythm(wave: FloatArray) -> Rhythm:
+    """When syllables set in, and which of them stand out: peaks of the onset strength, and the loud ones.
 
     Args:
         wave: Mono samples at `AUDIO_HZ`, (N,).
-
-    Returns:
-        Rising times, (K,).
     """
     features = speech_features(wave)
     strength = features[:, ONSET] * (features[:, LOUDNESS] > 0.0)
     peaks, _ = find_peaks(strength, height=0.25, prominence=0.15, distance=6)
-    return (peaks + 0.5) / FEATURE_HZ
+    times = (peaks + 0.5) / FEATURE_HZ
+    loudest = np.array([features[peak : peak + _SYLLABLE, LOUDNESS].max() for peak in peaks])
+    near = np.abs(times[:, None] - times[None, :]) <= BEAT_REACH_S
+    stands_out = [bool(loudest[i] >= loudest[near[i]].max()) for i in range(len(peaks))]
+    return Rhythm(times, times[np.array(stands_out, dtype=bool)])
+
+
+def onsets(wave: FloatArray) -> npt.NDArray[np.float64]:
+    """Times at which syllables or words set in, in seconds, rising, (K,); see `rhythm`."""
+    return rhythm(wave).onsets
 
 
 def _describe(frames: FloatArray, mel_db: FloatArray, rest: FloatArray) -> None:

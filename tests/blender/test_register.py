@@ -83,7 +83,8 @@ def test_nothing_outlives_unregister() -> None:
 
 def test_unregister_stops_a_running_job(character: Any, engine: Any, module: Any) -> None:
     generate = module("operators.generate")
-    module("engine.audio.waveform")  # its import cannot be stopped, and takes long on a busy machine
+    for name in ("engine.audio.waveform", "engine.emotions"):
+        module(name)  # its import cannot be stopped, and takes long on a busy machine
     engine.steps, engine.step_s = 1000, 0.01
     scene = bpy.context.scene
     scene.kinesics.audio_source = "NONE"
@@ -134,6 +135,10 @@ class Layout:
         assert getattr(bpy.ops.kinesics, name.removeprefix("kinesics.")).get_rna_type()
         self.drawn.append(name)
         return SimpleNamespace()
+
+    def operator_menu_enum(self, name: str, choice: str, **_: Any) -> None:
+        assert choice in getattr(bpy.ops.kinesics, name.removeprefix("kinesics.")).get_rna_type().properties
+        self.drawn.append(name)
 
     def label(self, text: str = "", icon: str = "", icon_value: int = -1, **_: Any) -> None:
         self.drawn.append(text or (f"icon {icon}" if icon else "picture"))

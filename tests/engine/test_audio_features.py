@@ -19,6 +19,7 @@ from engine.audio.features import (
     envelope,
     num_motion_frames,
     onsets,
+    rhythm,
     speech_features,
 )
 from engine.motion.arrays import FloatArray
@@ -82,6 +83,16 @@ def test_onsets_are_found_where_they_are() -> None:
     found = onsets(bursts(wanted, 2.6))
     assert len(found) == len(wanted)
     assert np.abs(found - np.array(wanted)).max() < 0.04
+
+
+def test_beats_are_the_onsets_that_stand_out() -> None:
+    soft, loud = [0.65, 1.2], [0.4, 1.45, 2.4]
+    heard = rhythm(bursts(loud, 3.0) + 0.15 * bursts(soft, 3.0))
+    assert np.abs(heard.onsets - np.array(sorted(soft + loud))).max() < 0.04
+    assert np.abs(heard.beats - np.array(loud)).max() < 0.04
+    for silent in (np.zeros(AUDIO_HZ, np.float32), np.zeros(1, np.float32)):
+        nothing = rhythm(silent)
+        assert len(nothing.onsets) == len(nothing.beats) == 0
 
 
 def test_envelope_is_centred_on_its_frame() -> None:
