@@ -38,6 +38,10 @@ class DeviceError(EngineError):
     """The wanted device is absent or out of memory."""
 
 
+class StorageError(EngineError):
+    """A file or folder cannot be written: no room, no right to, or no such folder."""
+
+
 class InstallError(EngineError):
     """The packages the engine needs cannot be installed here, or are not whole."""
 

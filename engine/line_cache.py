@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ClipError, RequestError
+from .errors import ClipError
 from .lines import LineRecord
 from .motion.clip import Clip
 from .motion.clip_io import load_npz, save_npz
+from .whole_files import PART, storage_error, write_whole
 
 MAX_RECORD_BYTES = 8 << 20
 """Longest record that is read: two hours of steps."""
@@ -52,24 +53,17 @@ class LineCache:
         """Keep a motion.
 
         Raises:
-            RequestError: If the folder cannot be written.
+            StorageError: If the folder cannot be written.
         """
         key = record.key
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # The clip comes last: a record without one is as good as nothing.
-            partial = self._record_path(key).with_suffix(f".{os.getpid()}.part")
-            partial.write_text(record.to_json(), "utf-8")
-            os.replace(partial, self._record_path(key))
-            partial = self._clip_path(key).with_suffix(f".{os.getpid()}.part")
-            save_npz(clip, partial)
-            os.replace(partial, self._clip_path(key))
-            self._prune(key)
-        except (OSError, ClipError) as error:
-            raise RequestError(
-                f"The finished motion cannot be kept in {self.folder}; make room on that disk or make the "
-                "folder writable."
-            ) from error
+        except OSError as error:
+            raise storage_error(self.folder, error) from error
+        # The clip comes last: a record without one is as good as nothing.
+        write_whole(self._record_path(key), record.to_json())
+        save_npz(clip, self._clip_path(key))
+        self._prune(key)
 
     def clear(self) -> int:
         """Delete everything that is kept.
@@ -90,17 +84,18 @@ class LineCache:
             if total <= self.limit_bytes:
                 return
             if path.stem != newest:
-                path.unlink(missing_ok=True)
-                total -= size
+                with contextlib.suppress(OSError):  # another Blender reads it
+                    path.unlink(missing_ok=True)
+                    total -= size
 
     def _entries(self) -> list[tuple[Path, int, float]]:
         """Path, bytes and time of last use of every file; leftovers of a crash are the oldest."""
         found: list[tuple[Path, int, float]] = []
         for path in self.folder.glob("*"):
-            if path.suffix in (".npz", ".json", ".part") and _KEY.match(path.name):
+            if path.suffix in (".npz", ".json", PART) and _KEY.match(path.name):
                 with contextlib.suppress(FileNotFoundError):  # another Blender may have deleted it
                     stat = path.stat()
-                    found.append((path, stat.st_size, 0.0 if path.suffix == ".part" else stat.st_mtime))
+                    found.append((path, stat.st_size, 0.0 if path.suffix == PART else stat.st_mtime))
         return found
 
     def _clip_path(self, key: str) -> Path:

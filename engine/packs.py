@@ -8,21 +8,25 @@ is allocated for it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import shutil
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from .errors import PackError
 from .toml_writer import to_toml
 from .weights.row_scales import expand_rows, matrix_names
-from .weights.safetensors_file import damaged, read_safetensors, safetensors_shapes
+from .weights.safetensors_file import damaged, read_safetensors, safetensors_shapes, write_safetensors
+from .whole_files import storage_error, sync_file, sync_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,6 +44,7 @@ MAX_PACK_FILE_BYTES = 1_000_000
 
 _REQUIRED_TEXT = ("kind", "name", "version", "licence")
 _DOWNLOAD = "download the pack again"
+_ABANDONED_S = 24 * 3600.0
 T = TypeVar("T")
 
 
@@ -224,33 +229,51 @@ def write_pack(
 
     Raises:
         PackError: If a name is unsafe or twice there, or the result does not load.
+        StorageError: If the system refuses to write; an older pack is still there.
     """
-    from safetensors.torch import save_file
-
     names = [*tensors, *files]
     for name in names:
         _check_name(name)
     if len({name.casefold() for name in names}) != len(names):
         raise PackError("Two files of the pack have the same name; rename one.")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    if gone := [path for path in files.values() if isinstance(path, Path) and not path.is_file()]:
+        raise PackError(f"The pack's file {gone[0]} is missing; put it there and try again.")
     try:
-        draft.chmod(0o755)
-        for name, values in tensors.items():
-            save_file({key: value.detach().cpu().contiguous() for key, value in values.items()}, draft / name)
-        for name, content in files.items():
-            if isinstance(content, Path):
-                shutil.copyfile(content, draft / name)
-            else:
-                (draft / name).write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-        listed = {name: _file_table(draft / name) for name in sorted(names)}
-        whole = {"format": FORMAT_VERSION, **info, "files": listed}
-        (draft / PACK_FILE).write_text(to_toml(whole), encoding="utf-8", newline="\n")
-        load_pack(draft)
-        _swap(draft, root)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(root)
+        draft = Path(tempfile.mkdtemp(prefix=f".{root.name}-draft-", dir=root.parent))
+        try:
+            _fill(draft, info, tensors, files)
+            load_pack(draft)
+            _swap(draft, root)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise storage_error(root, error) from error
     return load_pack(root)
+
+
+def _fill(
+    draft: Path,
+    info: Mapping[str, object],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    files: Mapping[str, bytes | str | Path],
+) -> None:
+    """Write a pack's files into an empty folder and bring them to the disk."""
+    draft.chmod(0o755)
+    for name, values in tensors.items():
+        write_safetensors(values, draft / name)
+    for name, content in files.items():
+        if isinstance(content, Path):
+            shutil.copyfile(content, draft / name)
+        else:
+            (draft / name).write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    listed = {name: _file_table(draft / name) for name in sorted([*tensors, *files])}
+    whole = {"format": FORMAT_VERSION, **info, "files": listed}
+    (draft / PACK_FILE).write_text(to_toml(whole), encoding="utf-8", newline="\n")
+    for path in draft.iterdir():
+        sync_file(path)
+    sync_folder(draft)
 
 
 def _check_shapes(
@@ -267,21 +290,40 @@ def _check_shapes(
 
 def _swap(draft: Path, root: Path) -> None:
     """Put the draft in place of `root`; the old folder comes back if that fails."""
-    if not root.exists():
-        os.replace(draft, root)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{root.name}-old-", dir=root.parent))
-    os.replace(root, old / root.name)
+    old = _set_aside(root)
+    if root.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(root, old)
     try:
         os.replace(draft, root)
     except OSError:
-        os.replace(old / root.name, root)
+        _bring_back(root)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(root.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _set_aside(root: Path) -> Path:
+    """Where a pack waits while a new one takes its place: no system renames two folders in one step."""
+    return root.with_name(f".{root.name}-old")
+
+
+def _bring_back(root: Path) -> None:
+    """Undo the half of a replacement, also that of a process which was killed between the two renames."""
+    if not root.exists() and _set_aside(root).is_dir():
+        with contextlib.suppress(OSError):
+            os.replace(_set_aside(root), root)
+
+
+def _remove_left(root: Path) -> None:
+    """Delete what processes left that were killed while they wrote this pack, a day ago or longer."""
+    for left in root.parent.glob(f".{escape(root.name)}-draft-*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _read_info(path: Path) -> dict[str, object]:
+    _bring_back(path.parent)
     if not path.parent.is_dir():
         raise PackError(f"There is no model pack at {path.parent}; choose the folder that holds {PACK_FILE}.")
     if path.is_symlink() or not path.is_file():

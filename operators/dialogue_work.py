@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.errors import AudioError, Cancelled, EngineError
+from ..engine.errors import AudioError, Cancelled, EngineError, StorageError
 from ..engine.specs import PARTS, PartDirection, Source
 from . import engine_host
 from .dialogue_plan import DialoguePlan, Line
@@ -133,7 +133,7 @@ class DialogueWork:
                 return found[0], record.key, True
             if not self.stopped:
                 clip = self._made(number, line, record)
-                self.cache.store(clip, record)
+                self._keep(clip, record)
                 return clip, record.key, True
         except Cancelled:
             pass  # what was there before stays, as for the lines that follow
@@ -172,6 +172,13 @@ class DialogueWork:
             if earlier is None:
                 return emotional.generate(request, share, self.cancelled).clip
             return remake(emotional, request, (earlier[1], record), earlier[0], share, self.cancelled)
+
+    def _keep(self, clip: Clip, record: LineRecord) -> None:
+        """Store a motion for later; where that fails it is used all the same, and nothing more is made."""
+        try:
+            self.cache.store(clip, record)
+        except StorageError as error:
+            self.problem = self.problem or error
 
     def _record(self, line: Line) -> LineRecord:
         """What a line's motion is made from."""
@@ -217,7 +224,7 @@ class DialogueWork:
             # Not stopped half way: it is short, and every pause needs it.
             with engine_host.engine_for(plan.pack_dir, plan.device, self.progress, lambda: False) as engine:
                 found = engine.generate_many([request])[0].clip, record
-            self.cache.store(*found)
+            self._keep(*found)
         return at_scene_rate(found[0], plan.fps, IDLE_S)
 
 

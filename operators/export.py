@@ -86,6 +86,7 @@ def export_take(
     Raises:
         EngineError: If it cannot be written.
     """
+    from ..engine.whole_files import PART, whole_file
     from .bridge import stand_in
 
     if not path.parent.is_dir():
@@ -110,10 +111,11 @@ def export_take(
             scene=place, view_layer=place.view_layers[0], active_object=copy, object=copy,
             selected_objects=list(place.collection.objects), collection=place.collection,
         ),
+        whole_file(path, f"{PART}{path.suffix}") as draft,
     ):  # fmt: skip
-        _SCENE_WRITERS[wanted.writer](path, dict(wanted.options), _deform_only(armature))
-    if not path.is_file():
-        raise CharacterError(f"The file {path} was not written: choose a folder you may write to.")
+        _SCENE_WRITERS[wanted.writer](draft, dict(wanted.options), _deform_only(armature))
+        if not draft.stat().st_size:
+            raise CharacterError(f"The file {path} was not written: choose a folder you may write to.")
     return len(frames)
 
 
@@ -167,13 +169,10 @@ def _write_bvh(
 ) -> None:
     """Write the bones below the topmost one, and the object as the first where it is the root."""
     from ..engine.motion.bvh_writer import bvh_text
+    from ..engine.whole_files import write_whole
     from .bridge import world_motion
 
-    motion = world_motion.read(armature, scene, seen, pelvis)
-    try:
-        path.write_text(bvh_text(motion), encoding="utf-8")
-    except OSError as error:
-        raise CharacterError(f"The file {path} was not written: choose a folder you may write to.") from error
+    write_whole(path, bvh_text(world_motion.read(armature, scene, seen, pelvis)))
 
 
 def _write_face_beside(clip: Clip, path: Path) -> None:

@@ -32,19 +32,17 @@ def save(kind: str, name: str, table: dict[str, Any]) -> None:
     """Keep a table under a name; one of that name is replaced.
 
     Raises:
-        CharacterError: If the name cannot be one of a file, or the file cannot be written.
+        CharacterError: If the name cannot be one of a file.
+        StorageError: If the file cannot be written.
     """
+    from ..engine.whole_files import write_whole
+
     if not re.fullmatch(r"\w[\w .-]{0,60}", name) or name.endswith("."):
         raise CharacterError(
             "A preset's name is made of letters, digits, blanks, dots and dashes: choose another one."
         )
     target = folder(kind) / f"{name}.json"
-    partial = target.with_suffix(".part")
-    try:
-        partial.write_text(json.dumps(table, indent=1), encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        raise CharacterError(f"The preset cannot be written to {target}: free some space there.") from error
+    write_whole(target, json.dumps(table, indent=1))
 
 
 def damaged(name: str) -> CharacterError:

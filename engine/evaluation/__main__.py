@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import EngineError
+from ..whole_files import write_whole
 from .action_rows import action_bounds_note
 from .both_rows import control_rows, edit_rows, together_rows, variety_rows
 from .card import pack_hash, record
@@ -22,7 +23,7 @@ from .engine_rows import resident_gb, speed_rows, tokenizer_rows
 from .held_out import load_captured, load_speech
 from .plots import draw_figures
 from .probes import ACTION_PROBES, PROBES
-from .report import Row, Run, json_report, markdown_page, terminal_table, write_text
+from .report import Row, Run, json_report, markdown_page, terminal_table
 from .speech_rows import seam_rows, speech_rows
 from .studio import Studio
 from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
@@ -156,12 +157,14 @@ def evaluate(options: argparse.Namespace) -> int:
         seconds=time.perf_counter() - begin,
         notes=(bounds_note(studio), *([action_bounds_note(studio.captured)] if options.science else [])),
     )
-    write_text(options.json, json_report(rows, run))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(options.json, json_report(rows, run))
     page = options.json if options.only else options.out
     drawings = draw_figures(rows, page.with_suffix(""))
     print(terminal_table(rows))
     if not options.only:
-        write_text(options.out, markdown_page(rows, run, drawings))
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(options.out, markdown_page(rows, run, drawings))
         if not quick:
             record(options.pack, rows, run)
     return int(any(row.passed is False for row in rows))

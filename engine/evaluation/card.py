@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..toml_writer import to_toml
+from ..whole_files import write_whole
 from .report import Row, Run, tally
 
 CARD = "pack.toml"
@@ -57,6 +57,4 @@ def record(folder: Path, rows: Sequence[Row], run: Run) -> None:
             if row.passed is not None
         ],
     }
-    draft = path.with_suffix(".tmp")
-    draft.write_text(to_toml(card), encoding="utf-8")
-    os.replace(draft, path)
+    write_whole(path, to_toml(card))

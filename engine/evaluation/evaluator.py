@@ -25,6 +25,8 @@ from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.features import STARTER_DIMS, starter_features
 from ..specs import Part
+from ..weights.safetensors_file import write_safetensors
+from ..whole_files import whole_file
 
 BODY = (Part.LOWER, Part.UPPER)
 WIDTH = 128
@@ -183,12 +185,13 @@ def load_or_train(
     Raises:
         EngineError: If the file is of another evaluator.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     if not path.exists():
         model = train_evaluator(items, encoder, steps=steps)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(model.state_dict(), path)
+        with whole_file(path) as draft:
+            write_safetensors(model.state_dict(), draft)
         return model
     model = Evaluator(encoder.config.width)
     try:

@@ -22,6 +22,8 @@ from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.features import STARTER_DIMS, starter_features
 from ..specs import Part
+from ..weights.safetensors_file import write_safetensors
+from ..whole_files import whole_file
 
 BODY = (Part.LOWER, Part.UPPER, Part.HANDS)
 WIDTH = 128
@@ -148,12 +150,13 @@ def load_or_train_autoencoder(path: Path, data: Path, steps: int = STEPS) -> Ges
     Raises:
         EngineError: If the data is absent, or the file is of another autoencoder.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     if not path.exists():
         model = train_autoencoder(performance_motions(data, "train"), steps=steps)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(model.state_dict(), path)
+        with whole_file(path) as draft:
+            write_safetensors(model.state_dict(), draft)
         return model
     model = GestureAutoencoder()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..whole_files import PART, whole_file
 from .libraries import development_library
 from .report import Drawing, Mark, Row
 
@@ -71,7 +72,8 @@ def draw_figures(rows: Sequence[Row], folder: Path) -> list[Drawing]:
         if name in marks:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{name}.svg"
-            _draw(kind, marks[name], path)
+            with whole_file(path, f"{PART}.svg") as draft:
+                _draw(kind, marks[name], draft)
             drawn.append(Drawing(topics[name], kind.title, path))
     return drawn
 

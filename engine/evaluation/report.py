@@ -209,14 +209,3 @@ def json_report(rows: Sequence[Row], run: Run) -> str:
         "seconds": round(run.seconds, 1),
     }
     return json.dumps({**head, "rows": entries}, indent=1, ensure_ascii=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, making its folder.
-
-    Args:
-        path: Where.
-        text: What.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")

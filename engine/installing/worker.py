@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import EngineError, InstallError
+from ..whole_files import whole_file, write_whole
 from .folder import (
     COMPLETE,
     DOWNLOADS,
@@ -169,10 +170,9 @@ def build(part: Path, files: list[tuple[Path, Wheel]], report: Report) -> None:
             report(DOWNLOAD_SHARE + (1.0 - DOWNLOAD_SHARE) * done / max(total, 1), f"Unpacking {wheel.name}")
 
         names.append(unpack(path, wheel, packages, advance))
-    with (part / COMPLETE).open("w", encoding="utf-8") as file:
-        json.dump({"packages": names}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    if hasattr(os, "sync"):
+        os.sync()  # thousands of files at once; Windows has it for single ones only
+    write_whole(part / COMPLETE, json.dumps({"packages": names}))
 
 
 def copy_from(folder: Path) -> Fetch:
@@ -183,9 +183,8 @@ def copy_from(folder: Path) -> Fetch:
         if not source.is_file():
             raise InstallError(f"{wheel.file} is not in {folder}: put it there and try again.")
         check_wheel(source, wheel)
-        partial = path.with_suffix(".part")
-        shutil.copyfile(source, partial)
-        os.replace(partial, path)
+        with whole_file(path) as draft:
+            shutil.copyfile(source, draft)
         report(1.0, f"Copied {wheel.name}")
 
     return fetch

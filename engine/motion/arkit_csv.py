@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ClipError
+from ..whole_files import whole_file
 from .arkit import ARKIT_INDEX, ARKIT_NAMES
 from .arrays import DoubleArray
 from .clip import Clip
@@ -84,28 +85,26 @@ def write_arkit_csv(clip: Clip, path: Path) -> None:
     """Write the face of a clip with ARKit channels.
 
     Raises:
-        ClipError: If the clip has other channels, or the file cannot be written.
+        ClipError: If the clip has other channels.
+        StorageError: If the file cannot be written.
     """
     if clip.basis != "arkit":
         raise ClipError("The motion has no ARKit face channels to write; generate a face first.")
     rate = max(1, round(clip.fps))
     columns = {name: index for index, name in enumerate(clip.expression_names)}
     names = [name[0].upper() + name[1:] for name in ARKIT_NAMES]
-    try:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["Timecode", "BlendShapeCount", *names, *_TURNS])
-            for frame in range(clip.num_frames):
-                second, rest = divmod(frame, rate)
-                code = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}:{rest:02}.000"
-                face = [
-                    f"{clip.expressions[frame, columns[name]]:.8f}" if name in columns else "0.00000000"
-                    for name in ARKIT_NAMES
-                ]
-                turns = ["0.00000000"] * len(_TURNS)
-                writer.writerow([code, len(ARKIT_NAMES) + len(_TURNS), *face, *turns])
-    except OSError as error:
-        raise ClipError(f"The face cannot be written to {path}; choose a folder you may write to.") from error
+    with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["Timecode", "BlendShapeCount", *names, *_TURNS])
+        for frame in range(clip.num_frames):
+            second, rest = divmod(frame, rate)
+            code = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}:{rest:02}.000"
+            face = [
+                f"{clip.expressions[frame, columns[name]]:.8f}" if name in columns else "0.00000000"
+                for name in ARKIT_NAMES
+            ]
+            turns = ["0.00000000"] * len(_TURNS)
+            writer.writerow([code, len(ARKIT_NAMES) + len(_TURNS), *face, *turns])
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:

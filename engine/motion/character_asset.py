@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ClipError
+from ..whole_files import whole_file
 from .arkit import ARKIT_NAMES
 from .arrays import FloatArray, IntArray
 from .skeleton import NUM_JOINTS
@@ -98,8 +99,7 @@ def save_character(path: Path, asset: CharacterAsset, influences: int) -> None:
         units.append(unit)
     listed = [{"name": m.name, "colour": list(m.colour), "roughness": m.roughness} for m in asset.materials]
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        path,
+    arrays: dict[str, Any] = dict(
         format_version=np.array(FORMAT_VERSION),
         vertices=asset.vertices.astype(np.float32),
         quads=asset.quads.astype(np.uint16),
@@ -114,6 +114,8 @@ def save_character(path: Path, asset: CharacterAsset, influences: int) -> None:
         shape_units=np.array(units, dtype=np.float32),
         materials=np.array(json.dumps(listed)),
     )
+    with whole_file(path) as draft, draft.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def load_character(path: Path) -> CharacterAsset:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import ClipError
 from ..specs import MOTION_FPS
+from ..whole_files import whole_file
 from .arkit import ARKIT_NAMES
 from .arrays import FloatArray
 from .clip import Clip, smplx_expression_names
@@ -182,7 +183,7 @@ def save_npz(clip: Clip, path: str | Path) -> None:
     """Write a clip as npz with the keys of BEAT2, the names of its face channels beside them.
 
     Raises:
-        ClipError: If the file cannot be written.
+        StorageError: If the file cannot be written.
     """
     rate = int(clip.fps) if float(clip.fps).is_integer() else float(clip.fps)
     arrays: dict[str, Any] = {
@@ -209,7 +210,7 @@ def save_beat2(clip: Clip, path: str | Path) -> None:
     and the channels themselves lie in the file as `arkit` and `arkit_names`, which other readers pass over.
 
     Raises:
-        ClipError: If the file cannot be written.
+        StorageError: If the file cannot be written.
     """
     clip = with_jaw_bone(clip.resample(MOTION_FPS) if clip.fps != MOTION_FPS else clip)
     arrays = _smplx_arrays(clip) | {"model": np.array("smplx2020"), "mocap_frame_rate": np.array(MOTION_FPS)}
@@ -227,7 +228,7 @@ def save_amass(clip: Clip, path: str | Path) -> None:
     file as for BEAT2.
 
     Raises:
-        ClipError: If the file cannot be written.
+        StorageError: If the file cannot be written.
     """
     arrays = _smplx_arrays(_to_z_up(with_jaw_bone(clip)))
     del arrays["expressions"]
@@ -266,10 +267,5 @@ def _to_z_up(clip: Clip) -> Clip:
 
 
 def _write(arrays: dict[str, Any], path: str | Path) -> None:
-    try:
-        with Path(path).open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-    except OSError as error:
-        raise ClipError(
-            f"The motion cannot be written to {path}; choose a folder you may write to."
-        ) from error
+    with whole_file(Path(path)) as draft, draft.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)

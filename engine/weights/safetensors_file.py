@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads safetensors files whose header has been checked against their bytes."""
+"""Reads safetensors files whose header has been checked against their bytes, and writes them."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +19,9 @@ MAX_HEADER_BYTES = 5_000_000
 
 _ITEM_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8}
 """Types a file may hold, with their sizes."""
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How the library's messages end when the system refused; `std::io::Error` of Rust writes it so."""
 
 
 def read_safetensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -70,6 +76,23 @@ def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     if total != size - 8 - length:
         raise damaged(path.name, "its header does not describe its contents")
     return {name: tuple(entry["shape"]) for name, entry in entries.items()}
+
+
+def write_safetensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to a file.
+
+    Raises:
+        OSError: If the system refuses; the library has another error for that.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
+    except SafetensorError as problem:
+        if found := _SYSTEM_ERROR.search(str(problem)):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from problem
+        raise
 
 
 def damaged(name: str, why: str) -> PackError:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -290,6 +291,22 @@ def test_a_crash_loses_the_running_strip_only(
     made = len(engine.requests)
     run(dialogue, plan)
     assert [len(request.waveform) for request in engine.requests[made:]] == [32000]
+    assert len(hip(character)) == 280
+
+
+def test_a_motion_that_cannot_be_kept_is_written_all_the_same(
+    dialogue: Any, plan: Any, character: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        session = run(dialogue, plan)
+    assert session.num_written == 1 and "disk is full" in str(session.problem)
+    assert len(hip(character)) == 60
+    assert not list(plan.cache_dir.iterdir())
+    assert run(dialogue, again(plan)).num_written == 2  # the first is as it was
     assert len(hip(character)) == 280
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -350,6 +351,28 @@ def test_what_cannot_be_written_is_said(scene: Any, module: Module, tmp_path: Pa
             )
         )
     assert fingerprint() == before
+
+
+@pytest.mark.parametrize("preset", ["UNREAL", "GLTF", "USD", "BVH", "KINESICS"])
+def test_a_full_disk_leaves_the_earlier_file(
+    preset: str, scene: Any, module: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage(module, "smplx")
+    suffix = module("operators.export").PRESETS[preset].suffix
+    path = tmp_path / f"earlier{suffix}"
+    path.write_bytes(b"what was there")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        reason = refusal(lambda: bpy.ops.kinesics.export(preset=preset, filepath=str(path)))
+    assert "disk is full: make room" in reason
+    assert path.read_bytes() == b"what was there"
+    assert list(tmp_path.iterdir()) == [path]
+    assert bpy.ops.kinesics.export(preset=preset, filepath=str(path)) == {"FINISHED"}
+    assert path.stat().st_size > 100
 
 
 def test_the_ending_follows_the_preset(module: Module) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import RequestError
+from engine.errors import StorageError
 from engine.line_cache import LineCache
 from engine.lines import STEP_S, LineRecord, changed_steps, remake, stale_runs, words_of
 from engine.motion.clip import Clip
@@ -249,7 +249,7 @@ def test_the_longest_unused_go_first_and_leftovers_before_them(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="make room"):
+    with pytest.raises(StorageError, match="cannot be written"):
         LineCache(tmp_path / "file" / "folder", 1 << 30).store(waving(10), record())
 
 

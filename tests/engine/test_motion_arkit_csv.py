@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import ClipError
+from engine.errors import ClipError, StorageError
 from engine.motion.arkit import ARKIT_NAMES
 from engine.motion.arkit_csv import read_arkit_csv, write_arkit_csv
 from engine.motion.clip import Clip
@@ -62,7 +62,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_arkit_csv(clip, tmp_path / "out.csv")
     back = read_arkit_csv(tmp_path / "out.csv")
     assert back.fps == 30.0 and np.abs(back.expressions - clip.expressions).max() < 1e-6
-    with pytest.raises(ClipError, match="folder"):
+    with pytest.raises(StorageError, match="folder"):
         write_arkit_csv(clip, tmp_path / "none" / "out.csv")
     bare = replace(clip, expressions=np.zeros((100, 0)), expression_names=(), basis="none")
     with pytest.raises(ClipError, match="no ARKit"):

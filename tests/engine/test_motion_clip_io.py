@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import ClipError
+from engine.errors import ClipError, StorageError
 from engine.motion import npz_reader
 from engine.motion.arkit import ARKIT_NAMES
 from engine.motion.clip import Clip
@@ -196,5 +196,5 @@ def test_an_array_larger_than_allowed_is_not_read(tmp_path: Path, monkeypatch: p
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match="folder"):
+    with pytest.raises(StorageError, match="folder"):
         save_npz(Clip.rest(2, 30), tmp_path / "nowhere" / "clip.npz")

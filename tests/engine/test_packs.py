@@ -105,7 +105,7 @@ def test_a_new_pack_replaces_the_old_one(root: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_pack(root: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(PackError, match=r"gone\.bin is missing"):
         write_pack(root, INFO, {"model.safetensors": WEIGHTS}, {"gone.bin": root / "gone.bin"})
     with pytest.raises(PackError, match="licence"):
         write_pack(root, {**INFO, "licence": 3}, {}, {})
