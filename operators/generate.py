@@ -237,7 +237,8 @@ class MotionOperator:
             self.report({"INFO"}, str(wish))
             outcome = {"CANCELLED"}
         except EngineError as error:
-            LOG.warning("%s", error)
+            LOG.warning("nothing was made: %s", type(error).__name__)
+            LOG.debug("%s", error)  # names sounds and quotes instructions
             self.report({"ERROR"}, str(error))
             outcome = {"CANCELLED"}
         except BaseException:

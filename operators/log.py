@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Kinesics writes to Blender's console, as much as the preferences say."""
+"""What Kinesics writes to Blender's console, as much as the preferences say.
+
+Instructions and the places of sounds are an animator's own: they are written at the level "Everything"
+only, so that a console or log file can be shown to others as it is.
+"""
 
 from __future__ import annotations
 

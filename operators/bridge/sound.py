@@ -227,8 +227,12 @@ def used_samples(source: SoundSource) -> tuple[FloatArray, int]:
 
 def _decode(source: SoundSource) -> tuple[FloatArray, int]:
     """All samples of a sound, (N, channels), and samples per second."""
-    if source.packed is None and Path(source.path).stat().st_size == 0:
-        raise AudioError(f'The sound file "{Path(source.path).name}" is empty: copy it again.')
+    if source.packed is None:
+        path = Path(source.path)
+        if not path.is_file():  # it was there when the job began
+            raise AudioError(f'The sound file "{path.name}" is missing: restore it and try again.')
+        if path.stat().st_size == 0:
+            raise AudioError(f'The sound file "{path.name}" is empty: copy it again.')
     try:
         import soundfile
     except ImportError:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.blender.support import KEY, StandInEngine, bpy, fingerprint
+from tests.blender.support import KEY, Modal, StandInEngine, bpy, fingerprint, write_sound
 from tests.blender.test_register import Layout
 
 
@@ -130,3 +131,39 @@ def test_the_console_says_as_much_as_is_chosen(
     finally:
         preferences.log_level = "WARNING"
         log.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize("failure", ["none", "missing sound", "engine", "unfinished"])
+def test_the_console_keeps_instructions_and_sounds_to_itself(
+    failure: str, scene: Any, engine: StandInEngine, character: Any, tmp_path: Path, module: Any
+) -> None:
+    """All but the last level, which is there to say what was asked for; actions have their sound's name."""
+    secret, words = tmp_path / "unannounced film.wav", "she waves at the murderer"
+    write_sound(secret, 2.0)
+    scene.kinesics.audio_source, scene.kinesics.audio_path = "FILE", str(secret)
+    scene.kinesics.upper.source, scene.kinesics.upper.text = "TEXT", words
+    if failure == "engine":
+        engine.error = module("engine.errors").InstructionError(f'"{words}" cannot be used with {secret}.')
+    written, log = io.StringIO(), module("operators.log")
+    preferences = bpy.context.preferences.addons[KEY].preferences
+    terminal = log._handler.setStream(written)
+    try:
+        for level in ("WARNING", "INFO", "DEBUG"):
+            preferences.log_level = level
+            modal = Modal(module("operators.generate"))
+            if failure == "missing sound":
+                secret.unlink()
+            if failure == "unfinished":
+                modal.cancel(bpy.context)
+            else:
+                assert modal.run() == ({"FINISHED"} if failure == "none" else {"CANCELLED"}), modal.reports
+            text = written.getvalue()
+            assert level == "DEBUG" or (words not in text and str(secret) not in text), text
+            assert level != "WARNING" or secret.stem not in text, text
+            assert level != "DEBUG" or words in text or secret.stem in text or failure == "unfinished", text
+            assert ("nothing was made: " in text) == (failure in ("missing sound", "engine"))
+            if failure == "missing sound":
+                write_sound(secret, 2.0)
+    finally:
+        preferences.log_level = "WARNING"
+        log._handler.setStream(terminal)

@@ -32,6 +32,13 @@ LAYERS = (
     {"engine.__main__"},
 )
 """Layers of the shipped engine from the ground up; each imports only itself and what lies below."""
+NETWORK_MODULES = {
+    *("socket", "socketserver", "ssl", "http", "urllib", "xmlrpc", "asyncio", "webbrowser"),
+    *("ftplib", "smtplib", "poplib", "imaplib", "telnetlib"),
+    *("requests", "urllib3", "httpx", "aiohttp", "huggingface_hub", "pip"),
+}
+PROCESS_MODULES = {"subprocess", "multiprocessing", "pty"}
+INSTALLERS = ("operators.install_engine", "engine.installing.worker")
 MAX_LINES = 460
 """House rule 2 says "near 400"."""
 
@@ -340,6 +347,38 @@ def test_untrusted_files_are_never_unpickled_or_evaluated() -> None:
             if unsafe:
                 faults.append(f"{modules()[module].relative_to(ROOT)}:{node.lineno} {name}")
     assert not faults, "\n".join(faults)
+
+
+def test_only_the_installer_may_reach_the_network() -> None:
+    """It starts pip, once the animator and Blender's online access allow it; nothing else connects."""
+    faults = [
+        broken(module, found, "nothing that ships uses the network, but pip in engine.installing.worker")
+        for module in shipped()
+        for found in imports(module)
+        if found.name.partition(".")[0] in NETWORK_MODULES
+        or (found.name.partition(".")[0] in PROCESS_MODULES and module not in INSTALLERS)
+    ]
+    assert not faults, "\n".join(faults)
+    for module in INSTALLERS:
+        assert "subprocess" in {found.name for found in imports(module)}, f"{module} starts no process"
+    loads = re.compile(r"\bfrom_pretrained\(|\bhf_hub_download\(|\burl_open\b|\bload_state_dict_from_url\b")
+    for module in shipped():
+        for call in loads.finditer(text := modules()[module].read_text("utf-8")):
+            assert "local_files_only=True" in text[call.start() : call.start() + 300], module
+
+
+def test_the_extension_writes_to_the_console_through_its_log_only() -> None:
+    """The log has a level, and the tests look at what stands in it; a print has neither."""
+    faults = [
+        f"{modules()[module].relative_to(ROOT)}:{node.lineno}"
+        for module in shipped()
+        if module not in ("engine.__main__", "engine.installing.worker")
+        for node in ast.walk(tree(modules()[module]))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "warnings.warn")
+    ]
+    assert not faults, "\n".join(faults)
+    users = {m for m in shipped() for found in imports(m) if found.name.partition(".")[0] == "logging"}
+    assert users == {"operators.log"}
 
 
 def test_device_comes_from_arguments() -> None:
