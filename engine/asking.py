@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -79,6 +80,11 @@ class Description:
     log_probability: float
 
 
+def can_answer(engine: MotionEngine) -> TypeGuard[Engine]:
+    """Whether a loaded pack was trained to say what a motion shows."""
+    return isinstance(engine, Engine) and engine.vocabulary.num_words > 0
+
+
 class Asker:
     """Asks a loaded pack about motions.
 
@@ -90,7 +96,7 @@ class Asker:
     """
 
     def __init__(self, engine: MotionEngine) -> None:
-        if not isinstance(engine, Engine) or not engine.vocabulary.num_words:
+        if not can_answer(engine):
             raise PackError(
                 "This model pack was not trained to say what a motion shows: choose one that was, as Model "
                 "Pack in the preferences."

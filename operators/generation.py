@@ -13,9 +13,11 @@ from ..engine.specs import MOTION_FPS, Part, PartDirection, Source
 from . import engine_host
 
 if TYPE_CHECKING:
+    from ..engine.asking import EmotionAnswer
     from ..engine.motion.arrays import FloatArray
     from ..engine.motion.clip import Clip
     from ..engine.motion.measures import Measures
+    from ..engine.specs import MotionEngine
     from .bridge.sound import SoundSource
     from .job import IsCancelled, ReportProgress
 
@@ -143,10 +145,12 @@ class Review:
     Attributes:
         measures: Lip sync, jitter and sliding feet.
         picture: Small picture, see `engine.motion.picture`.
+        emotion: What the body shows; None where the pack cannot say.
     """
 
     measures: Measures
     picture: FloatArray
+    emotion: EmotionAnswer | None = None
 
 
 @dataclass(frozen=True)
@@ -267,21 +271,23 @@ def make_motions(
         results = PartEmotions(engine).generate_many(
             requests, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
         )
-    motions: list[Motion] = []
-    for seed, result in zip(plan.seeds, results, strict=True):
-        progress(1.0, "Looking at the takes" if plan.num_takes else "Bringing it to the scene's rate")
-        length_s = duration_s if duration_s is not None else result.motion_s
-        clip = at_scene_rate(result.clip, plan.fps, length_s)
-        if stretch is not None and kept is not None:
-            clip = stretch.joined(kept, clip, plan.written_parts)
-        motions.append(Motion(clip, seed, _review(plan, clip, waveform) if plan.num_takes else None))
+        motions: list[Motion] = []
+        for seed, result in zip(plan.seeds, results, strict=True):
+            progress(1.0, "Looking at the takes" if plan.num_takes else "Bringing it to the scene's rate")
+            length_s = duration_s if duration_s is not None else result.motion_s
+            clip = at_scene_rate(result.clip, plan.fps, length_s)
+            if stretch is not None and kept is not None:
+                clip = stretch.joined(kept, clip, plan.written_parts)
+            review = _review(plan, clip, waveform, engine) if plan.num_takes else None
+            motions.append(Motion(clip, seed, review))
     return motions
 
 
-def _review(plan: GeneratePlan, clip: Clip, waveform: FloatArray | None) -> Review:
-    """Measure and draw a motion at the scene's rate."""
+def _review(plan: GeneratePlan, clip: Clip, waveform: FloatArray | None, engine: MotionEngine) -> Review:
+    """Measure and draw a motion at the scene's rate, and ask a pack that can say which emotion it shows."""
     import numpy as np
 
+    from ..engine.asking import MIN_ASKED_S, Asker, AskRequest, can_answer
     from ..engine.audio.features import envelope
     from ..engine.motion.measures import measure
     from ..engine.motion.picture import clip_picture
@@ -290,7 +296,9 @@ def _review(plan: GeneratePlan, clip: Clip, waveform: FloatArray | None) -> Revi
     if waveform is not None:
         lead = plan.write_start - plan.frame_start
         heard = np.pad(envelope(waveform, plan.fps), (max(-lead, 0), 0))[max(lead, 0) :]
-    return Review(measure(clip, heard), clip_picture(clip))
+    asked = can_answer(engine) and clip.duration_s >= MIN_ASKED_S
+    emotion = Asker(engine).emotion(AskRequest(clip)) if asked else None
+    return Review(measure(clip, heard), clip_picture(clip), emotion)
 
 
 def at_scene_rate(clip: Clip, fps: float, duration_s: float) -> Clip:

@@ -23,6 +23,7 @@ TAKE_NAME = "Take"
 
 _SAME_WHEN_REDUCED = (
     "number", "seed", "merged", "instruction", "has_sync", "lip_sync", "frame_start", "frame_end",
+    "emotion", "emotion_chance",
 )  # fmt: skip
 """What a take with fewer keys has from the one it was made of."""
 
@@ -200,6 +201,9 @@ def note_review(take: Take, review: Review) -> None:
     take.has_sync = measures.lip_sync is not None
     take.lip_sync = measures.lip_sync or 0.0
     take.jitter, take.foot_slide = measures.jitter, measures.foot_slide
+    if review.emotion is not None:
+        take.emotion = review.emotion.label
+        take.emotion_chance = review.emotion.probabilities[review.emotion.label]
     takes.set_picture(take.action, review.picture)
 
 

@@ -119,6 +119,8 @@ class KinesicsTake(bpy.types.PropertyGroup):
     lip_sync: FloatProperty()
     jitter: FloatProperty()
     foot_slide: FloatProperty()
+    emotion: StringProperty()
+    emotion_chance: FloatProperty()
 
 
 def _try_take(takes: KinesicsTakes, _context: bpy.types.Context) -> None:

@@ -99,6 +99,9 @@ def measure_lines(take: Any) -> list[str]:
         pgettext_iface("Jitter {jitter} m/s\u00b3").format(jitter=f"{take.jitter:.0f}"),
         pgettext_iface("Feet slide {speed} cm/s").format(speed=f"{take.foot_slide * 100:.1f}"),
     ]
+    if take.emotion:
+        emotion, chance = pgettext_iface(take.emotion.capitalize()), _percent(take.emotion_chance)
+        lines.append(pgettext_iface("Shows {emotion} {percent}").format(emotion=emotion, percent=chance))
     return [str(line) for line in lines]
 
 

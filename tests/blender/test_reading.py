@@ -192,6 +192,36 @@ def test_a_trained_pack_reads_what_it_has_learned(
     assert said == [("anger", "walk forward"), ("sadness", "jump")]
 
 
+def test_takes_say_which_emotion_they_show(
+    character: Any, module: Any, trained: tuple[Path, list[Any]], chosen_pack: Any
+) -> None:
+    chosen_pack(trained[0])
+    settings, reading = bpy.context.scene.kinesics, bpy.context.scene.kinesics_reading
+    settings.audio_source, settings.duration_s, settings.num_takes = "NONE", 2.0, 2
+    for part in ("face", "hands", "upper", "lower"):
+        direction = getattr(settings, part)
+        direction.source, direction.text = "TEXT", "walk forward"
+    assert bpy.ops.kinesics.generate_takes() == {"FINISHED"}
+    emotions, lines = module("engine.specs").EMOTIONS, module("ui.take_panel").measure_lines
+    takes = character.kinesics_takes
+    for index in range(2):
+        takes.index = index
+        assert bpy.ops.kinesics.read_emotion() == {"FINISHED"}
+        take, chance = takes.items[index], max(reading.chances)
+        assert take.emotion == emotions[list(reading.chances).index(chance)]
+        assert take.emotion_chance == pytest.approx(chance, abs=0.02)
+        assert lines(take)[-1] == f"Shows {take.emotion.capitalize()} {take.emotion_chance:.0%}"
+
+
+def test_takes_of_a_pack_without_words_show_none(character: Any, engine: StandInEngine, module: Any) -> None:
+    settings = bpy.context.scene.kinesics
+    settings.audio_source, settings.lower.source, settings.lower.text = "NONE", "TEXT", "walk"
+    assert bpy.ops.kinesics.generate_takes() == {"FINISHED"}
+    take = character.kinesics_takes.items[0]
+    assert take.measured and not take.emotion
+    assert not any("Shows" in line for line in module("ui.take_panel").measure_lines(take))
+
+
 def test_a_pack_without_words_says_so_in_one_sentence(moving: Any, tiny_pack: Path, chosen_pack: Any) -> None:
     chosen_pack(tiny_pack)
     bpy.context.scene.frame_set(1)
