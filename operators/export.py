@@ -301,6 +301,7 @@ class KINESICS_OT_export(bpy.types.Operator):
     def draw(self, context: bpy.types.Context) -> None:
         """Show the two choices; files for SMPL-X have hips alone."""
         column = self.layout.column()
+        column.use_property_split = True
         column.prop(self, "preset")
         row = column.row()
         row.enabled = PRESETS[self.preset].suffix != ".npz"

@@ -70,7 +70,11 @@ def make_scene() -> None:
         bpy.ops.kinesics.set_up_face("EXEC_DEFAULT", True)
         bpy.ops.kinesics.add_instruction("EXEC_DEFAULT", True, part="UPPER")
     settings.part_emotions = True
-    character = bpy.context.object
+
+
+def fill_boxes() -> None:
+    """What the boxes show of rigs, readings and refusals."""
+    scene, character = bpy.context.scene, bpy.context.object
     character.kinesics_shape.root = "FOLLOW"
     character.kinesics_rig.kind = "mixamo"
     for bone in character.data.bones[:12]:
@@ -127,12 +131,31 @@ def preferences_picture(name: str) -> Steps:
     yield 0.5
 
 
+def dialog_picture(name: str) -> Steps:
+    """What an operator asks for, in a window of its own or in the file browser; then it is left."""
+    yield from hands.point()
+    with gui.override():
+        getattr(bpy.ops.kinesics, name)("INVOKE_DEFAULT")
+    yield 1.5
+    browser = next((area for area in gui.window().screen.areas if area.type == "FILE_BROWSER"), None)
+    if browser is not None:
+        note(**{f"{name}-options": browser.spaces.active.show_region_tool_props})
+    yield from hands.shot(f"{name}.png")
+    yield from hands.press("Escape")
+    browsing = lambda: any(area.type == "FILE_BROWSER" for area in gui.window().screen.areas)  # noqa: E731
+    yield from hands.wait_until(lambda: not browsing(), 20, "the file browser is closed")
+
+
 def steps() -> Steps:
     """All pictures."""
     view = bpy.context.preferences.view
+    view.filebrowser_display_type = "SCREEN"  # there is no window manager
     open_all()
     make_scene()
     yield from gui.open_tab("Kinesics")
+    for name in ("merge_takes", "export", "import_clip"):
+        yield from dialog_picture(name)
+    fill_boxes()
     yield from pictures("wide-dark")
     yield from gui.widen_panel(NARROW - gui.region().width)
     yield from pictures("dark")

@@ -219,6 +219,10 @@ def test_the_pictures_reach_their_end_without_a_traceback(pictures: dict[str, An
     assert "not found" not in pictures["log"], "a panel draws what does not exist"
 
 
+def test_file_browsers_show_what_can_be_chosen(pictures: dict[str, Any]) -> None:
+    assert pictures["export-options"] and pictures["import_clip-options"]
+
+
 @pytest.mark.parametrize("setting", ["wide-dark", "dark", "light", "chinese", "large"])
 def test_every_box_is_drawn_filled(pictures: dict[str, Any], setting: str) -> None:
     assert pictures[f"{setting}-making"] == ["dialogue", "regenerate", "takes"]
