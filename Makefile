@@ -6,6 +6,8 @@ DATA ?= ../shared/data
 AUDIO ?=
 PACK ?= packs/starter
 MINUTES ?=
+STEPS ?= 200
+SEED ?= 0
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -16,13 +18,14 @@ ASSET := assets/character.npz
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venvs-matrix demo test test-matrix test-gui evaluate train-starter package wheels benchmark clean
+.PHONY: help venv venvs-matrix demo test test-matrix test-gui soak evaluate train-starter package wheels benchmark clean
 
 help:
 	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
 	@echo "make test                  lint, types, engine tests, tests inside Blender 4.5"
 	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
+	@echo "make soak [STEPS=n SEED=n] 200 random steps in Blender 4.5 and 5.0: nothing lost, left over or growing"
 	@echo "make package               the extension's zips, light and with the engine inside, in dist/"
 	@echo "make wheels [INDEX=url]    the list of the engine's wheels, made anew"
 	@echo "make train-starter [DATA=folder] [MINUTES=n]   train the starter pack"
@@ -90,6 +93,11 @@ test-matrix: $(STAMP) $(ASSET) venvs-matrix
 
 test-gui: $(STAMP) $(ASSET)
 	$(PY) tools/run_tests.py gui
+
+soak: $(STAMP) .venv-5.0.1/.installed
+	@status=0; for python in $(PY) .venv-5.0.1/bin/python; do \
+		$$python -m tests.blender.soak --steps $(STEPS) --seed $(SEED) || status=1; \
+	done; exit $$status
 
 clean:
 	rm -rf build/demo build/gui build/reports dist $(ASSET) .pytest_cache .ruff_cache
