@@ -19,6 +19,7 @@ def _classes() -> tuple[type, ...]:
         export,
         faces,
         generate,
+        ghost,
         import_model,
         install_engine,
         instructions,
@@ -44,6 +45,7 @@ def _classes() -> tuple[type, ...]:
         *dialogue.CLASSES,
         *regenerate.CLASSES,
         *takes.CLASSES,
+        *ghost.CLASSES,
         *reading.CLASSES,
         *shaping.CLASSES,
         *clip_io.CLASSES,
@@ -94,11 +96,12 @@ def unregister() -> None:
     """Stop what runs, forget the engine and unregister all operators, last first."""
     import bpy
 
-    from . import engine_host, generate, import_model, install_engine
+    from . import engine_host, generate, ghost, import_model, install_engine
 
     generate.stop_all()
     import_model.stop()
     engine_host.release()
+    ghost.detach()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)
     install_engine.detach()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..engine.specs import PartDirection, Source
-from . import delivery
+from . import delivery, ghost
 from .errors import CharacterError
 from .generation import PART_LABELS, GeneratePlan, Motion, Review
 
@@ -47,6 +47,7 @@ def deliver_takes(plan: GeneratePlan, armature: bpy.types.Object, motions: list[
         delivery.check_stretch(armature, parts, ARKIT_NAMES, plan.write_start, plan.write_start + last)
     first_number = next_number(armature)
     takes.keep_current(armature, f"Before {TAKE_NAME} {first_number}")
+    _note_shown(armature)
     first = len(takes.takes_of(armature))
     before = [(item, action.playing(item)) for item in (armature, *takes.face_keys(armature))]
     whole = partial(delivery.deliver, keep_modes=True)
@@ -64,6 +65,7 @@ def deliver_takes(plan: GeneratePlan, armature: bpy.types.Object, motions: list[
         take.frame_start, take.frame_end = plan.write_start, plan.write_start + last
         if motion.review is not None:
             note_review(take, motion.review)
+    takes.show_take(armature, takes.takes_of(armature)[first])
     armature.kinesics_takes.index = first
     return done[0]
 
@@ -99,6 +101,7 @@ def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict
     base = givers[Part.FACE].action
     name = f"{base.name.rpartition(f' {TAKE_NAME} ')[0] or base.name} {TAKE_NAME} {number}"
     takes.keep_current(armature, f"Before {TAKE_NAME} {number}")  # may move the list in memory
+    _note_shown(armature)
     takes.show_take(armature, takes.takes_of(armature)[chosen[Part.FACE]])
     takes.begin_take(armature, name)
     for part, source in sources.items():
@@ -128,6 +131,7 @@ def reduce_shown(armature: bpy.types.Object, scene: bpy.types.Scene, limits: Lim
     if now is None:
         raise CharacterError(f'"{armature.name}" has no action to reduce: press Generate first.')
     takes.keep_current(armature, now.action.name)
+    _note_shown(armature)
     shown = takes.shown_take(armature)
     title, dense = shown.name, list(takes.takes_of(armature)).index(shown)
     takes.begin_take(armature, f"{now.action.name} Reduced")
@@ -231,10 +235,21 @@ def try_chosen(armature: bpy.types.Object) -> None:
     chosen = armature.kinesics_takes
     if not 0 <= chosen.index < len(chosen.items) or chosen.items[chosen.index].action is None:
         return
-    if in_tweak_mode(armature) or takes.shown_take(armature) == chosen.items[chosen.index]:
+    if in_tweak_mode(armature):
         return
-    takes.keep_current(armature, f"Before {chosen.items[chosen.index].name}")
-    takes.show_take(armature, chosen.items[chosen.index])
+    if takes.shown_take(armature) != chosen.items[chosen.index]:
+        takes.keep_current(armature, f"Before {chosen.items[chosen.index].name}")
+        _note_shown(armature)
+        takes.show_take(armature, chosen.items[chosen.index])
+    _note_shown(armature)
+
+
+def _note_shown(armature: bpy.types.Object) -> None:
+    """Remember what is on show now, for the ghost."""
+    from .bridge import takes
+
+    take = takes.shown_take(armature)
+    ghost.note_shown(armature, take.action if take is not None else None)
 
 
 def shown_name(armature: bpy.types.Object) -> str | None:

@@ -8,6 +8,9 @@ from typing import Any
 import bpy
 from bpy.app.translations import pgettext_iface
 
+from ..operators import ghost
+from ..operators.bridge.ghost import has_constraints
+
 PICTURE_SCALE = 4.0
 """Height of the chosen take's picture in rows."""
 
@@ -59,12 +62,32 @@ def _draw_list(layout: bpy.types.UILayout, takes: Any) -> None:
     row = layout.row(align=True)
     row.operator("kinesics.delete_take", text="Delete", icon="TRASH")
     row.operator("kinesics.delete_other_takes")
+    _draw_ghost(layout, takes.id_data)
     row = layout.row(align=True)
     row.operator("kinesics.merge_takes", text="Merge")
     row.operator("kinesics.push_take", text="To NLA").per_part = False
     row.operator("kinesics.push_take", text="By Part").per_part = True
     if 0 <= takes.index < len(takes.items):
         _draw_take(layout.box(), takes.items[takes.index])
+
+
+def _draw_ghost(layout: bpy.types.UILayout, character: bpy.types.Object) -> None:
+    """The switch of the ghost, and whose it is."""
+    row = layout.row(align=True)
+    on = ghost.is_on()
+    row.operator(
+        "kinesics.toggle_ghost", text="Ghost", icon="GHOST_ENABLED" if on else "GHOST_DISABLED", depress=on
+    )
+    if on:
+        row.label(text=ghost_text(character), translate=False)
+
+
+def ghost_text(character: bpy.types.Object) -> str:
+    """Whose ghost is seen, or why none is."""
+    if has_constraints(character):
+        return str(pgettext_iface("Not with constraints"))
+    take = ghost.ghost_take(character)
+    return str(take.name if take is not None else pgettext_iface("Click another take"))
 
 
 def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
