@@ -121,21 +121,27 @@ def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict
 def reduce_shown(armature: bpy.types.Object, scene: bpy.types.Scene, limits: Limits) -> Reduction:
     """Put a take with fewer keys beside the one on show, which stays as it is for the way back.
 
+    Locked parts keep all of their keys.
+
     Raises:
-        CharacterError: If nothing moves the character.
+        CharacterError: If nothing moves the character, its rig is unknown, or everything is locked.
     """
+    from ..engine.specs import Part
     from .bridge import action, takes
+    from .bridge.armature import read_rig
     from .bridge.reducing import reduce_action
 
     now = action.playing(armature)
     if now is None:
         raise CharacterError(f'"{armature.name}" has no action to reduce: press Generate first.')
+    rig, free = read_rig(armature), delivery.unlocked(armature, tuple(Part))
+    kept_bones = [takes.part_bones(rig, part) for part in Part if part not in free]
     takes.keep_current(armature, now.action.name)
     _note_shown(armature)
     shown = takes.shown_take(armature)
     title, dense = shown.name, list(takes.takes_of(armature)).index(shown)
     takes.begin_take(armature, f"{now.action.name} Reduced")
-    done = reduce_action(armature, limits)
+    done = reduce_action(armature, limits, frozenset().union(*kept_bones), Part.FACE not in free)
     take = takes.add_take(armature, f"{title} Reduced")
     dense_take = takes.takes_of(armature)[dense]
     for name in _SAME_WHEN_REDUCED:

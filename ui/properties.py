@@ -57,7 +57,7 @@ _EMOTION_ITEMS = (("ANY", "From Speech", "Leave the emotion open"), *_EMOTIONS)
 _PART_EMOTIONS = (("SAME", "As Chosen Below", "The emotion that is chosen for the whole body"), *_EMOTIONS)
 
 
-_LOCK = "Neither Generate nor Regenerate nor Import Motion changes this part of this character"
+_LOCK = "Nothing that makes, imports, shapes or reduces motion changes this part of this character"
 
 
 def _is_armature(_settings: bpy.types.PropertyGroup, item: bpy.types.Object) -> bool:

@@ -62,7 +62,9 @@ class _Kind:
     limit: float
 
 
-def reduce_action(armature: bpy.types.Object, limits: Limits) -> Reduction:
+def reduce_action(
+    armature: bpy.types.Object, limits: Limits, kept_bones: frozenset[str], keep_face: bool
+) -> Reduction:
     """Reduce the keys of the action that moves a character, and of its face.
 
     Channels that do not get fewer keys stay as they are, and so do those with modifiers and bones in
@@ -71,6 +73,8 @@ def reduce_action(armature: bpy.types.Object, limits: Limits) -> Reduction:
     Args:
         armature: Character.
         limits: Furthest that any frame may be off.
+        kept_bones: Names of bones that keep their keys.
+        keep_face: Whether the face's shape keys keep theirs.
     """
     num_before = num_after = 0
     worst = {"degrees": 0.0, "mm": 0.0, "share": 0.0}
@@ -81,7 +85,8 @@ def reduce_action(armature: bpy.types.Object, limits: Limits) -> Reduction:
         for curve in curves:
             groups.setdefault(curve.data_path, []).append(curve)
         for path, group in groups.items():
-            kind = _kind_of(path, armature, limits)
+            kept = keep_face if datablock != armature else takes.bone_of(group[0]) in kept_bones
+            kind = None if kept else _kind_of(path, armature, limits)
             if kind is None or len(group) != kind.num_curves or any(len(curve.modifiers) for curve in group):
                 continue
             worst[kind.name] = max(worst[kind.name], _reduce_group(group, kind))

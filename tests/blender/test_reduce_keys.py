@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.blender.support import all_properties, bpy, keys_of, make_clip
+from tests.blender.support import all_properties, bpy, keys_of, make_clip, refusal
 
 
 @pytest.fixture
@@ -81,6 +81,21 @@ def test_hand_keys_and_what_cannot_be_reduced_stay(moving: Any, module: Any) -> 
     count = num_keys(moving)
     assert bpy.ops.kinesics.reduce_keys(degrees=0.01, mm=0.01, share=0.0005) == {"FINISHED"}
     assert num_keys(moving) <= count, "keys are never added"
+
+
+def test_locked_parts_keep_their_keys(moving: Any, module: Any) -> None:
+    skeleton, part = module("engine.motion.skeleton"), module("engine.specs").Part
+    moving.kinesics_locks.lower = moving.kinesics_locks.face = True
+    locked = {skeleton.JOINT_NAMES[j] for one in (part.LOWER, part.FACE) for j in skeleton.PART_JOINTS[one]}
+    before, face = all_properties(moving, 1e6, 1e6), all_properties(face_keys(), 1e6, 1e6)
+    assert bpy.ops.kinesics.reduce_keys() == {"FINISHED"}
+    after = all_properties(moving, 1e6, 1e6)
+    assert all_properties(face_keys(), 1e6, 1e6) == face
+    kept = {path.split('"')[1] for path, index in before if before[path, index] == after[path, index]}
+    assert locked <= kept and not {"left_elbow", "spine2"} & kept
+    moving.kinesics_locks.upper = moving.kinesics_locks.hands = True
+    told = refusal(bpy.ops.kinesics.reduce_keys)
+    assert "locked" in told and len(moving.kinesics_takes.items) == 2
 
 
 def test_without_an_action_it_says_what_to_do(character: Any) -> None:
