@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine without Blender: `python -m engine generate ...`, `info PACK` and `import-lom FOLDER ...`."""
+"""The engine without Blender: `python -m engine generate`, `batch`, `info` and `import-lom`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .batch.command import add_batch, batch
 from .errors import AudioError, EngineError, RequestError
 from .language.instruction import parse_timed
 from .specs import (
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--json", action="store_true", help="print load_s, compute_s and motion_s")
     generate.add_argument("--out", type=Path, required=True, help="motion file to write (.npz)")
+    add_batch(commands, DEFAULT_PACK)
     info = commands.add_parser("info", help="print a pack's card")
     info.add_argument("pack", type=Path)
     published = commands.add_parser("import-lom", help="make a pack from the published model's files")
@@ -216,6 +218,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.command == "generate":
             generate(arguments)
+        elif arguments.command == "batch":
+            return batch(arguments)
         elif arguments.command == "import-lom":
             import_lom(arguments)
         else:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..cluster import HERE, RayPlace
 from ..errors import EngineError
 from ..motion.published_features import Layout
 from .coding import CoderSource
 from .feature_files import PART_OF, write_features
 from .prepare import SHARD_ITEMS, prepare
-from .ray_runner import HERE, RayPlace
 from .readers.amass import AmassReader
 from .readers.base import MAX_NAMED, Reader, describe_problems
 from .readers.beat2 import Beat2Reader

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import torch
 
+from ..cluster import RayPlace
 from ..errors import DataError, EngineError
 from .coding import Coder, CoderSource
-from .ray_runner import RayPlace, run_on_ray
+from .ray_runner import run_on_ray
 from .readers.base import Item, Problem, Reader, read_records
 from .shards import Manifest, ShardWriter, Summary, read_summary, shard_path, write_manifest
 

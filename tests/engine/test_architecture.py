@@ -29,6 +29,7 @@ LAYERS = (
     {"engine.tokenizers"},
     {"engine.language"},
     {"engine.pipeline", "engine.asking", "engine.published"},
+    {"engine.batch"},
     {"engine.__main__"},
 )
 """Layers of the shipped engine from the ground up; each imports only itself and what lies below."""

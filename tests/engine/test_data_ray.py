@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine.cluster import HERE, RayPlace
 from engine.data.coding import CoderSource
 from engine.data.prepare import prepare
-from engine.data.ray_runner import HERE, RayPlace
 from engine.data.readers.librispeech import LibriSpeechReader
-from engine.errors import DataError
+from engine.errors import DeviceError
 from engine.specs import AUDIO_HZ
 from tests.tiny_pack import write_tiny_pack
 
@@ -45,7 +45,7 @@ def test_without_ray_the_command_says_what_to_install(
 ) -> None:
     pack, speech = material
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(DataError, match=r"Ray cannot be used here .*; install .* ray"):
+    with pytest.raises(DeviceError, match=r"Ray cannot be used here .*; install .* ray"):
         prepare(LibriSpeechReader(speech), CoderSource(pack), tmp_path, ray=RayPlace(HERE, 2))
 
 

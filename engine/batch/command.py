@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python -m engine batch`: its options, its progress and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..cluster import HERE, RayPlace
+from .run import BatchOptions, Tally, run_batch
+
+
+def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser], pack: Path) -> None:
+    """Add the command.
+
+    Args:
+        commands: Of the command line.
+        pack: Model pack where none is named.
+    """
+    parser = commands.add_parser(
+        "batch",
+        help="make a motion file for every row of a table",
+        epilog="Columns of the table (CSV, UTF-8): audio, face, hands, upper, lower, emotion, seed, seconds, "
+        "name. A part without an instruction follows the sound.",
+    )
+    parser.add_argument("table", type=Path, help="CSV file, one line of dialogue per row")
+    parser.add_argument("--out", type=Path, required=True, help="folder for motions and the report")
+    parser.add_argument("--resume", action="store_true", help="leave what an earlier run has finished")
+    parser.add_argument("--processes", type=int, default=0, help="lines at once; default: as many as fit")
+    parser.add_argument("--pack", type=Path, default=pack)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const=HERE,
+        metavar="ADDRESS",
+        help="work on a Ray cluster: auto, or its address; without one on this machine's own Ray",
+    )
+
+
+def batch(arguments: argparse.Namespace) -> int:
+    """Run `batch`; 0 where every line was made, else 1.
+
+    Raises:
+        EngineError: If the table, the pack or the folder cannot be used.
+    """
+    processes = max(arguments.processes, 0)
+    place = None if arguments.ray is None else RayPlace(arguments.ray, processes or 2)
+    options = BatchOptions(arguments.pack, arguments.device, processes, arguments.resume, place)
+    try:
+        tally = run_batch(arguments.table, arguments.out, options, _show)
+    except KeyboardInterrupt:
+        print(f"\nStopped; --resume goes on, what there is stands in {arguments.out}", file=sys.stderr)
+        return 130
+    print(f"{tally.made} of {tally.total} lines made: {arguments.out / 'report.html'}")
+    if tally.failed:
+        print(f"{tally.failed} failed; the report says why.", file=sys.stderr)
+    return int(tally.failed > 0)
+
+
+def _show(tally: Tally) -> None:
+    """One line of progress, over the one before where there is a terminal."""
+    done = tally.made + tally.failed
+    text = f"{done} of {tally.total} lines, {tally.failed} failed, {tally.seconds_left / 60:.1f} min left"
+    if sys.stderr.isatty():
+        print(f"\r{text}   ", end="" if done < tally.total else "\n", file=sys.stderr, flush=True)
+    elif done == tally.total or done % max(1, tally.total // 20) == 0:
+        print(text, file=sys.stderr, flush=True)
