@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class RayPlace:
 
 
 @contextlib.contextmanager
-def on_ray(place: RayPlace) -> Iterator[Any]:
+def on_ray(place: RayPlace) -> Generator[Any]:
     """Ray's own module, connected to a place; what was begun here ends with the block.
 
     Raises:

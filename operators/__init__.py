@@ -84,9 +84,10 @@ def register_class(cls: type) -> None:
 
 def register() -> None:
     """Register all operators."""
-    from . import install_engine
+    from . import batch, install_engine
 
     install_engine.attach()
+    batch.attach()
     for cls in _classes():
         describe(cls)
         register_class(cls)
@@ -96,7 +97,7 @@ def unregister() -> None:
     """Stop what runs, forget the engine and unregister all operators, last first."""
     import bpy
 
-    from . import engine_host, generate, ghost, import_model, install_engine
+    from . import batch, engine_host, generate, ghost, import_model, install_engine
 
     generate.stop_all()
     import_model.stop()
@@ -104,4 +105,5 @@ def unregister() -> None:
     ghost.detach()
     for cls in reversed(_classes()):
         bpy.utils.unregister_class(cls)
+    batch.detach()
     install_engine.detach()

@@ -5,31 +5,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ..cluster import HERE, RayPlace
+from .report import PAGE
 from .run import BatchOptions, Tally, run_batch
 
 
 def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser], pack: Path) -> None:
-    """Add the command.
+    """Add the command `batch`.
 
     Args:
         commands: Of the command line.
         pack: Model pack where none is named.
     """
-    parser = commands.add_parser(
-        "batch",
-        help="make a motion file for every row of a table",
-        epilog="Columns of the table (CSV, UTF-8): audio, face, hands, upper, lower, emotion, seed, seconds, "
-        "name. A part without an instruction follows the sound.",
-    )
-    parser.add_argument("table", type=Path, help="CSV file, one line of dialogue per row")
-    parser.add_argument("--out", type=Path, required=True, help="folder for motions and the report")
-    parser.add_argument("--resume", action="store_true", help="leave what an earlier run has finished")
+    parser = commands.add_parser("batch", help="make a motion file for every row of a table")
+    add_table(parser, pack, "")
     parser.add_argument("--processes", type=int, default=0, help="lines at once; default: as many as fit")
-    parser.add_argument("--pack", type=Path, default=pack)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--ray",
         nargs="?",
@@ -37,6 +30,25 @@ def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser], pac
         metavar="ADDRESS",
         help="work on a Ray cluster: auto, or its address; without one on this machine's own Ray",
     )
+
+
+def add_table(parser: argparse.ArgumentParser, pack: Path, more: str) -> None:
+    """Add what every batch is told.
+
+    Args:
+        parser: Of the command.
+        pack: Model pack where none is named.
+        more: Sentences about further columns.
+    """
+    parser.epilog = (
+        "Columns of the table (CSV, UTF-8): audio, face, hands, upper, lower, emotion, seed, seconds, name. "
+        f"A part without an instruction follows the sound. {more}"
+    )
+    parser.add_argument("table", type=Path, help="CSV file, one line of dialogue per row")
+    parser.add_argument("--out", type=Path, required=True, help="folder for motions and the report")
+    parser.add_argument("--resume", action="store_true", help="leave what an earlier run has finished")
+    parser.add_argument("--pack", type=Path, default=pack)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def batch(arguments: argparse.Namespace) -> int:
@@ -48,12 +60,25 @@ def batch(arguments: argparse.Namespace) -> int:
     processes = max(arguments.processes, 0)
     place = None if arguments.ray is None else RayPlace(arguments.ray, processes or 2)
     options = BatchOptions(arguments.pack, arguments.device, processes, arguments.resume, place)
+    return finish(arguments, lambda report: run_batch(arguments.table, arguments.out, options, report))
+
+
+def finish(arguments: argparse.Namespace, run: Callable[[Callable[[Tally], None]], Tally]) -> int:
+    """Run a batch in some way, show how far it is, and say how it ended.
+
+    Args:
+        arguments: As parsed.
+        run: Runs it, given what to tell about every line.
+
+    Returns:
+        0 where every line was made, 1 where some were not, 130 where it was stopped.
+    """
     try:
-        tally = run_batch(arguments.table, arguments.out, options, _show)
+        tally = run(_show)
     except KeyboardInterrupt:
         print(f"\nStopped; --resume goes on, what there is stands in {arguments.out}", file=sys.stderr)
         return 130
-    print(f"{tally.made} of {tally.total} lines made: {arguments.out / 'report.html'}")
+    print(f"{tally.made} of {tally.total} lines made: {arguments.out / PAGE}")
     if tally.failed:
         print(f"{tally.failed} failed; the report says why.", file=sys.stderr)
     return int(tally.failed > 0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +92,14 @@ def finished(line: Line, model: str, folder: Path) -> LineResult | None:
     try:
         if path.stat().st_size > MAX_RECORD_BYTES:
             return None
-        held = json.loads(path.read_text("utf-8"))
-        found = LineResult(
-            **{**{name.name: held[name.name] for name in fields(LineResult)}, "number": line.number}
-        )
+        held: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found = LineResult(**{**held, "number": line.number, "files": tuple(held["files"])})
+        numbers = (found.motion_s, found.compute_s, found.lip_sync, found.jitter, found.foot_slide)
         if found.problem or found.key != line_key(line, model):
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+        if not all(isinstance(number, float) for number in numbers):
+            return None
+        there = found.files and all((folder / Path(name).name).is_file() for name in found.files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    there = found.files and all((folder / Path(name).name).is_file() for name in found.files)
-    return LineResult(**{**asdict(found), "files": tuple(found.files)}) if there else None
+    return found if there else None

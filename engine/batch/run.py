@@ -71,22 +71,41 @@ def run_batch(table: Path, out: Path, options: BatchOptions, report: Callable[[T
     """
     lines = read_table(table)
     job = Job(out, options.pack.resolve(), model_of(options.pack), options.device)
-    make_folders(out)
-    results = earlier(lines, job) if options.resume else {}
+    return run_through(lines, job, options.resume, lambda left: _made(left, job, options), report)
+
+
+def run_through(
+    lines: Sequence[Line],
+    job: Job,
+    resume: bool,
+    make: Callable[[Sequence[Line]], Iterator[LineResult]],
+    report: Callable[[Tally], None],
+) -> Tally:
+    """Make lines in some way and keep the report.
+
+    Args:
+        lines: All of them.
+        job: What they share.
+        resume: Leave lines that an earlier run made of the same ingredients.
+        make: Makes the rest and keeps a record of each.
+        report: Told after every line.
+
+    Raises:
+        EngineError: What `make` raises, or `StorageError` if the folder cannot be written.
+    """
+    make_folders(job.out)
+    results = earlier(lines, job) if resume else {}
     begun, written, first = time.monotonic(), time.monotonic(), len(results)
-    tally = _tally(lines, results, 0.0)
     try:
-        for result in _made([line for line in lines if line.name not in results], job, options):
+        for result in make([line for line in lines if line.name not in results]):
             results[result.name] = result
-            each = (time.monotonic() - begun) / (len(results) - first)
-            tally = _tally(lines, results, each)
-            report(tally)
+            report(_tally(lines, results, (time.monotonic() - begun) / (len(results) - first)))
             if time.monotonic() - written > REPORT_S:
-                write_report(lines, results, out)
+                write_report(lines, results, job.out)
                 written = time.monotonic()
     finally:
-        write_report(lines, results, out)
-    return tally
+        write_report(lines, results, job.out)
+    return _tally(lines, results, 0.0)
 
 
 def model_of(pack: Path) -> str:

@@ -68,43 +68,56 @@ def make_line(engine: MotionEngine, line: Line, job: Job) -> LineResult:
     Raises:
         StorageError: If the folder cannot be written: then the next line would fail as well.
     """
+    from ..motion.clip_io import save_npz
+
     if line.problem:
         result = failed(line, line.problem)
     else:
         try:
             request, wave = request_of(line)
-            result = write_line(engine.generate(request), wave, line, job)
+            made, file = engine.generate(request), f"{line.name}.npz"
+            save_npz(made.clip, job.out / file)
+            result = reviewed(made, wave, line, job, (file,))
         except StorageError:
             raise
         except EngineError as problem:
             result = failed(line, str(problem))
         except Exception as problem:  # a fault of ours in one line must not cost the others
-            result = failed(
-                line, f"It failed unexpectedly ({type(problem).__name__}: {problem}); report this line."
-            )
+            result = faulty(line, problem)
     store(result, job.out)
     return result
 
 
-def write_line(made: GenerateResult, wave: FloatArray | None, line: Line, job: Job) -> LineResult:
-    """Write a line's motion and contact sheet, and measure it.
+def faulty(line: Line, problem: Exception) -> LineResult:
+    """The record of a line that met a fault of ours."""
+    return failed(line, f"It failed unexpectedly ({type(problem).__name__}: {problem}); report this line.")
+
+
+def reviewed(
+    made: GenerateResult, wave: FloatArray | None, line: Line, job: Job, files: tuple[str, ...]
+) -> LineResult:
+    """The record of a line that was made: measures its motion and writes its contact sheet.
+
+    Args:
+        made: The motion.
+        wave: The sound at `AUDIO_HZ`, or None.
+        line: The line.
+        job: What all lines share.
+        files: What was written, as names in the batch's folder.
 
     Raises:
         StorageError: If the folder cannot be written.
     """
     from ..audio.features import envelope
-    from ..motion.clip_io import save_npz
     from ..motion.measures import measure
     from .sheet import contact_sheet
 
-    file = f"{line.name}.npz"
-    save_npz(made.clip, job.out / file)
     write_whole(job.out / SHEETS / f"{line.name}.svg", contact_sheet(made.clip))
     found = measure(made.clip, None if wave is None else envelope(wave, made.clip.fps))
     return replace(
         failed(line, ""),
         key=line_key(line, job.model),
-        files=(file,),
+        files=files,
         motion_s=made.motion_s,
         compute_s=made.compute_s,
         lip_sync=math.nan if found.lip_sync is None else found.lip_sync,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many lines at once: the table, the report, going on, lost processes, the same bytes whoever makes a line."""
+"""Many lines at once: the table, the report, going on, lost processes, equal bytes whoever makes a line."""
 
 from __future__ import annotations
 
