@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from engine.__main__ import main
 from engine.batch import pool, records, run
@@ -248,6 +250,24 @@ def test_the_page_shows_every_line_and_runs_nothing(tmp_path: Path, pack: Path) 
     drawing = ET.parse(out / pictures[0]).getroot()
     assert len(drawing.findall("{http://www.w3.org/2000/svg}circle")) == 8
     assert "Not made" in html_report([Line(1, "left")], {})
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium, which shows the page, is not installed")
+def test_chromium_shows_the_figures(tmp_path: Path, pack: Path) -> None:
+    path = table_of(tmp_path, "line.wav,walk,1,1,a", ",run,,0.5,c")
+    out, shot = tmp_path / "out", tmp_path / "page.png"
+    main(["batch", str(path), "--out", str(out), "--pack", str(pack), "--processes", "1"])
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,1000"]
+    place = f"file://{out / 'report.html'}"
+    subprocess.run([*command, f"--screenshot={shot}", place], check=True, capture_output=True, timeout=120)
+    pixels = np.asarray(Image.open(shot).convert("RGB"), dtype=int)
+    blue = (pixels[..., 2] > pixels[..., 0] + 70) & (pixels[..., 1] < 130)  # the left sides of 16 figures
+    columns = np.flatnonzero(blue[200:].any(axis=0))
+    assert columns.max() - columns.min() > 600
+    assert pixels.shape[1] == 1000 and columns.max() < 980  # nothing hangs over the edge
 
 
 @pytest.mark.timeout(900)
