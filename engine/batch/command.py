@@ -13,14 +13,13 @@ from .report import PAGE
 from .run import BatchOptions, Tally, run_batch
 
 
-def add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser], pack: Path) -> None:
-    """Add the command `batch`.
+def add_batch(parser: argparse.ArgumentParser, pack: Path) -> None:
+    """Add the options of `batch`.
 
     Args:
-        commands: Of the command line.
+        parser: Of the command.
         pack: Model pack where none is named.
     """
-    parser = commands.add_parser("batch", help="make a motion file for every row of a table")
     add_table(parser, pack, "")
     parser.add_argument("--processes", type=int, default=0, help="lines at once; default: as many as fit")
     parser.add_argument(

@@ -93,7 +93,8 @@ def finished(line: Line, model: str, folder: Path) -> LineResult | None:
         if path.stat().st_size > MAX_RECORD_BYTES:
             return None
         held: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        found = LineResult(**{**held, "number": line.number, "files": tuple(held["files"])})
+        told: dict[str, Any] = {**held, "number": line.number, "files": tuple(held["files"])}
+        found = LineResult(**told)
         numbers = (found.motion_s, found.compute_s, found.lip_sync, found.jitter, found.foot_slide)
         if found.problem or found.key != line_key(line, model):
             return None
