@@ -7,7 +7,6 @@ The next row's motion is made in a thread while Blender loads a character, write
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,11 +53,7 @@ def command(arguments: list[str]) -> int:
         chosen = parser.parse_args(arguments)
     except SystemExit as end:  # would take Blender's own way out
         return int(end.code or 0)
-    try:
-        return finish(chosen, lambda report: _run(chosen, report))
-    except EngineError as problem:
-        print(problem, file=sys.stderr)
-        return 1
+    return finish(chosen, lambda report: _run(chosen, report))
 
 
 def _run(chosen: argparse.Namespace, report: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..cluster import HERE, RayPlace
+from ..errors import EngineError
 from .report import PAGE
 from .run import BatchOptions, Tally, run_batch
 
@@ -51,11 +52,7 @@ def add_table(parser: argparse.ArgumentParser, pack: Path, more: str) -> None:
 
 
 def batch(arguments: argparse.Namespace) -> int:
-    """Run `batch`; 0 where every line was made, else 1.
-
-    Raises:
-        EngineError: If the table, the pack or the folder cannot be used.
-    """
+    """Run `batch`; 0 where every line was made, see `finish`."""
     processes = max(arguments.processes, 0)
     place = None if arguments.ray is None else RayPlace(arguments.ray, processes or 2)
     options = BatchOptions(arguments.pack, arguments.device, processes, arguments.resume, place)
@@ -70,10 +67,13 @@ def finish(arguments: argparse.Namespace, run: Callable[[Callable[[Tally], None]
         run: Runs it, given what to tell about every line.
 
     Returns:
-        0 where every line was made, 1 where some were not, 130 where it was stopped.
+        0 where every line was made, 1 where some or all were not, 130 where it was stopped.
     """
     try:
         tally = run(_show)
+    except EngineError as problem:
+        print(problem, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"\nStopped; --resume goes on, what there is stands in {arguments.out}", file=sys.stderr)
         return 130
