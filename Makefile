@@ -28,7 +28,7 @@ help:
 	@echo "make soak [STEPS=n SEED=n] 200 random steps in Blender 4.5 and 5.0: nothing lost, left over or growing"
 	@echo "make package               the extension's zips, light and with the engine inside, in dist/"
 	@echo "make wheels [INDEX=url]    the list of the engine's wheels, made anew"
-	@echo "make train-starter [DATA=folder] [MINUTES=n]   train the starter pack"
+	@echo "make train-starter [DATA=folder] [RECIPE=name] [MINUTES=n]   train the starter pack"
 	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md with plots"
 	@echo "make benchmark             times and memory, in one table each"
 	@echo "make clean                 remove results; keeps .venv and what training made in build/"
@@ -71,7 +71,7 @@ wheels: $(STAMP)
 	$(PY) tools/lock_wheels.py $(if $(INDEX),--index "$(INDEX)")
 
 train-starter: $(STAMP)
-	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(MINUTES),--minutes $(MINUTES))
+	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(RECIPE),--recipe $(RECIPE)) $(if $(MINUTES),--minutes $(MINUTES))
 
 evaluate: $(STAMP)
 	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md --science

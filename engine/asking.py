@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from .errors import PackError, RequestError
 from .language.layout import Condition, instruction_states
 from .language.questions import DESCRIPTION_QUESTION, EMOTION_QUESTION
-from .language.task_layout import Question, TimedCodes, collate, decode_batch, lay_out
+from .language.task_layout import Question, TimedCodes, collate, decode_batch, encode_batch, lay_out
 from .language.words import WORDS_FILE, WordList
 from .motion.clip import Clip
 from .motion.features import starter_features
@@ -112,9 +112,9 @@ class Asker:
         Raises:
             RequestError: If the motion is too short.
         """
-        questions = self._questions(request.clip, request.parts or PARTS, EMOTION_QUESTION)
+        windows = self._windows(request.clip, request.parts or PARTS, EMOTION_QUESTION)
         labels = torch.tensor([self.words.word_id(label) for label in EMOTIONS])
-        scores = self._scores(questions, [])[:, -1, labels]  # (W, 8)
+        scores = windows.scores([])[:, -1, labels]  # (W, 8)
         chances = scores.log_softmax(-1).mean(0).softmax(-1).tolist()
         held = dict(zip(EMOTIONS, chances, strict=True))
         return EmotionAnswer(max(EMOTIONS, key=held.__getitem__), held)
@@ -125,11 +125,11 @@ class Asker:
         Raises:
             RequestError: If the motion is too short.
         """
-        questions = self._questions(request.clip, request.parts or DESCRIBED, DESCRIPTION_QUESTION)
+        windows = self._windows(request.clip, request.parts or DESCRIBED, DESCRIPTION_QUESTION)
         ids: list[int] = []
         total = 0.0
         while len(ids) < MAX_ANSWER:
-            chances = self._scores(questions, ids)[:, -1].log_softmax(-1).mean(0)
+            chances = windows.scores(ids)[:, -1].log_softmax(-1).mean(0)
             chances[self.words.begin] = -math.inf
             chosen = int(chances.argmax())
             total += float(chances[chosen])
@@ -141,21 +141,23 @@ class Asker:
     def rank(self, request: AskRequest, descriptions: Sequence[str]) -> list[Description]:
         """Order descriptions by how well they fit a motion, the best one first.
 
+        A description fits by as much as the motion makes it likelier: common words would win else.
+
         Raises:
             RequestError: If the motion is too short or a description has no words.
         """
-        questions = self._questions(request.clip, request.parts or DESCRIBED, DESCRIPTION_QUESTION)
-        found: list[Description] = []
+        windows = self._windows(request.clip, request.parts or DESCRIBED, DESCRIPTION_QUESTION)
+        unseen = windows.without_motion()
+        found: list[tuple[float, Description]] = []
         for text in descriptions:
             ids = [*self.words.encode(text), self.words.end]
             if len(ids) == 1:
                 raise RequestError("A description needs words; write what the motion could be.")
-            chances = self._scores(questions, ids[:-1]).log_softmax(-1)  # (W, n, words)
-            picked = chances[:, torch.arange(len(ids)), torch.tensor(ids)]
-            found.append(Description(text, float(picked.mean())))
-        return sorted(found, key=lambda one: -one.log_probability)
+            seen, blind = windows.likelihood(ids), unseen.likelihood(ids)
+            found.append((seen - blind, Description(text, seen / len(ids))))
+        return [told for _, told in sorted(found, key=lambda one: -one[0])]
 
-    def _questions(self, clip: Clip, parts: Sequence[Part], text: str) -> list[Question]:
+    def _windows(self, clip: Clip, parts: Sequence[Part], text: str) -> _Windows:
         """The windows of a motion with the question."""
         clip = clip.resample(MOTION_FPS)
         if clip.num_frames < MIN_ASKED_S * MOTION_FPS:
@@ -166,15 +168,9 @@ class Asker:
         count = min(MAX_WINDOWS, math.ceil(steps / length))
         states = instruction_states(self.engine.text_encoder, [text])
         condition = Condition(dict.fromkeys(codes, Source.KEEP), dict.fromkeys(codes, 0))
-        return [
-            Question(
-                condition,
-                states,
-                0,
-                [TimedCodes(part, held[start : start + length]) for part, held in codes.items()],
-            )
-            for start in np.linspace(0, steps - length, count).round().astype(int).tolist()
-        ]
+        starts: list[int] = np.linspace(0, steps - length, count).round().astype(int).tolist()
+        cuts = [[TimedCodes(p, held[at : at + length]) for p, held in codes.items()] for at in starts]
+        return _Windows(self.engine, [Question(condition, states, 0, given) for given in cuts])
 
     @torch.inference_mode()
     def _codes(self, clip: Clip, parts: Sequence[Part]) -> dict[Part, Tensor]:
@@ -189,10 +185,37 @@ class Asker:
             raise RequestError("The motion has none of the wanted parts; choose others.")
         return {part: codes[part] for part in PARTS if part in codes}
 
+
+class _Windows:
+    """A motion's windows, each with the same question, encoded once for all answers."""
+
+    def __init__(self, engine: Engine, questions: Sequence[Question]) -> None:
+        self.engine, self.questions = engine, questions
+        self._memory: Tensor | None = None
+
+    def without_motion(self) -> _Windows:
+        """The same with every step hidden."""
+        return _Windows(
+            self.engine, [replace(q, given=[_hidden(block) for block in q.given]) for q in self.questions]
+        )
+
     @torch.inference_mode()
-    def _scores(self, questions: Sequence[Question], ids: Sequence[int]) -> Tensor:
+    def scores(self, ids: Sequence[int]) -> Tensor:
         """Scores of every word after begin and each of `ids`, (W, len(ids) + 1, words), on the CPU."""
         vocabulary, model = self.engine.vocabulary, self.engine.model
-        batch = collate([lay_out(question, vocabulary, ids) for question in questions])
-        states = decode_batch(model, batch.to(model.lm_head.weight.device))
+        batch = collate([lay_out(question, vocabulary, ids) for question in self.questions])
+        batch = batch.to(model.lm_head.weight.device)
+        if self._memory is None:
+            self._memory = encode_batch(model, batch)
+        states = decode_batch(model, batch, self._memory)
         return model.logits(states, *vocabulary.words_range).float().cpu()
+
+    def likelihood(self, ids: Sequence[int]) -> float:
+        """Log likelihood of an answer, mean over the windows, nats."""
+        chances = self.scores(ids[:-1]).log_softmax(-1)  # (W, n, words)
+        return float(chances[:, torch.arange(len(ids)), torch.tensor(ids)].sum(1).mean())
+
+
+def _hidden(block: TimedCodes) -> TimedCodes:
+    """The block with every step hidden."""
+    return replace(block, codes=torch.full_like(block.codes, -1))

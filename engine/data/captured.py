@@ -28,17 +28,23 @@ from .splits import HELD_OUT_CLIPS
 from .workshop import Item, Workshop
 
 GROUP_SHARES: dict[str, float] = {
-    "walk_forward": 0.13,
-    "walk_circle": 0.10,
-    "walk_backwards": 0.10,
-    "run_forward": 0.10,
-    "run_backwards": 0.09,
-    "jump": 0.16,
-    "stand_still": 0.12,
-    "rest": 0.20,
+    "walk_forward": 0.10,
+    "walk_circle": 0.08,
+    "walk_backwards": 0.07,
+    "run_forward": 0.07,
+    "run_backwards": 0.06,
+    "jump": 0.15,
+    "stand_still": 0.07,
+    "rest": 0.40,
 }
 """Share of each group in the training draw; inside "rest" actions share by the root of their number of
-items."""
+items, those of `ASKED_FOR` three times as much."""
+
+ASKED_FOR = (
+    "turn_left", "turn_around", "kick_ball", "boxing", "punch", "climb_steps", "climb_ladder",
+    "sit", "cartwheel", "laugh",
+)  # fmt: skip
+"""Actions that people ask for and of which there are few clips."""
 
 NUM_STANDS = {"train": 110, "held": 8}
 """Standing items per split."""
@@ -159,9 +165,13 @@ def balance(items: Sequence[Item], splits: Sequence[str]) -> list[float]:
     shares: dict[tuple[str, str], float] = {}
     present = {group for group, _ in counts}
     total = sum(GROUP_SHARES[group] for group in present)
-    roots = sum(np.sqrt(count) for (group, _), count in counts.items() if group == "rest")
+    roots = {
+        action: np.sqrt(count) * (3.0 if action in ASKED_FOR else 1.0)
+        for (group, action), count in counts.items()
+        if group == "rest"
+    }
     for (group, action), count in counts.items():
-        part = np.sqrt(count) / roots if group == "rest" else 1.0
+        part = roots[action] / sum(roots.values()) if group == "rest" else 1.0
         shares[(group, action)] = GROUP_SHARES[group] / total * part / count
     weights: list[float] = []
     for item, split in zip(items, splits, strict=True):

@@ -48,6 +48,7 @@ class LanguageModelConfig:
         max_distance: Distance at which the buckets saturate (T5: 128).
         text_width: Width of frozen text states, 0 where text has embedding rows of its own.
         time_reach: Largest time difference with a bias of its own, in time units; 0 turns time biases off.
+        reads: Whether answers in words lean on a summary of the motion that is asked about.
         depth_ff: Width of the feed-forward layer from one quantizer level to the next; 0 where no
             codebook has more than one level.
         dropout: Dropout while training.
@@ -66,6 +67,7 @@ class LanguageModelConfig:
     max_distance: int = 128
     text_width: int = 0
     time_reach: int = 0
+    reads: bool = False
     depth_ff: int = 0
     dropout: float = 0.1
     layer_norm_epsilon: float = 1e-6
@@ -304,6 +306,8 @@ class LanguageModel(nn.Module):
             self.text_projection = nn.Linear(config.text_width, config.d_model)
         if config.depth_ff:
             self.depth = DepthLayer(config)
+        if config.reads:
+            self.reading = nn.Embedding(rows, config.d_model)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -324,7 +328,7 @@ class LanguageModel(nn.Module):
                 module.wi_1.weight.normal_(0.0, config.d_model**-0.5)
                 module.wo.weight.normal_(0.0, module.wo.in_features**-0.5)
         for name, parameter in self.named_parameters():
-            if name.endswith("relative_attention_bias.weight"):
+            if name.endswith(("relative_attention_bias.weight", "reading.weight")):
                 parameter.zero_()
             elif name.endswith("time_bias.weight"):
                 parameter.copy_(initial_time_bias(config.time_reach, config.num_heads))
@@ -406,6 +410,23 @@ class LanguageModel(nn.Module):
             (B, L, d_model).
         """
         return self.depth(states, self.embed(ids))
+
+    def read(self, ids: Tensor, times: Tensor) -> Tensor:
+        """Sum up what is heard and seen: the mean of the codes' rows in a table of their own.
+
+        Which codes a motion has, in whatever order, tells most of its emotion and its action; attention takes
+        thousands of steps to find that out.
+
+        Args:
+            ids: Encoder tokens, (B, L, Q).
+            times: Their times, (B, L); what has none is left out.
+
+        Returns:
+            Added to the decoder's states where words are answered, (B, d_model).
+        """
+        timed = (times != UNTIMED)[..., None]
+        rows = embed_steps(ids, self.reading.weight, self.config.embedding_offset) * timed
+        return rows.sum(dim=1) / timed.sum(dim=1).clamp_min(1)
 
     def logits(self, states: Tensor, start: int, stop: int) -> Tensor:
         """Scores of the ids in [start, stop) only.

@@ -53,6 +53,7 @@ class TaskRow:
         key_times: Time each holds, (M,).
         query_times: Time of what each predicts, (M,).
         targets: Ids each predicts, (M, Q), `ABSENT` where nothing is learned.
+        in_words: Whether the answer is words, ().
     """
 
     ids: Tensor
@@ -63,6 +64,7 @@ class TaskRow:
     key_times: Tensor
     query_times: Tensor
     targets: Tensor
+    in_words: Tensor
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class TaskBatch:
     key_times: Tensor
     query_times: Tensor
     targets: Tensor
+    in_words: Tensor
 
     def to(self, device: torch.device) -> TaskBatch:
         """Copy to a device."""
@@ -153,6 +156,7 @@ def lay_out(
         key_times=key_times,
         query_times=torch.cat([key_times[1:], torch.tensor([UNTIMED])]),
         targets=targets,
+        in_words=torch.tensor(not told),
     )
 
 
@@ -238,10 +242,27 @@ def collate(rows: Sequence[TaskRow]) -> TaskBatch:
         key_times=stacked("key_times", reach, UNTIMED),
         query_times=stacked("query_times", reach, UNTIMED),
         targets=stacked("targets", reach, ABSENT),
+        in_words=torch.stack([row.in_words for row in rows]),
     )
 
 
-def decode_batch(model: LanguageModel, batch: TaskBatch) -> Tensor:
-    """Decoder states of a batch of tasks, (B, M, d_model)."""
-    memory = model.encode(batch.ids, batch.mask, batch.times, batch.states, batch.is_text)
-    return model.decode(batch.inputs, memory, batch.mask, batch.key_times, batch.query_times, batch.times)
+def encode_batch(model: LanguageModel, batch: TaskBatch) -> Tensor:
+    """Encoder states of a batch of tasks, (B, L, d_model)."""
+    learns = any(parameter.requires_grad for parameter in model.encoder.parameters())
+    with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+        return model.encode(batch.ids, batch.mask, batch.times, batch.states, batch.is_text)
+
+
+def decode_batch(model: LanguageModel, batch: TaskBatch, memory: Tensor | None = None) -> Tensor:
+    """Decoder states of a batch of tasks, (B, M, d_model).
+
+    Args:
+        model: The language model.
+        batch: B tasks.
+        memory: What `encode_batch` gave for the same questions, whatever their answers; None to encode them.
+    """
+    memory = encode_batch(model, batch) if memory is None else memory
+    states = model.decode(batch.inputs, memory, batch.mask, batch.key_times, batch.query_times, batch.times)
+    if not model.config.reads:
+        return states
+    return states + (model.read(batch.ids, batch.times) * batch.in_words[:, None])[:, None]

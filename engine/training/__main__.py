@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data.coding import CoderSource
 from ..errors import EngineError
 from ..specs import Part
-from .language_training import train_language, tune_language
+from .language_training import finish_language, train_language, tune_language
 from .pack_export import export_pack, export_stage
 from .recipe import load_recipe
 from .stage_recipe import load_stage_recipe
@@ -19,7 +19,7 @@ from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
 STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers")
-COMMANDS = ("starter", "tokenizer", "refine", "language", "tune", "export", *STAGE_COMMANDS)
+COMMANDS = ("starter", "tokenizer", "refine", "language", "tune", "finish", "export", *STAGE_COMMANDS)
 
 
 def add_stage_options(parser: argparse.ArgumentParser) -> None:
@@ -105,8 +105,10 @@ def main() -> int:
             )
         elif arguments.command == "tune":
             tune_language(recipe, prepared, training, load_text_encoder(arguments.work))
+        elif arguments.command == "finish":
+            finish_language(recipe, prepared, training, load_text_encoder(arguments.work))
         else:
-            export_pack(recipe, training, arguments.work / "text_encoder", arguments.out)
+            export_pack(recipe, arguments.recipe, training, arguments.work / "text_encoder", arguments.out)
     except EngineError as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -28,6 +28,9 @@ from .tasks.registry import Example, Shares, draw_example
 from .trainer import Place
 from .window_source import WindowDraw, inset
 
+READING = "reading.weight"
+"""Where a model sums up a motion; an earlier stage may lack it, then it begins at zero."""
+
 TRIES = 64
 """Windows drawn for one row before the data is said not to fit the mixture."""
 
@@ -167,15 +170,18 @@ def start_from(model: LanguageModel, start: Path, vocabulary: Vocabulary) -> Non
         held = _flan(start, set(own))
     else:
         saved = torch.load(start, weights_only=True, map_location="cpu")
-        held = saved.get("averaged", saved["model"])
+        held = saved["averaged"] if "averaged" in saved else saved["model"]
         held = {name.removeprefix("model."): tensor for name, tensor in held.items()}
         own = {name: t.clone() for name, t in model.state_dict().items()}
+    held.setdefault(READING, torch.zeros(0, own["shared.weight"].shape[1]))
     if missing := sorted(set(own) - set(held)):
         raise EngineError(f"{start.name} lacks {missing[0]}; choose weights of this model's kind.")
     kept = vocabulary.num_text if vocabulary.layout is Layout.PUBLISHED else None
     for name, tensor in own.items():
         given = held[name].to(tensor.dtype)
-        if name in ("shared.weight", "lm_head.weight"):
+        if name == READING:
+            tensor[: len(given)].copy_(given)
+        elif name in ("shared.weight", "lm_head.weight"):
             _grow(tensor, given, kept if start.is_dir() else None)
         elif given.shape == tensor.shape:
             tensor.copy_(given)

@@ -4,37 +4,45 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from ..data.captions import told_pace
+from ..errors import EngineError
 from ..language.layout import instruction_states
 from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.task_layout import TaskBatch
 from ..language.text_encoder import TextEncoder
-from ..language.words import WORDS_FILE, collect_words
+from ..language.words import WORDS_FILE, WordList, collect_words
 from ..specs import Part
 from ..tokenizers.audio_tokenizer import StarterAudioTokenizer, starter_audio_config
 from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
-from .corpora import MotionSequence, load_captured, load_performances
+from .corpora import MotionSequence, load_captured, load_performances, performance_transcripts
 from .language_stages import start_from
 from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
 from .questions import Asked, Questions
 from .recipe import LanguageRecipe, Recipe
 from .task_loss import TaskLoss
 from .task_rows import StarterRows
+from .tasks.objectives import Objective
+from .tasks.patterns import Kind
 from .tokenizer_training import build_tokenizer
 from .windows import FRAMES_PER_STEP, Batch, CodedSequence, WindowMixer, encode_sequence
 
-LANGUAGE_FILE, TUNED_FILE = "language.pt", "tuned.pt"
+LANGUAGE_FILE, TUNED_FILE, FINISHED_FILE = "language.pt", "tuned.pt", "finished.pt"
+FINISH_SEED = 7
+"""So far are the draws of the last part from those of the earlier ones."""
 
 
 def load_tokenizers(recipe: Recipe, out: Path) -> tuple[dict[Part, MotionVQVAE], StarterAudioTokenizer]:
@@ -79,6 +87,7 @@ def model_config(recipe: Recipe, vocabulary: Vocabulary, text_width: int) -> Lan
         text_width=text_width,
         time_reach=own.time_reach,
         depth_ff=own.depth_ff,
+        reads=vocabulary.num_words > 0,
         dropout=own.dropout,
     )
 
@@ -166,19 +175,42 @@ def _parameter_groups(model: LanguageModel, own: LanguageRecipe) -> list[dict[st
     """Matrices decay, norms do not, and attention biases, whose useful size is several units, move faster."""
     groups: dict[str, list[torch.nn.Parameter]] = {"matrix": [], "norm": [], "bias": []}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         kind = "bias" if name.endswith("_bias.weight") else "matrix" if parameter.ndim > 1 else "norm"
         groups[kind].append(parameter)
-    return [
-        {"params": groups["matrix"], "weight_decay": own.weight_decay, "speed": 1.0},
+    decay = 0.0 if own.words_only else own.weight_decay
+    found = [
+        {"params": groups["matrix"], "weight_decay": decay, "speed": 1.0},
         {"params": groups["norm"], "weight_decay": 0.0, "speed": 1.0},
         {"params": groups["bias"], "weight_decay": 0.0, "speed": own.bias_speed},
     ]
+    return [group for group in found if group["params"]]
+
+
+def _learn_words_only(model: LanguageModel) -> None:
+    """Freeze all but what answers in words are made of: requests are obeyed as before, to the bit.
+
+    Of the vocabulary's tables only the rows of words move; `_forget_requests` sees to that.
+    """
+    model.requires_grad_(False)
+    for table in (model.reading, model.shared, model.lm_head):
+        table.requires_grad_(True)
+
+
+def _forget_requests(model: LanguageModel, first_word: int) -> None:
+    """Drop the gradients of all rows before the first word's."""
+    for table in (model.shared.weight, model.lm_head.weight):
+        if table.grad is not None:
+            table.grad[:first_word] = 0.0
 
 
 def train_language(
     recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0, start: Path | None = None
 ) -> Path:
-    """Train the language model and return its checkpoint's path.
+    """Train the language model: requests beside the objectives of pretraining; return its checkpoint's path.
+
+    The words it can write are left beside the checkpoint.
 
     Args:
         recipe: The run's figures.
@@ -188,40 +220,114 @@ def train_language(
         seed: Of initial weights and draws.
         start: Checkpoint of an earlier run whose weights to begin with.
     """
-    mixer, _ = prepare_mixer(recipe, data, out, encoder, seed=seed)
-    torch.manual_seed(seed)
-    model = LanguageModel(model_config(recipe, mixer.vocabulary, encoder.config.width))
-    if start is not None:
-        model.load_state_dict(torch.load(start, weights_only=True, map_location="cpu")["averaged"])
-    train(model, mixer, None, recipe.language, out / LANGUAGE_FILE)
+    mixer, captions = prepare_mixer(recipe, data, out, encoder, seed=seed)
+    words = collect_words(captions, performance_transcripts(data), recipe.language.word_limit)
+    (out / WORDS_FILE).write_text(words.to_json(), encoding="utf-8")
+    _train_part(recipe, mixer, captions, words, encoder, out / LANGUAGE_FILE, seed, start, Objective)
     return out / LANGUAGE_FILE
 
 
 def tune_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0) -> Path:
-    """Go on with the language model, which learns to answer questions besides; return the checkpoint's path.
-
-    The words it can write are left beside the checkpoint.
+    """Go on with the language model: requests beside questions in all tasks; return the checkpoint's path.
 
     Args:
         recipe: The run's figures.
         data: Folder of the prepared data.
         out: Folder with the checkpoints of the tokenizers and of `train_language`.
         encoder: Frozen sentence encoder.
-        seed: Of new words' rows and draws.
+        seed: Of the draws.
     """
     recipe = replace(recipe, language=recipe.tuning)
     mixer, captions = prepare_mixer(recipe, data, out, encoder, seed=seed)
-    words = collect_words(captions)
-    (out / WORDS_FILE).write_text(words.to_json(), encoding="utf-8")
+    words, start = WordList.read(out / WORDS_FILE), out / LANGUAGE_FILE
+    _train_part(recipe, mixer, captions, words, encoder, out / TUNED_FILE, seed, start, Kind)
+    return out / TUNED_FILE
+
+
+def finish_language(recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, seed: int = 0) -> Path:
+    """Go on with the tuned model by the recipe's `finish`; return the checkpoint's path.
+
+    Args:
+        recipe: The run's figures.
+        data: Folder of the prepared data.
+        out: Folder with the checkpoints of the tokenizers and of `tune_language`.
+        encoder: Frozen sentence encoder.
+        seed: Of the draws.
+
+    Raises:
+        EngineError: If the recipe has no such part.
+    """
+    if recipe.finish is None or recipe.last_questions is None:
+        raise EngineError(
+            "The recipe has no [finish] with [finish.questions]; add them, or leave it at tuning."
+        )
+    recipe = replace(recipe, language=recipe.finish, questions=recipe.last_questions)
+    seed += FINISH_SEED
+    mixer, captions = prepare_mixer(recipe, data, out, encoder, seed=seed)
+    words, start = WordList.read(out / WORDS_FILE), out / TUNED_FILE
+    _train_part(recipe, mixer, captions, words, encoder, out / FINISHED_FILE, seed, start, Kind)
+    return out / FINISHED_FILE
+
+
+def _train_part(
+    recipe: Recipe,
+    mixer: WindowMixer,
+    captions: Sequence[str],
+    words: WordList,
+    encoder: TextEncoder,
+    path: Path,
+    seed: int,
+    start: Path | None,
+    named: type[Kind] | type[Objective],
+) -> None:
+    """One part of the language model's training, with the figures of `recipe.language`."""
     vocabulary = replace(mixer.vocabulary, num_words=len(words))
     torch.manual_seed(seed)
     model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width))
-    start_from(model, out / LANGUAGE_FILE, vocabulary)
-    rows = StarterRows(vocabulary, words, encoder, recipe.questions.hidden)
-    asked = Asked(mixer.captured, [*mixer.spoken, *mixer.idle], captions)
-    questions = Questions(asked, rows, recipe.questions, recipe.tuning.window_steps, seed)
-    train(model, mixer, questions, recipe.tuning, out / TUNED_FILE)
-    return out / TUNED_FILE
+    if start is not None:
+        start_from(model, start, vocabulary)
+    figures = recipe.pretraining if named is Objective else recipe.questions
+    questions = None
+    if figures.rows:
+        rows = StarterRows(vocabulary, words, encoder, figures.hidden)
+        asked = Asked(mixer.captured, [*mixer.spoken, *mixer.idle], captions)
+        questions = Questions(asked, rows, figures, recipe.language.window_steps, seed, named)
+    train(model, mixer, questions, recipe.language, path)
+
+
+class Draws(Dataset[tuple[Batch | None, TaskBatch | None]]):
+    """What each step learns from. The step's number seeds all draws: a run goes on as if never stopped.
+
+    Args:
+        mixer: Draws requests.
+        questions: Draws questions, or None.
+        size: Requests of a step; 0 for none.
+    """
+
+    def __init__(self, mixer: WindowMixer, questions: Questions | None, size: int) -> None:
+        self.mixer, self.questions, self.size = mixer, questions, size
+
+    def __getitem__(self, step: int) -> tuple[Batch | None, TaskBatch | None]:
+        """The step's rows."""
+        for drawn in (self.mixer, self.questions):
+            if drawn:
+                drawn.random = np.random.default_rng([drawn.seed, step])
+        requests = self.mixer.batch(self.size) if self.size else None
+        return requests, self.questions.batch() if self.questions else None
+
+    def from_step(self, step: int, stop: int) -> Iterator[tuple[Batch | None, TaskBatch | None]]:
+        """Rows of the steps from one to another; beside a GPU, spare cores draw ahead."""
+        ahead = max(0, min(12, (os.cpu_count() or 1) - 2)) if torch.cuda.is_available() else 0
+        loader: DataLoader[tuple[Batch | None, TaskBatch | None]] = DataLoader(
+            self, batch_size=None, sampler=range(step, stop), num_workers=ahead, collate_fn=_as_drawn
+        )
+        return iter(loader)
+
+
+def _as_drawn(
+    drawn: tuple[Batch | None, TaskBatch | None],
+) -> tuple[Batch | None, TaskBatch | None]:
+    return drawn
 
 
 def train(
@@ -240,6 +346,10 @@ def train(
     """
     vocabulary, device = mixer.vocabulary, device_for_training()
     model.to(device)
+    first_word = 0
+    if own.words_only and questions:
+        first_word = questions.rows.vocabulary.words_range[0] - model.config.embedding_offset
+        _learn_words_only(model)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         _parameter_groups(model, own), own.learning_rate, betas=(0.9, 0.98), fused=True
@@ -248,52 +358,46 @@ def train(
     checkpoint = Checkpoint(path, {"model": model, "averaged": averaged, "optimiser": optimiser}, schedule)
     log = Log(path.parent / "log.jsonl", path.stem)
     step, done = checkpoint.load()
-    for drawn in (mixer, questions) if questions else (mixer,):
-        drawn.random = type(drawn.random)(type(drawn.random.bit_generator)(drawn.seed + 7919 * step))
     print(f"{path.stem}: {count_parameters(model) / 1e6:.2f}M parameters, from step {step}", flush=True)
     last_saved = schedule.spent_s
-    running: dict[str, float] = {}
+    running: dict[str, Tensor] = {}
     working = copy.deepcopy(model).to(torch.bfloat16).train()
     answers = questions and TaskLoss(working, questions.rows.vocabulary)
-
-    def draw() -> tuple[Batch, TaskBatch | None]:
-        return mixer.batch(own.batch), questions.batch() if questions else None
-
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(draw)
-        while not done:
-            schedule.tick()
-            if schedule.progress(step) >= 1.0:
-                break
-            batch, task = upcoming.result()
-            upcoming = pool.submit(draw)
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.rate(step) * group["speed"]
-            working.zero_grad(set_to_none=True)
-            losses = {
-                p.value: v for p, v in batch_loss(working, batch, vocabulary, own.label_smoothing).items()
-            }
-            codes = {part: batch.targets[Part(part)].shape[1] for part in losses}
-            (torch.stack([losses[p] * codes[p] for p in losses]).sum() / sum(codes.values())).backward()
-            if questions and answers and task is not None:
-                told = _question_losses(answers, task.to(device))
-                (questions.recipe.weight * torch.stack(list(told.values())).sum()).backward()
-                losses |= {f"asked_{name}": value for name, value in told.items()}
-            for precise, rounded in zip(model.parameters(), working.parameters(), strict=True):
-                precise.grad = None if rounded.grad is None else rounded.grad.float()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            step += 1
-            _refresh(working, model)
-            _average(averaged, model, min(own.average_decay, (1 + step) / (10 + step)))
-            for name, value in losses.items():
-                now = float(value.detach())
-                running[name] = 0.95 * running.get(name, now) + 0.05 * now
-            if step % 25 == 0:
-                log.write(step, minutes=schedule.spent_s / 60, **running)
-            if schedule.spent_s - last_saved > own.checkpoint_minutes * 60:
-                checkpoint.save(step)
-                last_saved = schedule.spent_s
+    draws = Draws(mixer, questions, 0 if first_word else own.batch).from_step(step, own.max_steps)
+    while not done:
+        schedule.tick()
+        if schedule.progress(step) >= 1.0:
+            break
+        batch, task = next(draws)
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step) * group["speed"]
+        working.zero_grad(set_to_none=True)
+        losses: dict[str, Tensor] = {}
+        if batch is not None:
+            requested = batch_loss(working, batch, vocabulary, own.label_smoothing)
+            codes = {part: batch.targets[part].shape[1] for part in requested}
+            total = torch.stack([requested[p] * codes[p] for p in requested]).sum()
+            (total / sum(codes.values())).backward()
+            losses |= {part.value: value for part, value in requested.items()}
+        if questions and answers and task is not None:
+            told = _question_losses(answers, task.to(device))
+            (questions.recipe.weight * torch.stack(list(told.values())).sum()).backward()
+            losses |= {f"asked_{name}": value for name, value in told.items()}
+        for precise, rounded in zip(model.parameters(), working.parameters(), strict=True):
+            precise.grad = None if rounded.grad is None else rounded.grad.float()
+        _forget_requests(model, first_word)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        _refresh(working, model)
+        _average(averaged, model, min(own.average_decay, (1 + step) / (10 + step)))
+        for name, value in losses.items():
+            running[name] = torch.lerp(running.get(name, value.detach()), value.detach(), 0.05)
+        if step % 25 == 0:
+            log.write(step, minutes=schedule.spent_s / 60, **{k: float(v) for k, v in running.items()})
+        if schedule.spent_s - last_saved > own.checkpoint_minutes * 60:
+            checkpoint.save(step)
+            last_saved = schedule.spent_s
     checkpoint.save(step, done=True)
 
 
@@ -309,11 +413,9 @@ def _question_losses(answers: TaskLoss, batch: TaskBatch) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _refresh(working: LanguageModel, model: LanguageModel) -> None:
-    for rounded, precise in zip(working.parameters(), model.parameters(), strict=True):
-        rounded.copy_(precise)
+    torch._foreach_copy_(list(working.parameters()), list(model.parameters()))
 
 
 @torch.no_grad()
 def _average(averaged: LanguageModel, model: LanguageModel, decay: float) -> None:
-    for mean, new in zip(averaged.parameters(), model.parameters(), strict=True):
-        mean.lerp_(new, 1.0 - decay)
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1.0 - decay)

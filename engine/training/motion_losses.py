@@ -98,27 +98,27 @@ class MotionLoss:
         self.recipe = recipe
         self.positions = joint_positions(part) if part in PLACED_PARTS else None
 
-    def __call__(self, rebuilt: Tensor, target: Tensor) -> tuple[Tensor, float]:
+    def __call__(self, rebuilt: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Compare raw features, (B, F, D) each.
 
         Joint speeds count by their plain distance: a squared error forgives the small tremble that spoils a
         pose being held, and with it the rhythm of gestures.
 
         Returns:
-            The loss, (), and the mean distance of joints in millimetres, 0 where they are not placed.
+            The loss, (), and the mean distance of joints in millimetres, (), 0 where they are not placed.
         """
         rebuilt = rebuilt.float()
         total = rebuilt.new_zeros(())
         if self.part not in FIRST_ROTATION:
-            return total, 0.0
+            return total, rebuilt.new_zeros(())
         turned, wanted = local_rotations(self.part, rebuilt), local_rotations(self.part, target)
         total = total + self.recipe.rotation_weight * rotation_distance(turned, wanted)
         if self.part is Part.LOWER:
             total = total + self.recipe.drift_weight * drift_loss(rebuilt, target)
         if self.positions is None:
-            return total, 0.0
+            return total, rebuilt.new_zeros(())
         missed = self.positions(turned) - self.positions(wanted)
         position = missed.norm(dim=-1).mean()
         speed = missed.diff(dim=1).norm(dim=-1).mean() * MOTION_FPS
         total = total + self.recipe.position_weight * position + self.recipe.speed_weight * speed
-        return total, float(position.detach()) * 1000
+        return total, position.detach() * 1000

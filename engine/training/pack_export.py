@@ -23,6 +23,7 @@ from ..tokenizers.audio_tokenizer import StarterAudioTokenizer
 from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..weights.row_scales import quantise_rows
 from .language_training import (
+    FINISHED_FILE,
     LANGUAGE_FILE,
     TUNED_FILE,
     load_tokenizers,
@@ -33,6 +34,7 @@ from .recipe import Recipe
 
 CARD = Path(__file__).parent / "model_card.md"
 LICENCE = "CC-BY-4.0"
+TABLES = ("shared.weight", "reading.weight", "lm_head.weight")
 CREDITS = [
     "Carnegie Mellon University Graphics Lab Motion Capture Database, mocap.cs.cmu.edu, NSF EIA-0196217: "
     "free for research and commercial use; body motion and its descriptions",
@@ -42,29 +44,36 @@ CREDITS = [
 ]
 
 
-def export_pack(recipe: Recipe, out: Path, text_encoder: Path, pack: Path) -> None:
+def export_pack(recipe: Recipe, recipe_name: str, out: Path, text_encoder: Path, pack: Path) -> None:
     """Write the pack.
 
     Args:
         recipe: The run's figures.
+        recipe_name: Its name, for the pack's card.
         out: Folder with the checkpoints.
         text_encoder: Folder with the exported sentence encoder.
         pack: Folder to write; an older pack there is replaced.
+
+    Raises:
+        EngineError: If a checkpoint is missing.
     """
+    needed = [LANGUAGE_FILE, TUNED_FILE, *([FINISHED_FILE] if recipe.finish else [])]
+    for name in (*needed, WORDS_FILE):
+        if not (out / name).is_file():
+            raise EngineError(
+                f"There is no {name} in {out.name}; train the language model and tune it first."
+            )
     motion, audio = load_tokenizers(recipe, out)
     words = WordList.read(out / WORDS_FILE)
     vocabulary = replace(trained_vocabulary(motion, audio), num_words=len(words))
     config = model_config(recipe, vocabulary, TextEncoderConfig().width)
-    first, tuned = (
-        torch.load(out / name, weights_only=True, map_location="cpu") for name in (LANGUAGE_FILE, TUNED_FILE)
-    )
+    parts = [torch.load(out / name, weights_only=True, map_location="cpu") for name in needed]
     training = {
-        "command": "make train-starter",
+        "command": f"python -m engine.training starter --recipe {recipe_name}",
         "commit": _commit(),
-        "language_model_steps": int(first["step"]),
-        "minutes": round(float(first["spent_s"]) / 60, 1),
-        "tuning_steps": int(tuned["step"]),
-        "tuning_minutes": round(float(tuned["spent_s"]) / 60, 1),
+        "parts": [Path(name).stem for name in needed],
+        "steps": [int(part["step"]) for part in parts],
+        "minutes": [round(float(part["spent_s"]) / 60, 1) for part in parts],
     }
     described = {
         "vocabulary": vocabulary.to_dict(),
@@ -72,7 +81,7 @@ def export_pack(recipe: Recipe, out: Path, text_encoder: Path, pack: Path) -> No
         "text_encoder": TextEncoderConfig().to_dict(),
     }
     files = {WORDS_FILE: words.to_json()}
-    _write(pack, motion, audio, tuned["averaged"], text_encoder, training, described, files)
+    _write(pack, motion, audio, parts[-1]["averaged"], text_encoder, training, described, files)
 
 
 def export_stage(
@@ -135,7 +144,7 @@ def _write(
     info = {
         "kind": STARTER,
         "name": "Kinesics starter",
-        "version": "0.1.0",
+        "version": "0.2.0",
         "licence": LICENCE,
         "data": {"credits": CREDITS},
         "training": training,
@@ -169,14 +178,16 @@ def _write(
 
 
 def compact_language_model(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a pack keeps of a language model: float16, and the encoder's matrices as int8.
+    """What a pack keeps of a language model: float16, and as int8 the encoder's matrices and the tables.
 
     The encoder is read once per window and forgives rounding best: of the draws of the most likely code, more
-    than 99 in 100 stay the same, where int8 for the whole model changes more (`docs/training.md`).
+    than 99 in 100 stay the same, where int8 for the whole model changes more (`docs/training.md`). A table
+    has a row, and so a scale, for each code and word.
     """
     compact: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if name.startswith("encoder.") and tensor.ndim == 2 and "bias" not in name:
+        rounded = name.startswith("encoder.") and "bias" not in name
+        if tensor.ndim == 2 and (rounded or name in TABLES):
             compact |= quantise_rows(name, tensor)
         else:
             compact |= _half({name: tensor})

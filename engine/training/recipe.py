@@ -26,6 +26,7 @@ class TokenizerRecipe:
     max_steps: int
     width: int
     num_quantizers: int
+    codebook_size: int
     captured_share: float
 
 
@@ -47,7 +48,6 @@ class TokenizersRecipe:
     learning_rate: float
     warm_up: int
     code_dim: int
-    codebook_size: int
     position_weight: float
     speed_weight: float
     rotation_weight: float
@@ -86,30 +86,39 @@ class LanguageRecipe:
     hidden: dict[str, float]
     layouts: dict[str, float]
     paced: float = 0.0
+    words_only: bool = False
+    word_limit: int = 1500
 
 
 @dataclass(frozen=True)
 class QuestionRecipe:
-    """Rows of the registry's tasks beside the rows of requests.
+    """Rows of the objectives of pretraining, or of the registry's tasks, beside the rows of requests.
 
     Attributes:
-        rows: Of them in a step.
+        rows: Of them in a step; 0 turns them off.
         weight: Of their loss beside that of the requests.
         some_parts: Share of emotions that are asked of some parts only.
-        mixture: Relative chance of each kind of task.
+        unseen: Share of questions for words whose motion is hidden: what the words are worth without it.
+        mixture: Relative chance of each kind.
         hidden: What is hidden from them.
     """
 
     rows: int
     weight: float
     some_parts: float
+    unseen: float
     mixture: dict[str, float]
     hidden: HiddenRecipe
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run; `tuning` is the language model's second part, in which questions are learned too."""
+    """A whole run.
+
+    The language model learns requests from the beginning to the end: beside the objectives of pretraining in
+    its first part, `language`, and beside questions in its second one, `tuning`, and its third, `finish`,
+    which a recipe may leave out.
+    """
 
     performance_hours: float
     phases: int
@@ -117,15 +126,18 @@ class Recipe:
     tokenizers: TokenizersRecipe
     language: LanguageRecipe
     tuning: LanguageRecipe
+    pretraining: QuestionRecipe
     questions: QuestionRecipe
+    finish: LanguageRecipe | None = None
+    last_questions: QuestionRecipe | None = None
 
     @property
     def minutes(self) -> float:
-        """Training minutes: the longer lane of tokenizers, then the language model in its two parts."""
+        """Training minutes: the longer lane of tokenizers, then the language model in its parts."""
         own = {part.value: figures.minutes for part, figures in self.tokenizers.parts.items()}
         own["audio"] = self.tokenizers.audio.minutes
         return max(sum(own[name] for name in lane) for lane in LANES) + (
-            self.language.minutes + self.tuning.minutes
+            self.language.minutes + self.tuning.minutes + (self.finish.minutes if self.finish else 0.0)
         )
 
 
@@ -150,8 +162,9 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
         audio = AudioRecipe(**_scaled(tokenizers.pop("audio"), scale))
         language = dict(values["language"])
         tuning = dict(values["tuning"])
-        questions = dict(tuning.pop("questions"))
-        hidden = HiddenRecipe(**questions.pop("hidden"))
+        finish = dict(values["finish"]) if "finish" in values else None
+        pretraining, questions = language.pop("pretraining"), tuning.pop("questions")
+        last = finish.pop("questions") if finish else None
         return Recipe(
             performance_hours=values["data"]["performance_hours"],
             phases=values["data"]["phases"],
@@ -159,12 +172,19 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
             tokenizers=TokenizersRecipe(parts=parts, audio=audio, **tokenizers),
             language=LanguageRecipe(**_scaled(language, scale)),
             tuning=LanguageRecipe(**_scaled(language | tuning, scale)),
-            questions=QuestionRecipe(hidden=hidden, **questions),
+            pretraining=_questions(pretraining),
+            questions=_questions(questions),
+            finish=LanguageRecipe(**_scaled(language | tuning | finish, scale)) if finish else None,
+            last_questions=_questions(last) if last else None,
         )
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as problem:
         raise EngineError(
             f"The recipe {path.name} cannot be used ({problem}); compare it with recipes/starter.toml."
         ) from problem
+
+
+def _questions(values: dict[str, Any]) -> QuestionRecipe:
+    return QuestionRecipe(**{**values, "hidden": HiddenRecipe(**values["hidden"])})
 
 
 def _scaled(values: dict[str, Any], scale: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from ..data import text_encoder_export
 from ..language.text_encoder import TextEncoder, TextEncoderConfig
 from ..specs import Part
-from .language_training import train_language, tune_language
+from .language_training import finish_language, train_language, tune_language
 from .pack_export import export_pack
 from .recipe import LANES, Recipe
 
@@ -39,7 +39,9 @@ def run_starter(recipe: Recipe, recipe_name: str, data: Path, work: Path, pack: 
             lane.result().check_returncode()
     train_language(recipe, prepared, out, encoder)
     tune_language(recipe, prepared, out, encoder)
-    export_pack(recipe, out, work / "text_encoder", pack)
+    if recipe.finish is not None:
+        finish_language(recipe, prepared, out, encoder)
+    export_pack(recipe, recipe_name, out, work / "text_encoder", pack)
 
 
 def prepare_data(data: Path, prepared: Path, hours: float) -> None:

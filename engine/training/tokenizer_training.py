@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,54 +30,64 @@ from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_traini
 from .motion_losses import MotionLoss
 from .recipe import Recipe, TokenizerRecipe, TokenizersRecipe
 
-LossFunction = Callable[[Tensor], tuple[Tensor, dict[str, float]]]
+LossFunction = Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]]
 """Takes a batch of raw features; gives the loss and what to report."""
 
 
 class WindowSampler:
-    """Random windows of one part, drawn evenly over frames.
+    """Random windows of one part.
+
+    Everything lies on the device in one piece, so that a batch is one look-up there.
 
     Args:
-        groups: (sequences, share) pairs.
+        groups: (sequences, share) pairs; within a group windows are drawn evenly over frames.
         part: Whose features.
         window: Frames per window.
         seed: Of the draws.
+        device: Where the features lie and batches are wanted.
     """
 
     def __init__(
-        self, groups: list[tuple[list[MotionSequence], float]], part: Part, window: int, seed: int
+        self,
+        groups: list[tuple[list[MotionSequence], float]],
+        part: Part,
+        window: int,
+        seed: int,
+        device: torch.device,
     ) -> None:
-        self.window = window
         self.random = np.random.default_rng(seed)
-        self.arrays: list[FloatArray] = []
-        self.starts: list[IntArray] = []
-        self.shares: list[float] = []
+        arrays: list[FloatArray] = []
+        starts: list[IntArray] = []
+        chances: list[FloatArray] = []
+        before = 0
         for sequences, share in groups:
-            if share <= 0:
-                continue
             array, edges = stack_features(sequences, part)
-            starts = [np.arange(a, b - window + 1) for a, b in edges if b - a >= window]
-            self.arrays.append(array)
-            self.starts.append(np.concatenate(starts))
-            self.shares.append(share)
+            own = np.concatenate([np.arange(a, max(b - window + 1, a)) for a, b in edges])
+            arrays.append(array)
+            starts.append(before + own)
+            chances.append(np.full(len(own), share / max(len(own), 1)))
+            before += len(array)
+        self.features = torch.from_numpy(np.concatenate(arrays)).to(device)
+        self.starts = np.concatenate(starts)
+        summed = np.cumsum(np.concatenate(chances))
+        self.edges = summed / summed[-1]
+        self.offsets = torch.arange(window, device=device)
 
     def frames(self, limit: int = 200_000) -> Tensor:
         """Frames for the statistics, drawn as the windows are, (N, D)."""
-        pieces = []
-        for array, share in zip(self.arrays, self.shares, strict=True):
-            count = max(1, int(limit * share / sum(self.shares)))
-            pieces.append(array[self.random.integers(0, len(array), count)])
-        return torch.from_numpy(np.concatenate(pieces))
+        return self._look_up(self._draw(limit))
 
     def batch(self, size: int) -> Tensor:
         """Draw (size, window, D)."""
-        weights = np.array(self.shares) / sum(self.shares)
-        groups = self.random.choice(len(self.shares), size, p=weights)
-        rows = []
-        for group in groups:
-            start = self.random.choice(self.starts[group])
-            rows.append(self.arrays[group][start : start + self.window])
-        return torch.from_numpy(np.stack(rows))
+        return self._look_up(self._draw(size)[:, None] + self.offsets)
+
+    def _draw(self, count: int) -> Tensor:
+        places = np.searchsorted(self.edges, self.random.random(count), side="right")
+        starts = self.starts[np.minimum(places, len(self.starts) - 1)]
+        return torch.from_numpy(starts).to(self.features.device)
+
+    def _look_up(self, frames: Tensor) -> Tensor:
+        return self.features[frames]
 
 
 def build_tokenizer(part: Part, recipe: Recipe) -> MotionVQVAE:
@@ -87,7 +98,7 @@ def build_tokenizer(part: Part, recipe: Recipe) -> MotionVQVAE:
         width=own.width,
         num_quantizers=own.num_quantizers,
         code_dim=shared.code_dim,
-        codebook_size=shared.codebook_size,
+        codebook_size=own.codebook_size,
     )
     return MotionVQVAE(config, part)
 
@@ -104,15 +115,13 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
     """
     shared, own = recipe.tokenizers, recipe.tokenizers.parts[part]
     path = out / f"tokenizer-{part.value}.pt"
-    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed)
-    torch.manual_seed(seed)
     device = device_for_training()
+    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed, device)
+    torch.manual_seed(seed)
     model = build_tokenizer(part, recipe).to(device)
     model.set_statistics(*feature_statistics(part, sampler.frames()))
     loss = _motion_loss(model, part, shared)
-    _train(
-        model, loss, lambda: sampler.batch(shared.batch).to(device), recipe, own.minutes, own.max_steps, path
-    )
+    _train(model, loss, lambda: sampler.batch(shared.batch), recipe, own.minutes, own.max_steps, path)
     return path
 
 
@@ -121,14 +130,14 @@ def _motion_loss(model: MotionVQVAE, part: Part, shared: TokenizersRecipe) -> Lo
     weights = starter_channel_weights(part).to(device_for_training())
     by_motion = MotionLoss(part, shared)
 
-    def loss(batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output = model(batch)
         parts = starter_loss(output, weights)
         motion, millimetres = by_motion(output.reconstruction, batch)
         report = {
-            "features": float(parts.features.detach()),
+            "features": parts.features.detach(),
             "mm": millimetres,
-            "used": float(output.perplexity.min()),
+            "used": output.perplexity.min(),
         }
         return parts.total + motion, report
 
@@ -160,14 +169,14 @@ def refine_decoder(part: Part, recipe: Recipe, data: Path, out: Path, minutes: f
     device = device_for_training()
     model.to(device)
     loss = _motion_loss(model, part, shared)
-    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed)
+    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed, device)
 
-    def frozen(batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def frozen(batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         assert model.quantizer is not None
         model.quantizer.eval()
         return loss(batch)
 
-    _train(model, frozen, lambda: sampler.batch(shared.batch).to(device), recipe, minutes, 10**6, path)
+    _train(model, frozen, lambda: sampler.batch(shared.batch), recipe, minutes, 10**6, path)
     return path
 
 
@@ -197,23 +206,32 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
             rows.append(arrays[index][start : start + window])
         return torch.from_numpy(np.stack(rows)).to(device)
 
-    def loss(features: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(features: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output = model(features)
         total = starter_loss(output, weights).total
-        return total, {"loss": float(total.detach()), "used": float(output.perplexity.min())}
+        return total, {"loss": total.detach(), "used": output.perplexity.min()}
 
     _train(model, loss, batch, recipe, own.minutes, own.max_steps, path)
     return path
 
 
 def _groups(own: TokenizerRecipe, data: Path) -> list[tuple[list[MotionSequence], float]]:
-    """Sequences a tokenizer learns from, with the share of windows drawn from each group."""
+    """Sequences a tokenizer learns from, with the share of windows drawn from each group.
+
+    Edited walks, runs and jumps outnumber everything else; the rest is harder, so it gets half, and in it
+    actions share by the root of their frames: a cartwheel is over soon, and would never be learned else.
+    """
     groups: list[tuple[list[MotionSequence], float]] = []
     if own.captured_share > 0:
         captured = load_captured(data, "train")
-        # Edited walks and runs outnumber everything else; the rest is harder, so it gets half.
         groups.append(([s for s in captured if s.main], own.captured_share / 2))
-        groups.append(([s for s in captured if not s.main], own.captured_share / 2))
+        by_action: dict[str, list[MotionSequence]] = {}
+        for sequence in captured:
+            if not sequence.main:
+                by_action.setdefault(sequence.action, []).append(sequence)
+        roots = {a: math.sqrt(sum(s.num_frames for s in group)) for a, group in by_action.items()}
+        whole = sum(roots.values())
+        groups += [(by_action[a], own.captured_share / 2 * root / whole) for a, root in roots.items()]
     if own.captured_share < 1:
         groups.append((load_performances(data, "train"), 1.0 - own.captured_share))
     return groups
@@ -229,7 +247,7 @@ def _train(
     path: Path,
 ) -> None:
     shared = recipe.tokenizers
-    optimiser = torch.optim.AdamW(model.parameters(), shared.learning_rate, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(model.parameters(), shared.learning_rate, weight_decay=1e-4, fused=True)
     schedule = Schedule(shared.learning_rate, shared.warm_up, max_steps, minutes)
     checkpoint = Checkpoint(path, {"model": model, "optimiser": optimiser}, schedule)
     log = Log(path.parent / "log.jsonl", path.stem.removeprefix("tokenizer-"))
@@ -252,7 +270,7 @@ def _train(
         optimiser.step()
         step += 1
         if step % 100 == 0:
-            log.write(step, minutes=schedule.spent_s / 60, **report)
+            log.write(step, minutes=schedule.spent_s / 60, **{k: float(v) for k, v in report.items()})
         if schedule.spent_s - last_saved > shared.checkpoint_minutes * 60:
             checkpoint.save(step)
             last_saved = schedule.spent_s

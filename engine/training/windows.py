@@ -50,6 +50,7 @@ class CodedSequence:
         captions: Rows of the caption table.
         action: Class of motion.
         emotion: Label or None.
+        transcript: What is said in the whole of it, where that is known.
     """
 
     parts: dict[Part, Tensor]
@@ -57,6 +58,7 @@ class CodedSequence:
     captions: tuple[int, ...]
     action: str
     emotion: str | None
+    transcript: str = ""
 
     @property
     def num_steps(self) -> int:
@@ -84,7 +86,8 @@ def encode_sequence(
         cut = torch.from_numpy(sequence.audio[begin : begin + steps * AUDIO_FRAMES_PER_STEP])[None]
         audio = audio_tokenizer.encode(cut).view(steps * MOTION_TIME, -1)
     rows = tuple(captions[c] for c in sequence.captions)
-    return CodedSequence(parts, audio, rows, sequence.action, sequence.emotion)
+    said = "" if phase else sequence.transcript
+    return CodedSequence(parts, audio, rows, sequence.action, sequence.emotion, said)
 
 
 @dataclass(frozen=True)
@@ -141,13 +144,14 @@ class WindowMixer:
         num_steps = recipe.window_steps
         if random.random() < recipe.short_window_share:
             num_steps = int(random.integers(10, recipe.window_steps))
-        order, kept = self._layout()
+        order, kept, mixture = self._layout()
         plan = plan_decoder(order, num_steps, self.vocabulary)
         conditions: list[Condition] = []
         codes: list[dict[Part, Tensor]] = []
         texts: list[Tensor] = []
         for _ in range(size):
-            condition, row = self._row(num_steps, order, kept, texts)
+            kind = random.choice(list(mixture), p=np.array(list(mixture.values())) / sum(mixture.values()))
+            condition, row = self._row(kind, num_steps, order, kept, texts)
             conditions.append(condition)
             codes.append(row)
         encoder = build_encoder_batch(conditions, texts or [self.states[0]], num_steps, self.vocabulary)
@@ -157,10 +161,13 @@ class WindowMixer:
         inputs = fill_decoder(plan, targets, self.vocabulary, hidden)
         return Batch(encoder, plan, inputs, targets, learned)
 
-    def _layout(self) -> tuple[tuple[Part, ...], frozenset[Part]]:
-        random, shares = self.random, self.recipe.layouts
+    def _layout(self) -> tuple[tuple[Part, ...], frozenset[Part], Mapping[str, float]]:
+        """Blocks in order, those that are given, and the mixture of requests."""
+        random, shares, mixture = self.random, self.recipe.layouts, self.recipe.mixture
         kind = random.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values()))
         order = list(BLOCK_ORDER)
+        if kind == "worded_legs":
+            return (Part.LOWER,), frozenset(), {name: mixture[name] for name in ("text", "speech_text")}
         if kind == "shuffled":
             random.shuffle(order)  # type: ignore[arg-type]
         elif kind == "subset":
@@ -169,15 +176,14 @@ class WindowMixer:
         elif kind == "kept_first":
             given = set(random.choice(4, int(random.integers(1, 4)), replace=False).tolist())
             kept = [p for i, p in enumerate(BLOCK_ORDER) if i in given]
-            return (*kept, *(p for p in BLOCK_ORDER if p not in kept)), frozenset(kept)
-        return tuple(order), frozenset()
+            return (*kept, *(p for p in BLOCK_ORDER if p not in kept)), frozenset(kept), mixture
+        return tuple(order), frozenset(), mixture
 
     def _row(
-        self, num_steps: int, order: Sequence[Part], kept: frozenset[Part], texts: list[Tensor]
+        self, kind: str, num_steps: int, order: Sequence[Part], kept: frozenset[Part], texts: list[Tensor]
     ) -> tuple[Condition, dict[Part, Tensor]]:
-        random, mixture = self.random, self.recipe.mixture
+        random = self.random
         caption = -1
-        kind = random.choice(list(mixture), p=np.array(list(mixture.values())) / sum(mixture.values()))
         sources: dict[Part, Source | None] = {part: Source.SPEECH for part in PARTS}
         rows: dict[Part, Tensor] = {}
         text_of: dict[Part, int] = {}
@@ -267,11 +273,12 @@ class WindowMixer:
 
         With the whole past in sight, the next step follows from it nearly always, and the request is
         hardly read: a walk that has begun to turn goes on turning. Hidden steps make the request worth
-        reading (word dropout, Bowman et al. 2016, arXiv 1511.06349).
+        reading (word dropout, Bowman et al. 2016, arXiv 1511.06349). In some blocks all of them are hidden.
         """
-        rows = self.random.random((size, 1)) < self.recipe.hidden["steps"]
-        shares = self.random.random((size, 1))
-        return torch.from_numpy(rows & (self.random.random((size, num_steps)) < shares))
+        hidden, draw = self.recipe.hidden, self.random.random((size, 1))
+        shares = self.random.random((size, 1)) * (draw < hidden["steps"] + hidden["past"])
+        shares[draw < hidden["past"]] = 1.0
+        return torch.from_numpy(self.random.random((size, num_steps)) < shares)
 
 
 def _by_pace(

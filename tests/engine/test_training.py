@@ -18,7 +18,7 @@ from engine.language.words import collect_words
 from engine.motion.features import STARTER_DIMS
 from engine.specs import PARTS, Part, Source
 from engine.tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
-from engine.training.language_training import batch_loss, train
+from engine.training.language_training import batch_loss, finish_language, train
 from engine.training.loop import Checkpoint, Schedule
 from engine.training.motion_losses import MotionLoss
 from engine.training.questions import Asked, Questions
@@ -114,6 +114,34 @@ def test_batches_hold_what_rows_ask(recipe: Recipe) -> None:
     assert {VOCABULARY.source(s) for s in (*Source, None)} <= sources
 
 
+def test_the_whole_past_of_a_block_can_be_hidden(recipe: Recipe) -> None:
+    hidden = {**recipe.language.hidden, "steps": 0.0, "past": 1.0}
+    batch = mixer(recipe, hidden=hidden, layouts={"all_parts": 1.0}).batch(6)
+    for part in batch.learned:
+        begin = batch.plan.starts[part]
+        shown = batch.inputs[:, begin + 1 : begin + 1 + batch.plan.num_steps, 0]
+        assert bool((shown == VOCABULARY.mask(part)).all())
+
+
+def test_worded_legs_are_the_lower_body_by_words(recipe: Recipe) -> None:
+    drawn = mixer(recipe, layouts={"worded_legs": 1.0}, hidden=dict.fromkeys(recipe.language.hidden, 0.0))
+    for _ in range(5):
+        batch = drawn.batch(8)
+        assert batch.plan.order == batch.learned == (Part.LOWER,)
+        assert batch.encoder.is_text.any(dim=1).all(), "every row has words"
+
+
+def test_a_recipe_may_have_a_finish_of_its_own(recipe: Recipe, tmp_path: Path) -> None:
+    assert recipe.finish is None
+    full = load_recipe("starter_gpu")
+    assert full.finish is not None and full.last_questions is not None
+    assert full.finish.hidden["past"] > full.tuning.hidden["past"]
+    assert full.finish.d_model == full.language.d_model
+    assert full.minutes > full.finish.minutes
+    with pytest.raises(EngineError, match=r"no \[finish\]"):
+        finish_language(recipe, tmp_path, tmp_path, tiny_encoder())
+
+
 def test_audio_is_aligned_with_the_window() -> None:
     audio = window_audio(torch.arange(100)[:, None].expand(-1, 2), start=10, num_steps=4)
     assert audio[:, 0].tolist() == list(range(20 - AUDIO_MARGIN, 28 + AUDIO_MARGIN))
@@ -160,34 +188,54 @@ def test_questions_ask_every_emotion_and_action_alike(recipe: Recipe) -> None:
     drawn = Questions(asked, rows, replace(figures, mixture={"motion_to_text": 1.0}), 32, 0)
     chance = drawn.action_chances[sorted(["walk_forward", "jump"]).index("jump")]
     assert chance == pytest.approx(1 / (1 + 99**0.5))
-    batch = Questions(asked, rows, figures, 32, 0).batch()
+    mixed = replace(figures, mixture={"motion_to_text": 1.0, "in_between": 1.0})
+    batch = Questions(asked, rows, mixed, 32, 0).batch()
     in_words = ((batch.targets[..., 0] >= first) & (batch.targets[..., 0] < stop)).any(dim=1)
     assert 0 < int(in_words.sum()) < 64, "answers in words and in motion"
 
 
-def test_tuning_learns_to_answer_and_resumes(recipe: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words_only", [False, True])
+def test_tuning_learns_to_answer_and_resumes(recipe: Recipe, tmp_path: Path, words_only: bool) -> None:
     shares = {"all_parts": 1.0}
     drawn = mixer(recipe, window_steps=8, short_window_share=0.0, layouts=shares)
-    asked = Asked(drawn.captured, drawn.spoken, ["walk forward", "jump"])
+    calm = [[replace(sequence(50, PARTS, "speech"), emotion="neutral")]]
+    asked = Asked(drawn.captured, [*drawn.spoken, *calm], ["walk forward", "jump"])
     words = collect_words(asked.captions)
     vocabulary = replace(VOCABULARY, num_words=len(words))
-    figures = replace(recipe.questions, rows=8, weight=1.0, mixture={"motion_to_emotion": 1.0})
-    questions = Questions(
-        asked, StarterRows(vocabulary, words, tiny_encoder(), figures.hidden), figures, 8, 0
-    )
+    emotions = {"motion_to_emotion": 1.0}
+    figures = replace(recipe.questions, rows=8, weight=1.0, some_parts=0.0, mixture=emotions)
+    rows = StarterRows(vocabulary, words, tiny_encoder(), figures.hidden)
+    questions = Questions(asked, rows, figures, 8, 0)
     own = replace(
-        recipe.tuning, max_steps=25, minutes=10.0, batch=2, learning_rate=1e-2, warm_up=1, window_steps=8
+        recipe.tuning,
+        max_steps=75,
+        minutes=10.0,
+        batch=2,
+        learning_rate=3e-2,
+        warm_up=1,
+        window_steps=8,
+        words_only=words_only,
     )
-    config = replace(CONFIG, vocab_size=vocabulary.size, text_width=16)
     torch.manual_seed(0)
+    model = LanguageModel(replace(CONFIG, vocab_size=vocabulary.size, text_width=16, reads=True))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     path = tmp_path / "tuned.pt"
-    train(LanguageModel(config), drawn_for(drawn, vocabulary), questions, own, path)
+    train(model, drawn_for(drawn, vocabulary), questions, own, path)
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert logged[-1]["step"] == 25 and logged[-1]["asked_words"] < 0.7 * math.log(len(words))
+    assert logged[-1]["step"] == 75 and logged[-1]["asked_words"] < 0.5 * math.log(2), "label and end"
+    assert ("lower" in logged[-1]) is not words_only
     held = torch.load(path, weights_only=True)
-    assert held["done"] and held["step"] == 25
-    train(LanguageModel(config), drawn_for(drawn, vocabulary), questions, own, path)
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1, "a finished run is not run again"
+    assert held["done"] and held["step"] == 75
+    first = vocabulary.words_range[0] - CONFIG.embedding_offset
+    same = {
+        name: torch.equal(held["averaged"][name][:first], tensor[:first])
+        for name, tensor in before.items()
+        if name != "reading.weight"
+    }
+    assert all(same.values()) if words_only else not any(same.values())
+    assert not torch.equal(held["averaged"]["lm_head.weight"][first:], before["lm_head.weight"][first:])
+    train(model, drawn_for(drawn, vocabulary), questions, own, path)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3, "a finished run is not run again"
 
 
 def drawn_for(drawn: WindowMixer, vocabulary: Vocabulary) -> WindowMixer:
