@@ -324,9 +324,8 @@ class Draws(Dataset[tuple[Batch | None, TaskBatch | None]]):
         return iter(loader)
 
 
-def _as_drawn(
-    drawn: tuple[Batch | None, TaskBatch | None],
-) -> tuple[Batch | None, TaskBatch | None]:
+def _as_drawn(drawn: Any) -> Any:
+    """Rows are a batch already."""
     return drawn
 
 
@@ -413,9 +412,11 @@ def _question_losses(answers: TaskLoss, batch: TaskBatch) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _refresh(working: LanguageModel, model: LanguageModel) -> None:
-    torch._foreach_copy_(list(working.parameters()), list(model.parameters()))
+    for rounded, precise in zip(working.parameters(), model.parameters(), strict=True):
+        rounded.copy_(precise)
 
 
 @torch.no_grad()
 def _average(averaged: LanguageModel, model: LanguageModel, decay: float) -> None:
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1.0 - decay)
+    for kept, now in zip(averaged.parameters(), model.parameters(), strict=True):
+        kept.lerp_(now, 1.0 - decay)

@@ -184,7 +184,8 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
 
 
 def _questions(values: dict[str, Any]) -> QuestionRecipe:
-    return QuestionRecipe(**{**values, "hidden": HiddenRecipe(**values["hidden"])})
+    told: dict[str, Any] = {**values, "hidden": HiddenRecipe(**values["hidden"])}
+    return QuestionRecipe(**told)
 
 
 def _scaled(values: dict[str, Any], scale: float) -> dict[str, Any]:

@@ -295,7 +295,7 @@ def test_motion_loss_counts_joints_speeds_and_turns(recipe: Recipe) -> None:
     def terms(rebuilt: torch.Tensor, **on: float) -> tuple[float, float]:
         loss = MotionLoss(Part.LOWER, replace(recipe.tokenizers, **{**weights, **on}))
         total, millimetres = loss(rebuilt, rest)
-        return float(total), millimetres
+        return float(total), float(millimetres)
 
     metres, millimetres = terms(turned, position_weight=1.0)
     assert 0.1 < metres < 0.5 and abs(millimetres - 1000 * metres) < 1e-3
