@@ -18,7 +18,7 @@ ASSET := assets/character.npz
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venvs-matrix demo test test-matrix test-gui soak evaluate train-starter package wheels benchmark clean
+.PHONY: help venv venvs-matrix demo test test-matrix test-gui soak guide-pictures evaluate train-starter package wheels benchmark clean
 
 help:
 	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
 	@echo "make soak [STEPS=n SEED=n] 200 random steps in Blender 4.5 and 5.0: nothing lost, left over or growing"
+	@echo "make guide-pictures        the pictures of docs/animators.md, anew (root, debootstrap)"
 	@echo "make package               the extension's zips, light and with the engine inside, in dist/"
 	@echo "make wheels [INDEX=url]    the list of the engine's wheels, made anew"
 	@echo "make train-starter [DATA=folder] [RECIPE=name] [MINUTES=n]   train the starter pack"
@@ -98,6 +99,10 @@ soak: $(STAMP) .venv-5.0.1/.installed
 	@status=0; for python in $(PY) .venv-5.0.1/bin/python; do \
 		$$python -m tests.blender.soak --steps $(STEPS) --seed $(SEED) || status=1; \
 	done; exit $$status
+
+guide-pictures: $(STAMP) $(ASSET)
+	$(PY) -m pytest tests/gui -q -k "guide and [5]"
+	mkdir -p docs/pictures && cp build/gui/5/guide/[0-9]-*.png docs/pictures/
 
 clean:
 	rm -rf build/demo build/gui build/reports dist $(ASSET) .pytest_cache .ruff_cache

@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
-TIMEOUT_S = {"lint": 120, "types": 900, "engine": 1200, "blender": 900, "gui": 2400}
+TIMEOUT_S = {"lint": 120, "types": 900, "engine": 1200, "blender": 900, "gui": 3000}
 """Longest run of each check; Blender 4.5 can hang while leaving, which must not hang the caller."""
 
 

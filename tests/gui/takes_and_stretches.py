@@ -7,6 +7,7 @@ another visit.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 
 import bpy
@@ -62,6 +63,36 @@ def try_and_keep() -> Steps:
     yield from hands.click("kinesics_takes.items[1].keep")
     note(kept=[take.keep for take in armatures()[0].kinesics_takes.items])
     yield from hands.shot("2-tried.png")
+
+
+def compare() -> Steps:
+    """The ghost of the first take, on and off; a second look at the same view must show the same."""
+    views = []
+    for number, clicks in enumerate((0, 0, 1, 1)):
+        for _ in range(clicks):
+            yield from hands.click("kinesics.toggle_ghost")
+        yield from hands.point()
+        name = f"2-ghost-{number}.png"
+        yield from hands.shot(name)
+        views.append(view_only(name))
+    note(ghost=[different_pixels(views[0], view) for view in views[1:]])
+
+
+def view_only(name: str) -> str:
+    """Cut the left half of the 3D View, which no panel covers, out of a screenshot; returns where it is."""
+    region = gui.region("VIEW_3D", "WINDOW")
+    top = gui.window().height - region.y - region.height
+    place = f"{region.width // 2}x{region.height - 80}+{region.x + 60}+{top + 80}"
+    target = str(hands.OUT / f"view-{name}")
+    subprocess.run(["convert", str(hands.OUT / name), "-crop", place, "+repage", target], check=True)
+    return target
+
+
+def different_pixels(first: str, second: str) -> int:
+    """How many pixels of two pictures differ."""
+    words = ["compare", "-metric", "AE", first, second, "null:"]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    return round(float(run.stderr.split()[0]))
 
 
 def merge() -> Steps:
@@ -122,6 +153,7 @@ def steps() -> Steps:
     close = yield from hands.open_panel("KINESICS_PT_takes")
     yield from make_takes()
     yield from try_and_keep()
+    yield from compare()
     yield from merge()
     yield from delete()
     yield from close()

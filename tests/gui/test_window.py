@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,9 @@ BLOCK_S = 0.05
 
 STOP_S = 0.3
 """Longest from Esc, or the click on Cancel, to a panel at rest."""
+
+MAX_PICTURE_BYTES = 150_000
+"""Largest picture of the guide; the repository and every download of it carry them."""
 
 SETTING = "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
 """Threads of arithmetic beside software drawing on shared cores wait for each other most of the time."""
@@ -124,6 +128,13 @@ def pictures(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[s
     return run_visit("pictures", chroot, harness, extension, "1200x2900")
 
 
+@pytest.fixture(scope="session")
+def guide(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
+    """What the animator's guide says, done and pictured."""
+    made = run_visit("guide", chroot, harness, extension, "1600x1150")
+    return {**made, "folder": ROOT / "build" / "gui" / chroot[0] / "guide"}
+
+
 def check_end(visit: dict[str, Any]) -> None:
     """A visit must reach its end, and nothing may go wrong in Blender meanwhile."""
     assert visit["status"] == 0 and visit.get("finished"), visit.get("error", visit["output"])
@@ -198,6 +209,12 @@ def test_a_click_shows_a_take_and_a_star_keeps_it(takes: dict[str, Any]) -> None
     assert takes["kept"] == [False, True]
 
 
+def test_the_ghost_is_seen_while_it_is_on(takes: dict[str, Any]) -> None:
+    again, on, off = takes["ghost"]
+    assert on > 200 + 10 * again, "nothing more is drawn with the ghost on"
+    assert off < on / 10, "the ghost is still there"
+
+
 def test_takes_merge_and_go(takes: dict[str, Any]) -> None:
     assert takes["merged"] == ["Take 1", "Take 2", "Take 3"]
     assert takes["shown_merged"].endswith("Take 3")
@@ -235,3 +252,11 @@ def test_chinese_words_are_this_extensions_own(pictures: dict[str, Any]) -> None
     """Blender's own would be a face of a mesh, a measure and a shape key."""
     assert pictures["chinese_words"] == {"Face": "面部", "Feet": "双脚", "Keys": "关键帧"}
     assert pictures["chinese_shown"] == {"energy_face": "面部", "feet": "双脚"}
+
+
+def test_the_guide_can_be_followed_and_its_pictures_are_small(guide: dict[str, Any]) -> None:
+    check_end(guide)
+    wanted = set(re.findall(r"\(pictures/([^)]+)\)", (ROOT / "docs" / "animators.md").read_text()))
+    taken = {path.name: path.stat().st_size for path in guide["folder"].glob("[0-9]-*.png")}
+    assert len(wanted) >= 5 and wanted <= taken.keys()
+    assert max(taken[name] for name in wanted) < MAX_PICTURE_BYTES
