@@ -135,7 +135,8 @@ def item(name: str, group: str, action: str, trial: str = "99_01") -> Item:
 def test_weights_balance_the_groups() -> None:
     items = [item(f"w{k}", "walk_forward", "walk_forward") for k in range(30)]
     items += [item("j", "jump", "jump"), item("h", "walk_forward", "walk_forward")]
-    items += [item(f"s{k}", "rest", "salsa") for k in range(9)] + [item("b", "rest", "boxing")]
+    items += [item(f"s{k}", "rest", "swim") for k in range(9)] + [item("b", "rest", "wave")]
+    items += [item("k", "rest", "kick_ball")]
     splits = ["train"] * len(items)
     splits[31] = "held"
     weights = balance(items, splits)
@@ -145,6 +146,7 @@ def test_weights_balance_the_groups() -> None:
     assert sum(weights[:30]) == pytest.approx(GROUP_SHARES["walk_forward"] / total)
     assert weights[30] == pytest.approx(GROUP_SHARES["jump"] / total)
     assert sum(weights[32:41]) == pytest.approx(3 * weights[41])  # root of the number of items
+    assert weights[42] == pytest.approx(3 * weights[41])  # an action that people ask for
     assert sum(GROUP_SHARES.values()) == pytest.approx(1)
 
 
