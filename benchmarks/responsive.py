@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long Blender's main thread is held while a motion is being made, first and second time.
+"""How long Blender's main thread is held while a motion is made, and when its first frames can be seen.
 
     python benchmarks/responsive.py [--pack DIR] [--seconds S]
 
 The operator's own session is ticked as its timer would; between ticks the main thread sleeps, and how much
 later than asked it wakes is how long the worker kept it waiting. The first line is the same without a job:
-what the machine itself does to a sleeping thread. The write at the end is told apart.
+what the machine itself does to a sleeping thread. The write at the end is told apart, and so is the time from
+the press of the button to the first frames on the character.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ import time
 from pathlib import Path
 
 LIMIT_S = 0.05
+FIRST_LIMIT_S = 0.5
+"""Until the first frames of a long line can be seen, once the pack is loaded."""
 SLEEP_S = 0.01
+NAPS = 5
+"""Sleeps between two looks, which makes the operator's own 0.05 s."""
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "bl_ext.user_default.kinesics"
 
@@ -40,7 +45,7 @@ def main() -> int:
     """Measure, print a table, and fail above the limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pack", type=Path, default=ROOT / "packs" / "starter")
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
     if not (options.pack / "pack.toml").is_file():
         print(f"there is no model pack in {options.pack}: run make train-starter, or give --pack")
@@ -58,31 +63,34 @@ def main() -> int:
     settings.character, settings.audio_source = armature, "FILE"
     settings.audio_path = str(write_sound(Path(tempfile.mkdtemp()) / "speech.wav", options.seconds))
     generate.preferences_of(bpy.context).pack_dir = str(options.pack)
-    worst = 0.0
+    worst = latest = 0.0
     idle = sorted(asleep() for _ in range(300))
     print(f"Blender {bpy.app.version_string}, {options.seconds:g} s of speech, pack {options.pack.name}")
     print(f"{'no job':34s}            main thread held: {spread(idle)}")
     for name in ("first, torch and pack are loaded", "second", "third"):
-        session = generate.Session(generate.read_plan(bpy.context))
         begun = time.perf_counter()
+        session = generate.Session(generate.read_plan(bpy.context))
         held: list[float] = []
-        ended = False
+        ended, first_s = False, float("inf")
         while not ended:
             start = time.perf_counter()
             ended = session.tick()
             held.append(time.perf_counter() - start)
-            held.append(asleep())
+            if first_s == float("inf") and session.preview is not None and session.preview.num_frames:
+                first_s = time.perf_counter() - begun
+            held += [asleep() for _ in range(NAPS)]
         clip = session.result()[0].clip
         made = time.perf_counter()
         delivery.deliver(clip, armature, session.plan.written_parts, 1, "Take")
         written = time.perf_counter()
         held.sort()
         print(f"{name:34s} {made - begun:6.2f} s   main thread held: {spread(held)}", end="")
-        print(f"   final write {(written - made) * 1000:5.0f} ms")
-        worst = max(worst, held[-1]) if name != "first, torch and pack are loaded" else worst
+        print(f"   first frames seen after {first_s:.2f} s   final write {(written - made) * 1000:5.0f} ms")
+        if name != "first, torch and pack are loaded":
+            worst, latest = max(worst, held[-1]), max(latest, first_s)
     disable()
     sys.stdout.flush()
-    return 0 if worst <= LIMIT_S else 1
+    return 0 if worst <= LIMIT_S and latest <= FIRST_LIMIT_S else 1
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine import pipeline  # noqa: E402
+from engine import listening, pipeline  # noqa: E402
 from engine.audio.waveform import load_audio  # noqa: E402
 from engine.language import decoding  # noqa: E402
 from engine.specs import GenerateRequest, Part, PartDirection, Source  # noqa: E402
@@ -32,8 +32,8 @@ LIMIT = 0.15
 
 STAGES: tuple[tuple[str, Any, str, bool], ...] = (
     ("check the sound", pipeline, "check_sound", False),
-    ("speech features", pipeline, "_heard_features", False),
-    ("speech to codes, beside the features", pipeline.Engine, "_encode_audio", False),
+    ("speech features", listening, "heard_features", False),
+    ("speech to codes, beside the features", listening.Listening, "_encode", False),
     ("words to states", pipeline, "instruction_states", True),
     ("language model: read the request", decoding, "_read", True),
     ("language model: write the motion", decoding, "_write", True),

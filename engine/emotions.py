@@ -20,6 +20,7 @@ from .specs import (
     Part,
     PartDirection,
     ProgressCallback,
+    ShowCallback,
     Source,
 )
 
@@ -36,15 +37,17 @@ class PartEmotions:
         request: GenerateRequest,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> GenerateResult:
         """Turn one request into motion, each part with its own emotion."""
-        return self.generate_many([request], progress, cancel)[0]
+        return self.generate_many([request], progress, cancel, show)[0]
 
     def generate_many(
         self,
         requests: Sequence[GenerateRequest],
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion, each part with its own emotion."""
         groups = [emotion_groups(request) for request in requests]
@@ -58,7 +61,9 @@ class PartEmotions:
 
             members = [index for index, group in enumerate(groups) if len(group) > number]
             asked = [_asked(requests[i], results[i], *groups[i][number]) for i in members]
-            for index, made in zip(members, self._engine.generate_many(asked, share, cancel), strict=True):
+            seen = show if members[0] == 0 else None
+            passed = self._engine.generate_many(asked, share, cancel, seen)
+            for index, made in zip(members, passed, strict=True):
                 earlier = results[index]
                 if earlier is not None:
                     codes, seconds = earlier.codes | made.codes, earlier.compute_s + made.compute_s

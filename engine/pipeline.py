@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .audio.features import FEATURE_HZ, speech_features
 from .errors import DeviceError
+from .glimpses import Glimpses, decoded_between
 from .language.decoder import decoder_weights
 from .language.decoding import WindowRequest, generate_window
 from .language.layout import (
-    MOTION_TIME,
     Condition,
     build_encoder_batch,
     instruction_states,
@@ -33,6 +32,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
+from .listening import FRAMES_PER_STEP, Listening
 from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
@@ -49,7 +49,6 @@ from .requests import (
     resolve_directions,
 )
 from .specs import (
-    AUDIO_HZ,
     MOTION_FPS,
     PARTS,
     CancelCheck,
@@ -58,6 +57,7 @@ from .specs import (
     MotionEngine,
     Part,
     ProgressCallback,
+    ShowCallback,
     Source,
     no_report,
 )
@@ -65,12 +65,6 @@ from .tokenizers.config import config_from_dict
 from .tokenizers.pack_tokenizers import load_pack_tokenizers
 from .tokenizers.vocabulary import Vocabulary
 from .windows import Window, drawn_steps, plan_windows, windows
-
-FRAMES_PER_STEP = 4
-SILENCE_S = 0.25
-
-HEARD_AROUND_S = 4
-"""Sound taken along before and after a stretch, so that its loudness is judged as in the whole."""
 
 STRETCH_GUIDANCE = 2.7
 """So much further does guidance by words reach in a stretch: else the frames before outweigh the words."""
@@ -87,7 +81,7 @@ class _Row:
 
     Attributes:
         windows: What is drawn at once, and what drives each part then; no part is left open.
-        audio: Codes, (2T, levels), or None.
+        audio: What it hears, or None.
         kept: The kept clip at engine rate and length, or None.
         kept_codes: Codes of the kept parts, or of all where only a stretch is free, (T * levels,).
         free: First motion step that is drawn, and the step after the last one.
@@ -96,7 +90,7 @@ class _Row:
     request: GenerateRequest
     num_frames: int
     windows: tuple[Window, ...]
-    audio: Tensor | None
+    audio: Listening | None
     kept: Clip | None
     kept_codes: dict[Part, Tensor]
     free: tuple[int, int]
@@ -127,6 +121,10 @@ class _Row:
         return (self.num_frames, free, windows, self.audio is None, sampling)
 
 
+_Made = tuple[Clip, dict[Part, list[int]]]
+"""A motion, and the codes of the parts that were made."""
+
+
 class Engine:
     """A loaded pack, ready to generate. Not safe for two threads at once."""
 
@@ -150,6 +148,7 @@ class Engine:
         request: GenerateRequest,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> GenerateResult:
         """Turn one request into motion.
 
@@ -157,6 +156,7 @@ class Engine:
             request: What to generate.
             progress: Told how far it is.
             cancel: Asked between steps.
+            show: Given what is finished, window by window; without it the motion is the same.
 
         Returns:
             The motion.
@@ -164,13 +164,14 @@ class Engine:
         Raises:
             EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
         """
-        return self.generate_many([request], progress, cancel)[0]
+        return self.generate_many([request], progress, cancel, show)[0]
 
     def generate_many(
         self,
         requests: Sequence[GenerateRequest],
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion; those of the same length and sources share a batch."""
         began = time.perf_counter()
@@ -180,13 +181,15 @@ class Engine:
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, row in enumerate(rows):
             groups.setdefault(row.layout, []).append(index)
-        clips: list[tuple[Clip, dict[Part, list[int]]] | None] = [None] * len(rows)
+        clips: list[_Made | None] = [None] * len(rows)
         for number, members in enumerate(groups.values()):
 
             def share(fraction: float, text: str, number: int = number) -> None:
                 report((number + fraction) / len(groups), text)
 
-            run = partial(self._run, report=share, cancel=cancel)
+            def run(group: Sequence[_Row], share: ProgressCallback = share) -> list[_Made]:
+                return self._run(group, share, cancel, show if group[0] is rows[0] else None)
+
             for index, made in zip(members, in_halves(run, [rows[i] for i in members]), strict=True):
                 clips[index] = made
         report(1.0, "Done")
@@ -212,19 +215,14 @@ class Engine:
         num_frames = check_length(request, wave)
         steps = math.ceil(num_frames / FRAMES_PER_STEP)
         plan = plan_windows(directions, steps, FRAMES_PER_STEP)
-        audio = self._encode_audio(wave, request.audio_start_s, steps) if wave is not None else None
+        audio = None
+        if wave is not None:
+            audio = Listening(self.audio_tokenizer, wave, request.audio_start_s, steps)
         free = free_steps(request, num_frames, FRAMES_PER_STEP)
         parts = [part for part in PARTS if request.free or directions[part].source is Source.KEEP]
         kept = fitted_kept(request, parts, num_frames)
         kept_codes = {} if kept is None else self._encode_kept(kept, parts, steps)
         return _Row(request, num_frames, plan, audio, kept, kept_codes, free)
-
-    @torch.inference_mode()
-    def _encode_audio(self, wave: FloatArray, start_s: float, num_steps: int) -> Tensor:
-        """16 kHz samples -> codes for `num_steps` motion steps from a second of them on, (2T, levels)."""
-        features = _heard_features(wave, start_s, num_steps * FRAMES_PER_STEP)
-        codes = self.audio_tokenizer.encode(torch.from_numpy(features)[None])
-        return codes.view(num_steps * MOTION_TIME, -1)
 
     @torch.inference_mode()
     def _encode_kept(self, kept: Clip, parts: Sequence[Part], num_steps: int) -> dict[Part, Tensor]:
@@ -240,15 +238,23 @@ class Engine:
         return codes
 
     def _run(
-        self, rows: Sequence[_Row], report: ProgressCallback, cancel: CancelCheck | None
-    ) -> list[tuple[Clip, dict[Part, list[int]]]]:
-        """Generate a batch of rows of one layout."""
-        codes = self._generate_codes(rows, report, cancel)
+        self,
+        rows: Sequence[_Row],
+        report: ProgressCallback,
+        cancel: CancelCheck | None,
+        show: ShowCallback | None,
+    ) -> list[_Made]:
+        """Generate a batch of rows of one layout, and show what is finished of the first."""
+        codes = self._generate_codes(rows, report, cancel, show)
         report(0.97, "Building the motion")
         return self._build(rows, codes)
 
     def _generate_codes(
-        self, rows: Sequence[_Row], report: ProgressCallback, cancel: CancelCheck | None
+        self,
+        rows: Sequence[_Row],
+        report: ProgressCallback,
+        cancel: CancelCheck | None,
+        show: ShowCallback | None,
     ) -> dict[Part, Tensor]:
         """Codes of every part, (B, T * levels), window after window."""
         first, vocabulary, made = rows[0], self.vocabulary, rows[0].made
@@ -263,6 +269,7 @@ class Engine:
         states = instruction_states(self.text_encoder, texts)
         random = [torch.Generator().manual_seed(row.request.sampling.seed & (2**63 - 1)) for row in rows]
         planned = first.windows if made else ()
+        glimpses = self._glimpses(first, codes, show) if show is not None else None
         for number, part_of in enumerate(planned):
             start, length = part_of.start, part_of.length
             order = block_order(part_of.sources)
@@ -295,16 +302,30 @@ class Engine:
             for part in made:
                 levels = vocabulary.num_levels(part)
                 codes[part][:, start * levels : (start + length) * levels] = drawn[part]
+            if glimpses is not None:
+                shown = start + part_of.num_decided, start + length
+                glimpses.add(made, shown[0] * FRAMES_PER_STEP, shown[1] * FRAMES_PER_STEP)
         return codes
 
+    def _glimpses(self, row: _Row, codes: dict[Part, Tensor], show: ShowCallback) -> Glimpses | None:
+        """What builds the glimpses of a batch's first row; None for a stretch, which has to be joined."""
+        if row.request.free is not None:
+            return None
+
+        def decode(part: Part, first: int, stop: int) -> FloatArray:
+            return decoded_between(self.tokenizers[part], codes[part][0], first, stop)
+
+        def build(features: Mapping[Part, FloatArray], last: Clip | None) -> Clip:
+            return starter_clip(features, *_start_of(last or row.kept))
+
+        return Glimpses(show, row.num_frames, decode, build, row.kept)
+
     @torch.inference_mode()
-    def _build(
-        self, rows: Sequence[_Row], codes: dict[Part, Tensor]
-    ) -> list[tuple[Clip, dict[Part, list[int]]]]:
+    def _build(self, rows: Sequence[_Row], codes: dict[Part, Tensor]) -> list[_Made]:
         """Codes to clips: decode, place the root, plant the feet, put kept parts back untouched."""
         made = rows[0].made
         decoded = {part: self.tokenizers[part].decode(codes[part]).numpy() for part in made}
-        results: list[tuple[Clip, dict[Part, list[int]]]] = []
+        results: list[_Made] = []
         for index, row in enumerate(rows):
             features = {part: decoded[part][index, : row.num_frames] for part in made}
             if not features:
@@ -331,30 +352,6 @@ def _start_of(kept: Clip | None) -> tuple[tuple[float, float], float]:
     return (float(x), float(z)), float(heading_angle(axis_angle_to_matrix(kept.poses[0, 0])))
 
 
-def _heard_features(wave: FloatArray, start_s: float, num_frames: int) -> FloatArray:
-    """Speech features from a second of a sound on, silence outside it.
-
-    Args:
-        wave: Samples at `AUDIO_HZ`, (N,).
-        start_s: Second at which the motion begins; may lie before the sound.
-        num_frames: Motion frames F.
-
-    Returns:
-        (2F, 44), float32.
-    """
-    around = HEARD_AROUND_S * AUDIO_HZ
-    begin = round(start_s * AUDIO_HZ)
-    lead = max(min(begin, around), 0) // AUDIO_HZ * AUDIO_HZ
-    wanted = lead + (num_frames + 1) * AUDIO_HZ // MOTION_FPS
-    heard = wave[max(begin - lead, 0) : max(begin - lead + wanted + around, 0)]
-    before = max(-begin, 0)
-    after = max(wanted - before - len(heard), 0)
-    if before or after:
-        heard = np.pad(heard, (before, after))
-    first = lead // AUDIO_HZ * FEATURE_HZ
-    return speech_features(heard)[first : first + 2 * num_frames]
-
-
 def _guidance(row: _Row, window: Window, part: Part) -> float:
     options = row.request.sampling
     if window.sources[part] not in (Source.TEXT, Source.BOTH):
@@ -367,7 +364,10 @@ def _guidance(row: _Row, window: Window, part: Part) -> float:
 
 def _condition(row: _Row, window: Window, texts: Sequence[str]) -> Condition:
     """What one window of a row is asked."""
-    audio = None if row.audio is None else window_audio(row.audio, window.start, window.length)
+    audio = None
+    if row.audio is not None:
+        codes = row.audio.upto(window.start + window.length)
+        audio = window_audio(codes, window.start, window.length)
     rows = {part: texts.index(text) for part, text in window.texts.items()}
     return Condition(dict(window.sources), rows, row.request.emotion, audio)
 

@@ -197,6 +197,27 @@ CancelCheck = Callable[[], bool]
 """Returns True once the user asked to stop; asked between decoding steps."""
 
 
+@dataclass(frozen=True)
+class Glimpse:
+    """Frames of a motion that are there while the rest is still being made, for looking at.
+
+    Attributes:
+        first: Their first one's number in the motion.
+        clip: The frames, at `MOTION_FPS`. They may differ a little from those of the result, whose feet are
+            planted and whose windows are joined.
+        parts: Parts that are made in them.
+    """
+
+    first: int
+    clip: Clip
+    parts: tuple[Part, ...]
+
+
+ShowCallback = Callable[[Glimpse], None]
+"""Called with what is finished of the first request's motion, in the thread that makes it; begins anew with
+frame 0 where the motion is made in several passes."""
+
+
 class MotionEngine(Protocol):
     """A loaded pack, ready to generate, whatever its kind. Not safe for two threads at once."""
 
@@ -205,6 +226,7 @@ class MotionEngine(Protocol):
         request: GenerateRequest,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> GenerateResult:
         """Turn one request into motion; raises `EngineError`, and `Cancelled` when `cancel` said so."""
         ...
@@ -214,6 +236,7 @@ class MotionEngine(Protocol):
         requests: Sequence[GenerateRequest],
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion."""
         ...

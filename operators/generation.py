@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..engine.motion.arrays import FloatArray
     from ..engine.motion.clip import Clip
     from ..engine.motion.measures import Measures
-    from ..engine.specs import MotionEngine
+    from ..engine.specs import MotionEngine, ShowCallback
     from .bridge.sound import SoundSource
     from .job import IsCancelled, ReportProgress
 
@@ -223,7 +223,11 @@ def _later(directions: dict[Part, PartDirection], seconds: float) -> dict[Part, 
 
 
 def make_motions(
-    plan: GeneratePlan, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled
+    plan: GeneratePlan,
+    kept: Clip | None,
+    progress: ReportProgress,
+    cancelled: IsCancelled,
+    show: ShowCallback | None = None,
 ) -> list[Motion]:
     """Read the sound, run the engine and bring the motions to the scene's rate.
 
@@ -232,6 +236,7 @@ def make_motions(
         kept: Current motion where a part is kept, at the engine's rate; of a stretch, at the scene's rate.
         progress: Told how far it is.
         cancelled: Asked between steps.
+        show: Given what is finished of the first motion, at the engine's rate.
 
     Returns:
         One motion per seed of the plan, at `plan.fps`.
@@ -269,7 +274,10 @@ def make_motions(
     with engine_host.engine_for(plan.pack_dir, plan.device, progress, cancelled) as engine:
         progress(LOAD_SHARE, "Making the motion")
         results = PartEmotions(engine).generate_many(
-            requests, lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text), cancelled
+            requests,
+            lambda done, text: progress(LOAD_SHARE + done * (1.0 - LOAD_SHARE), text),
+            cancelled,
+            show,
         )
         motions: list[Motion] = []
         for seed, result in zip(plan.seeds, results, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import bpy
@@ -13,11 +12,13 @@ import bpy
 from ..engine.errors import Cancelled
 from ..engine.specs import MOTION_FPS, Part, no_report
 from . import delivery
-from .generation import GeneratePlan, make_motions
+from .errors import TargetLostError
+from .generation import GeneratePlan, Motion, make_motions
 from .job import STOPPED, IsCancelled, Job, JobState, ReportProgress
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
+    from .bridge.preview import Preview
 
 ResultT = TypeVar("ResultT")
 
@@ -153,8 +154,67 @@ class Session(ReadingSession):
 
     def __init__(self, plan: GeneratePlan) -> None:
         """Prepare without starting anything."""
-        super().__init__(_kept_reader(plan), partial(make_motions, plan))
+        super().__init__(_kept_reader(plan), self._make)
         self.plan = plan
+        self.preview: Preview | None = None
+
+    def tick(self) -> bool:
+        """Go on for a moment, and show what is finished.
+
+        Returns:
+            Whether the job has ended.
+        """
+        if self.job is None and not self.cancel_requested:
+            self.preview = self.preview or _preview(self.plan)
+        ended = super().tick()
+        if self.preview is not None and not ended:
+            self._show(self.preview)
+        return ended
+
+    def cancel(self) -> None:
+        """Ask everything to stop, and put the preview away."""
+        super().cancel()
+        self._end_preview()
+
+    def result(self) -> list[Motion]:
+        """The motions; the character is as it was before."""
+        self._end_preview()
+        return super().result()
+
+    def _make(self, kept: Clip | None, progress: ReportProgress, cancelled: IsCancelled) -> list[Motion]:
+        show = self.preview.add if self.preview is not None else None
+        return make_motions(self.plan, kept, progress, cancelled, show)
+
+    def _show(self, preview: Preview) -> None:
+        try:
+            armature = delivery.find_target(self.plan.armature_name, self.plan.armature_uid)
+        except TargetLostError:  # said when the motion is written
+            self._end_preview()
+            return
+        preview.tick(delivery.locked_parts(armature))
+
+    def _end_preview(self) -> None:
+        if self.preview is not None:
+            self.preview.end()
+            self.preview = None
+
+
+def _preview(plan: GeneratePlan) -> Preview | None:
+    """A preview for the character of a plan; None for a stretch, which is joined only when it is complete."""
+    from ..engine.motion.arkit import ARKIT_NAMES
+    from ..engine.motion.clip import smplx_expression_names
+    from ..engine.motion.published_features import NUM_EXPRESSIONS
+    from .bridge.preview import Preview
+    from .bridge.shape_keys import find_face_meshes
+
+    if plan.stretch is not None:
+        return None
+    armature = delivery.find_target(plan.armature_name, plan.armature_uid)
+    rig, arkit = delivery.check_target(armature, plan.written_parts, ARKIT_NAMES)
+    faces = {"arkit": arkit}
+    if Part.FACE in plan.written_parts:
+        faces["smplx"] = find_face_meshes(armature, smplx_expression_names(NUM_EXPRESSIONS))
+    return Preview(armature, rig, faces, plan.scene_name, plan.frame_start, plan.fps)
 
 
 def read_motion(

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from ..errors import RequestError
+from ..glimpses import Glimpses, decoded_between, moved_to
 from ..language.decoder import DecoderWeights, decoder_weights
 from ..memory import in_halves
+from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.planting import planted
 from ..packs import Pack
@@ -34,6 +36,7 @@ from ..specs import (
     GenerateResult,
     Part,
     ProgressCallback,
+    ShowCallback,
     Source,
     no_report,
 )
@@ -111,6 +114,7 @@ class PublishedEngine:
         request: GenerateRequest,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> GenerateResult:
         """Turn one request into motion.
 
@@ -118,6 +122,7 @@ class PublishedEngine:
             request: What to generate.
             progress: Told how far it is.
             cancel: Asked between steps.
+            show: Given what is finished, window by window; without it the motion is the same.
 
         Returns:
             The motion, exactly as long as asked for.
@@ -128,7 +133,9 @@ class PublishedEngine:
         began = time.perf_counter()
         report = progress or no_report
         report(0.0, "Listening to the speech")
-        [(clip, codes)] = in_halves(lambda one: [_Generation(self, one[0], report, cancel).run()], [request])
+        [(clip, codes)] = in_halves(
+            lambda one: [_Generation(self, one[0], report, cancel, show).run()], [request]
+        )
         report(1.0, "Done")
         return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
 
@@ -137,9 +144,10 @@ class PublishedEngine:
         requests: Sequence[GenerateRequest],
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion, one after the other."""
-        return one_by_one(self.generate, requests, progress, cancel)
+        return one_by_one(self.generate, requests, progress, cancel, show)
 
     def generate_as_published(
         self,
@@ -188,6 +196,7 @@ class _Generation:
         request: GenerateRequest,
         report: ProgressCallback,
         cancel: CancelCheck | None,
+        show: ShowCallback | None,
     ) -> None:
         self.engine, self.request, self.report, self.cancel = engine, request, report, cancel
         self.wave = check_sound(request)
@@ -206,6 +215,11 @@ class _Generation:
         kept_parts = [part for part in PARTS if request.free or part not in self.made]
         self.kept = fitted_kept(request, kept_parts, self.num_frames)
         self.random = torch.Generator().manual_seed(request.sampling.seed & (2**63 - 1))
+        self.codes: dict[Part, Tensor] = {}
+        whole = None if request.free else show
+        self.glimpses = (
+            Glimpses(whole, self.num_frames, self._seen, self._built, self.kept) if whole else None
+        )
 
     def run(self) -> tuple[Clip, dict[Part, list[int]]]:
         """Make the clip.
@@ -215,24 +229,23 @@ class _Generation:
         """
         if self.kept is not None and not self.made:
             return self.kept, {}
-        codes: dict[Part, Tensor] = {}
         features: dict[Part, Tensor] = {}
         for number, run in enumerate(self.runs):
             loaded = self.engine.models[run.release]
             drawn = self._codes(run, loaded, number)
-            codes |= drawn
-            features |= {part: self._features(loaded, part, codes[part]) for part in drawn}
+            features |= {part: self._features(loaded, part, values) for part, values in drawn.items()}
         self.report(0.97, "Building the motion")
-        return self._clip(features), {part: values[0].tolist() for part, values in codes.items()}
+        return self._clip(features), {part: values[0].tolist() for part, values in self.codes.items()}
 
     def _codes(self, run: _Run, loaded: LoadedModel, number: int) -> dict[Part, Tensor]:
         """Codes of one run's parts, (1, T), window after window."""
         num_steps = math.ceil(self.num_frames / loaded.stride)
         allowed = TEXT_PARTS if run.release is Release.TEXT else PARTS
         codes = self._known(run, loaded, num_steps, allowed)
+        self.codes |= {part: codes[part] for part in run.parts}
         heard = self._heard(loaded.model) if run.release is Release.SPEECH else []
         cuts = windows(num_steps, WINDOW_STEPS, OVERLAP_STEPS[run.release]) if run.parts else []
-        for index, (start, _) in enumerate(cuts):
+        for index, (start, decided) in enumerate(cuts):
             length = min(WINDOW_STEPS, num_steps - start)
             text = run.text or speech_prompt(heard, start, length, MOTION_FPS / loaded.stride, loaded.model)
             place = slice(start, start + length)
@@ -254,6 +267,9 @@ class _Generation:
             )
             for part, values in drawn.items():
                 codes[part][:, place] = values
+            if self.glimpses is not None:
+                first, stop = start + decided, start + length
+                self.glimpses.add(list(self.codes), first * loaded.stride, stop * loaded.stride)
         return {part: codes[part] for part in run.parts}
 
     def _known(
@@ -297,13 +313,36 @@ class _Generation:
         """Rebuilt features of one part, (F, width)."""
         return loaded.model.tokenizers.parts[part].decode(codes.to(self.engine.device))[0, : self.num_frames]
 
+    def _run_of(self, part: Part) -> _Run:
+        """The run that makes a part."""
+        return next(run for run in self.runs if part in run.parts)
+
+    def _seen(self, part: Part, first: int, stop: int) -> FloatArray:
+        """Features of some frames for a glimpse, (stop - first, width)."""
+        model = self.engine.models[self._run_of(part).release].model
+        codes = self.codes[part][0].to(self.engine.device)
+        return decoded_between(model.tokenizers.parts[part], codes, first, stop)
+
+    @torch.inference_mode()
+    def _built(self, features: Mapping[Part, FloatArray], last: Clip | None) -> Clip:
+        """A glimpse's clip."""
+        num_frames = len(next(iter(features.values())))
+        root = None
+        if Part.LOWER in features:
+            network = self.engine.models[self._run_of(Part.LOWER).release].model.tokenizers.root
+            lower = torch.from_numpy(features[Part.LOWER]).to(self.engine.device)
+            root, _ = root_motion(network, lower, keep_contacts=False)
+        clip = published_clip(features, root, num_frames)
+        if last is None:
+            return started(clip, self.kept) if self.kept is not None else clip
+        return moved_to(clip, last)
+
     @torch.inference_mode()
     def _clip(self, features: Mapping[Part, Tensor]) -> Clip:
         """Put the parts together, place the root, plant the feet, put kept parts back untouched."""
         root, contacts = None, None
         if Part.LOWER in features:
-            release = next(run.release for run in self.runs if Part.LOWER in run.parts)
-            network = self.engine.models[release].model.tokenizers.root
+            network = self.engine.models[self._run_of(Part.LOWER).release].model.tokenizers.root
             root, contacts = root_motion(network, features[Part.LOWER], keep_contacts=False)
         arrays = {part: values.float().cpu().numpy() for part, values in features.items()}
         clip = published_clip(arrays, root, self.num_frames)

@@ -35,6 +35,7 @@ from ..specs import (
     GenerateResult,
     Part,
     ProgressCallback,
+    ShowCallback,
     Source,
     no_report,
 )
@@ -85,8 +86,9 @@ class FourPartEngine:
         request: GenerateRequest,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> GenerateResult:
-        """Turn one request into motion, exactly as long as asked for.
+        """Turn one request into motion, exactly as long as asked for; nothing of it is shown before.
 
         Raises:
             EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
@@ -101,9 +103,10 @@ class FourPartEngine:
         requests: Sequence[GenerateRequest],
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion, one after the other."""
-        return one_by_one(self.generate, requests, progress, cancel)
+        return one_by_one(self.generate, requests, progress, cancel, show)
 
     def generate_as_published(
         self,

@@ -6,9 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import RequestError
-from ..specs import CancelCheck, GenerateRequest, GenerateResult, ProgressCallback, no_report
+from ..specs import (
+    CancelCheck,
+    GenerateRequest,
+    GenerateResult,
+    ProgressCallback,
+    ShowCallback,
+    no_report,
+)
 
-Generate = Callable[[GenerateRequest, ProgressCallback | None, CancelCheck | None], GenerateResult]
+Generate = Callable[
+    [GenerateRequest, ProgressCallback | None, CancelCheck | None, ShowCallback | None], GenerateResult
+]
 """An engine's `generate`."""
 
 
@@ -17,8 +26,9 @@ def one_by_one(
     requests: Sequence[GenerateRequest],
     progress: ProgressCallback | None,
     cancel: CancelCheck | None,
+    show: ShowCallback | None,
 ) -> list[GenerateResult]:
-    """Turn several requests into motion, one after the other, with the progress of the whole."""
+    """Turn several requests into motion, one after the other; progress is the whole's, the first is shown."""
     report = progress or no_report
     results: list[GenerateResult] = []
     for number, request in enumerate(requests):
@@ -26,7 +36,7 @@ def one_by_one(
         def share(fraction: float, text: str, number: int = number) -> None:
             report((number + fraction) / len(requests), text)
 
-        results.append(generate(request, share, cancel))
+        results.append(generate(request, share, cancel, None if number else show))
     return results
 
 

@@ -91,7 +91,9 @@ class StandInEngine:
         self.step_s = 0.0
         self.error: Exception | None = None
 
-    def generate_many(self, requests: Any, progress: Any = None, cancel: Any = None) -> list[Any]:
+    def generate_many(
+        self, requests: Any, progress: Any = None, cancel: Any = None, show: Any = None
+    ) -> list[Any]:
         """Make the clips as the engine would: exact length, kept parts copied, cancel between steps."""
         errors = importlib.import_module(f"{KEY}.engine.errors")
         self.requests += requests
@@ -100,6 +102,8 @@ class StandInEngine:
                 raise errors.Cancelled("Stopped.")
             if progress is not None:
                 progress((step + 1) / self.steps, "Moving")
+            if show is not None:
+                self._show(requests[0], step, show)
             time.sleep(self.step_s)
         if self.error is not None:
             raise self.error
@@ -108,6 +112,16 @@ class StandInEngine:
     def generate(self, request: Any, progress: Any = None, cancel: Any = None) -> Any:
         """Make one clip."""
         return self.generate_many([request], progress, cancel)[0]
+
+    def _show(self, request: Any, step: int, show: Any) -> None:
+        """Show the frames of one step, as an engine shows its windows."""
+        specs = importlib.import_module(f"{KEY}.engine.specs")
+        clip = self._made(request).clip
+        first, stop = (round(clip.num_frames * place / self.steps) for place in (step, step + 1))
+        kept = {part for part, said in request.directions.items() if said.source is specs.Source.KEEP}
+        if stop > first:
+            parts = tuple(part for part in specs.Part if part not in kept)
+            show(specs.Glimpse(first, clip.slice(first, stop), parts))
 
     def _made(self, request: Any) -> Any:
         specs = importlib.import_module(f"{KEY}.engine.specs")

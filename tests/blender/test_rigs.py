@@ -335,6 +335,16 @@ class TestRigify:
         assert rig.pose.bones["thigh_parent.L"]["IK_FK"] == 1.0
         rig.pose.bones["thigh_parent.L"]["IK_FK"] = 0.0
         clip = make_clip(6)
+        before = fingerprint()
+        preview = module("operators.bridge.preview").Preview(
+            rig, bridge.read_rig(rig), {}, scene.name, 1, 30.0
+        )
+        preview.add(specs.Glimpse(0, clip, tuple(specs.Part)))
+        preview.tick(frozenset())
+        assert rig.pose.bones["thigh_parent.L"]["IK_FK"] == 1.0
+        assert rig.pose.bones["thigh_fk.L"].matrix_basis.to_quaternion().angle > 0.01
+        preview.end()
+        assert rig.pose.bones["thigh_parent.L"]["IK_FK"] == 0.0 and fingerprint() == before
         module("operators.delivery").deliver(clip, rig, tuple(specs.Part), 1, "Take")
         assert rig.pose.bones["thigh_parent.L"]["IK_FK"] == 1.0
         seen = {f"{side}_{slot}": (f"DEF-{name}.{s}",)

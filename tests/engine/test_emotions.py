@@ -17,10 +17,12 @@ from engine.specs import (
     CancelCheck,
     GenerateRequest,
     GenerateResult,
+    Glimpse,
     Part,
     PartDirection,
     ProgressCallback,
     SamplingOptions,
+    ShowCallback,
     Source,
 )
 
@@ -36,16 +38,21 @@ class Asked:
         request: GenerateRequest,
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> GenerateResult:
-        return self.generate_many([request], progress, cancel)[0]
+        return self.generate_many([request], progress, cancel, show)[0]
 
     def generate_many(
         self,
         requests: Sequence[GenerateRequest],
         progress: ProgressCallback | None = None,
         cancel: CancelCheck | None = None,
+        show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         self.batches.append(list(requests))
+        if show is not None:
+            made = self._made(requests[0])
+            show(Glimpse(0, made.clip, tuple(part for part in PARTS if part in made.codes)))
         if progress is not None:
             progress(0.5, "Moving")
         return [self._made(request) for request in requests]
@@ -113,3 +120,11 @@ def test_kept_parts_stay_and_need_no_pass() -> None:
 def test_an_unknown_emotion_is_refused() -> None:
     with pytest.raises(RequestError, match="choose one of neutral"):
         PartEmotions(Asked()).generate(GenerateRequest(spoken(face="joy")))
+
+
+def test_each_pass_of_the_first_request_is_shown() -> None:
+    seen: list[Glimpse] = []
+    angry = PartDirection(emotion="anger")
+    requests = [GenerateRequest({Part.FACE: angry}, emotion="fear"), GenerateRequest()]
+    PartEmotions(Asked()).generate_many(requests, show=seen.append)
+    assert [glimpse.parts for glimpse in seen] == [PARTS, (Part.FACE,)]

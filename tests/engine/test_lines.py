@@ -99,13 +99,21 @@ class Recorder:
     def __init__(self) -> None:
         self.requests: list[GenerateRequest] = []
 
-    def generate(self, request: GenerateRequest, progress: object = None, cancel: object = None):
+    def generate(
+        self, request: GenerateRequest, progress: object = None, cancel: object = None, show: object = None
+    ):
         self.requests.append(request)
         assert request.duration_s is not None
         clip = waving(round(request.duration_s * 30), seed=len(self.requests) + 10, speed=0.5)
         return GenerateResult(clip, clip.duration_s, 0.0, {})
 
-    def generate_many(self, requests: list[GenerateRequest], progress: object = None, cancel: object = None):
+    def generate_many(
+        self,
+        requests: list[GenerateRequest],
+        progress: object = None,
+        cancel: object = None,
+        show: object = None,
+    ):
         return [self.generate(request) for request in requests]
 
 

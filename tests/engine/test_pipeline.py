@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
-from engine import pipeline
+from engine import listening
 from engine.__main__ import build_parser, build_request, main
 from engine.errors import (
     AudioError,
@@ -174,13 +175,23 @@ def test_a_stretch_goes_on_from_the_frames_before(engine: Engine) -> None:
 def test_a_stretch_hears_its_own_place_in_the_sound() -> None:
     """Features from a second of a sound on are those of the whole sound there; outside it is silent."""
     wave = speech(14.0) * np.linspace(0.3, 1.0, 14 * 16000, dtype=np.float32)
-    whole = pipeline._heard_features(wave, 0.0, 420)
-    part = pipeline._heard_features(wave, 6.0, 60)
+    whole = listening.heard_features(wave, 0.0, 420)
+    part = listening.heard_features(wave, 6.0, 60)
     assert part.shape == (120, 44) and np.abs(part - whole[360:480]).max() < 1e-5
-    early = pipeline._heard_features(wave, -1.0, 60)
+    early = listening.heard_features(wave, -1.0, 60)
     assert early.shape == (120, 44) and np.abs(early[70:] - whole[10:60]).max() < 0.2
-    late = pipeline._heard_features(wave, 30.0, 60)
+    late = listening.heard_features(wave, 30.0, 60)
     assert late.shape == (120, 44) and late.max() <= 0.0
+
+
+def test_a_long_sound_is_heard_piece_by_piece_as_at_once(engine: Engine) -> None:
+    steps = 700  # 93 s, three pieces
+    wave = np.resize(speech(7.3) * np.linspace(0.2, 1.0, 116800, dtype=np.float32), 95 * 16000)
+    features = torch.from_numpy(listening.heard_features(wave, 1.5, steps * 4))
+    whole = engine.audio_tokenizer.encode(features[None]).view(2 * steps, -1)
+    heard = listening.Listening(engine.audio_tokenizer, wave, 1.5, steps)
+    assert torch.equal(heard.upto(32)[:80], whole[:80]) and not heard.upto(32)[300:].any()
+    assert torch.equal(heard.upto(steps), whole)
 
 
 @pytest.mark.parametrize("free", [(-1, 20), (40, 40), (40, 121)])

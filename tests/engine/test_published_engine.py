@@ -27,7 +27,7 @@ from engine.published.decoding import MAX_WORDS, BlockRequest, write_blocks, wri
 from engine.published.engine import OVERLAP_STEPS, WINDOW_STEPS, PublishedEngine
 from engine.published.importer import import_published
 from engine.published.prompts import prompt_words, request_for
-from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
+from engine.specs import PARTS, GenerateRequest, Glimpse, Part, PartDirection, SamplingOptions, Source
 from engine.tokenizers.assembly import decode_published
 from engine.tokenizers.published_strings import parse_as_published, part_string
 from engine.tokenizers.vocabulary import BlockSize, Layout, Vocabulary
@@ -333,6 +333,27 @@ def test_windows_go_on_from_each_other(engine: PublishedEngine, monkeypatch: pyt
         for r in asked
     ]
     assert sounds == [200, 200, 200]
+
+
+def test_windows_are_shown_as_they_finish(engine: PublishedEngine) -> None:
+    seen: list[Glimpse] = []
+    request = GenerateRequest({Part.LOWER: WALK}, speech(10.0), plant_feet=False)
+    result = engine.generate(request, show=seen.append)
+    alone = engine.generate(request)
+    assert result.codes == alone.codes and np.array_equal(result.clip.poses, alone.clip.poses)
+    spoken = [glimpse for glimpse in seen if glimpse.parts == (Part.FACE, Part.HANDS, Part.UPPER)]
+    merged = seen[len(spoken) :]
+    for shown in (spoken, merged):  # the run for the speech, then the one for the words with all parts
+        ends = [glimpse.first + glimpse.clip.num_frames for glimpse in shown]
+        assert [glimpse.first for glimpse in shown] == [0, *ends[:-1]] and ends[-1] == 300
+    assert len(spoken) == 3 and all(set(glimpse.parts) == set(PARTS) for glimpse in merged)
+    assert (
+        np.abs(merged[0].clip.poses[:, 25:] - result.clip.poses[: merged[0].clip.num_frames, 25:]).max()
+        < 1e-4
+    )
+    shown = np.concatenate([glimpse.clip.pelvis_positions for glimpse in merged])
+    steps, true = (np.linalg.norm(np.diff(p, axis=0), axis=1) for p in (shown, result.clip.pelvis_positions))
+    assert 0.0 < steps.max() < 3.0 * true.max()
 
 
 def test_the_same_seed_gives_the_same_motion(engine: PublishedEngine) -> None:

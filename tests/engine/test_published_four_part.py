@@ -36,6 +36,7 @@ from engine.specs import (
     PartDirection,
     ProgressCallback,
     SamplingOptions,
+    ShowCallback,
     Source,
 )
 from engine.tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
@@ -436,13 +437,16 @@ def test_progress_over_several_requests_never_falls() -> None:
     told: list[float] = []
 
     def generate(
-        request: GenerateRequest, progress: ProgressCallback | None, cancel: CancelCheck | None
+        request: GenerateRequest,
+        progress: ProgressCallback | None,
+        cancel: CancelCheck | None,
+        show: ShowCallback | None,
     ) -> GenerateResult:
-        assert progress is not None
+        assert progress is not None and show is None
         for fraction in (0.0, 0.5, 1.0):
             progress(fraction, "Moving the body")
         return GenerateResult(Clip.rest(1, 30), 1 / 30, 0.0, {})
 
     requests = [GenerateRequest(), GenerateRequest()]
-    assert len(one_by_one(generate, requests, lambda fraction, _text: told.append(fraction), None)) == 2
+    assert len(one_by_one(generate, requests, lambda fraction, _text: told.append(fraction), None, None)) == 2
     assert told == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0]
