@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .biases import hide_padding
 from .model import LanguageModel, embed_steps
+from .rows import RowsDecoder, TorchRows
 
 ONNX_HEAD_WIDTH = 8
 """ONNX Runtime's attention wants the width of a head to be a multiple of this."""
@@ -70,6 +71,16 @@ class DecoderWeights(ABC):
             mask: Encoder positions that may be seen, (B, Lk), bool.
             self_bias: (1, H, L, L) for the whole sequence.
             cross_bias: (1, H, L, Lk), before hiding padding.
+        """
+
+    @abstractmethod
+    def start_rows(self, num_rows: int, length: int, memory_length: int) -> RowsDecoder:
+        """Make room for windows that begin one after the other, see `rows`.
+
+        Args:
+            num_rows: Windows at a time.
+            length: Most words of a window.
+            memory_length: Most words of a request.
         """
 
     @abstractmethod
@@ -133,6 +144,10 @@ class TorchDecoderWeights(DecoderWeights):
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
         """Make room for one batch of windows; arguments as in `DecoderWeights.start`."""
         return TorchDecoder(self, encoded, mask, self_bias, cross_bias)
+
+    def start_rows(self, num_rows: int, length: int, memory_length: int) -> RowsDecoder:
+        """As `DecoderWeights.start_rows`."""
+        return TorchRows(self, num_rows, length, memory_length)
 
     def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
         """As `DecoderWeights.deepen`."""

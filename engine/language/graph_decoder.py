@@ -111,19 +111,22 @@ class GraphDecoder(TorchDecoder):
             cross_bias = self.cross_bias[:rows].index_select(2, self.place)
             return self.run(held, self.place, self_bias, cross_bias)
 
-        if self.keys.device.type != "cuda":
-            return held, step
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # the first run allocates and chooses kernels, which cannot be recorded
-            step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            states = step()
+        return held, step if self.keys.device.type != "cuda" else recorded(step)
 
-        def replay() -> Tensor:
-            graph.replay()
-            return states
 
-        return held, replay
+def recorded(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """A function without arguments as a CUDA graph; its result lies in the same memory after every call."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # the first run allocates and chooses kernels, which cannot be recorded
+        step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        states = step()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return states
+
+    return replay

@@ -7,7 +7,7 @@ engine makes one call and reads, of a large model, a quarter of the bytes. `benc
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from .biases import hide_padding
 from .decoder import DecoderWeights, StepDecoder
 from .model import LanguageModel, embed_steps
 from .onnx_graph import depth_graph, step_graph
+from .rows import RowsDecoder, self_bias_table
 
 EXACT_WEIGHTS = 20_000_000
 """Decoders of up to so many weights, which a processor's cache holds, keep them as they are."""
@@ -59,6 +60,10 @@ class OnnxDecoderWeights(DecoderWeights):
         """Make room for one batch of windows; arguments as in `DecoderWeights.start`."""
         return OnnxDecoder(self, encoded, mask, self_bias, cross_bias)
 
+    def start_rows(self, num_rows: int, length: int, memory_length: int) -> RowsDecoder:
+        """As `DecoderWeights.start_rows`."""
+        return OnnxRows(self, num_rows, length, memory_length)
+
     def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
         """As `DecoderWeights.deepen`."""
         if self.depth_session is None:
@@ -88,6 +93,39 @@ def _session(graph: ModelProto, threads: int) -> Any:
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
 
 
+class _Bound:
+    """Inputs and outputs of a session, bound to memory that stays where it is.
+
+    Args:
+        binding: The session's.
+        rows: Rows that a step has.
+        width: Of the states.
+    """
+
+    def __init__(self, binding: Any, rows: int, width: int) -> None:
+        self.binding = binding
+        self.states: FloatArray = np.empty((rows, width), dtype=np.float32)
+        self.fed: dict[str, npt.NDArray[Any]] = {}
+        self.output("states", self.states)
+
+    def feed(self, name: str, values: npt.NDArray[Any]) -> None:
+        """Bind an input to an array, which is kept and, where the next one has its shape, filled again."""
+        held = self.fed.get(name)
+        if held is not None and held.shape == values.shape:
+            held[...] = values
+            return
+        held = self.fed[name] = np.array(values, order="C")
+        self.binding.bind_input(name, "cpu", 0, held.dtype.type, held.shape, held.ctypes.data)
+
+    def input(self, name: str, values: FloatArray) -> None:
+        """Bind an input to memory that is read where it lies."""
+        self.binding.bind_input(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
+
+    def output(self, name: str, values: FloatArray) -> None:
+        """Bind an output to memory that is written where it lies."""
+        self.binding.bind_output(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
+
+
 class OnnxDecoder:
     """`StepDecoder` in ONNX Runtime; arguments as in `DecoderWeights.start`."""
 
@@ -113,48 +151,103 @@ class OnnxDecoder:
         ]
         shape = (len(self.cross), 2, batch, config.num_heads, self_bias.shape[-1], config.d_kv)
         self.cache: FloatArray = np.zeros(shape, dtype=np.float32)
-        self.states: FloatArray = np.empty((0, config.d_model), dtype=np.float32)
-        self.fed: dict[str, npt.NDArray[Any]] = {}
+        self.bound = _Bound(self.binding, 0, config.d_model)
 
     def advance(self, ids: Tensor) -> Tensor:
         """Feed the next tokens, as `StepDecoder` says."""
         weights = self.weights
         rows, count = ids.shape[:2]
         begin, end = self.position, self.position + count
-        if rows != len(self.states):
+        if rows != len(self.bound.states):
             self._bind_caches(rows)
-        self._feed("x", embed_steps(ids, weights.embedding, weights.config.embedding_offset).numpy())
-        self._feed("self_bias", self.self_bias[:, :, begin:end, :end])
-        self._feed("cross_bias", self.cross_bias[:rows, :, begin:end])
-        self._feed("last", np.full(rows, end - 1, dtype=np.int32))
-        self._feed("total", np.array([end], dtype=np.int32))
-        self._feed("count", np.full(rows, count, dtype=np.int32))
+        self.bound.feed("x", embed_steps(ids, weights.embedding, weights.config.embedding_offset).numpy())
+        self.bound.feed("self_bias", self.self_bias[:, :, begin:end, :end])
+        self.bound.feed("cross_bias", self.cross_bias[:rows, :, begin:end])
+        self.bound.feed("last", np.full(rows, end - 1, dtype=np.int32))
+        self.bound.feed("total", np.array([end], dtype=np.int32))
+        self.bound.feed("count", np.full(rows, count, dtype=np.int32))
         weights.session.run_with_iobinding(self.binding)
         self.position = end
-        return torch.from_numpy(self.states.copy())
-
-    def _feed(self, name: str, values: npt.NDArray[Any]) -> None:
-        """Bind an input to an array, which is kept and, where the next one has its shape, filled again."""
-        held = self.fed.get(name)
-        if held is not None and held.shape == values.shape:
-            held[...] = values
-            return
-        held = self.fed[name] = np.array(values, order="C")
-        self.binding.bind_input(name, "cpu", 0, held.dtype.type, held.shape, held.ctypes.data)
+        return torch.from_numpy(self.bound.states.copy())
 
     def _bind_caches(self, rows: int) -> None:
         """Let the first rows go on: the caches are read and written where they lie."""
-        self.states = np.empty((rows, self.weights.config.d_model), dtype=np.float32)
-        self._bind_output("states", self.states)
+        self.bound = _Bound(self.binding, rows, self.weights.config.d_model)
         for index, memory in enumerate(self.cross):
             for place, name in enumerate(("key", "value")):
                 cache = self.cache[index, place, :rows]
-                self._bind_output(f"new_{name}_{index}", cache)
-                self._bind_cache(f"{name}_{index}", cache)
-                self._bind_cache(f"cross_{name}_{index}", memory[place][:rows])
+                self.bound.output(f"new_{name}_{index}", cache)
+                self.bound.input(f"{name}_{index}", cache)
+                self.bound.input(f"cross_{name}_{index}", memory[place][:rows])
 
-    def _bind_cache(self, name: str, values: FloatArray) -> None:
-        self.binding.bind_input(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
 
-    def _bind_output(self, name: str, values: FloatArray) -> None:
-        self.binding.bind_output(name, "cpu", 0, np.float32, values.shape, values.ctypes.data)
+class OnnxRows:
+    """`RowsDecoder` in ONNX Runtime; arguments as in `DecoderWeights.start_rows`."""
+
+    def __init__(self, weights: OnnxDecoderWeights, num_rows: int, length: int, memory_length: int) -> None:
+        config = weights.config
+        self.weights, self.length = weights, length
+        self.table: FloatArray = self_bias_table(weights.model, length).float().numpy()
+        shape = (len(weights.memory_weights), 2, num_rows, config.num_heads)
+        self.cache: FloatArray = np.zeros((*shape, length, config.d_kv), dtype=np.float32)
+        self.memory: FloatArray = np.zeros((*shape, memory_length, config.d_kv), dtype=np.float32)
+        self.hidden: FloatArray = np.zeros((num_rows, config.num_heads, 1, memory_length), dtype=np.float32)
+        self.places = [0] * num_rows
+        self.bound: dict[tuple[int, int], _Bound] = {}
+
+    def begin(self, row: int, encoded: Tensor) -> None:
+        """Use a row for another window; as `RowsDecoder` says."""
+        config, count = self.weights.config, len(encoded)
+        for index, pair in enumerate(self.weights.memory_weights):
+            for place, weight in enumerate(pair):
+                values = F.linear(encoded, weight).view(count, config.num_heads, config.d_kv)
+                self.memory[index, place, row, :, :count] = values.transpose(0, 1).numpy()
+        self.hidden[row] = 0.0
+        self.hidden[row, ..., count:] = -np.inf
+        self.places[row] = 0
+
+    def feed(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """Feed every row its next words: all rows at once where each has one, else row by row."""
+        rows = len(words)
+        if max(len(some) for some in words) == 1 and sum(map(len, words)) > 1:
+            fed = [some[0] if some else 0 for some in words]
+            # A row that waits is fed where its next word will lie, which takes that place.
+            states = self._run(0, rows, torch.tensor(fed)[:, None])
+            self.places = [place + len(some) for place, some in zip(self.places, words, strict=True)]
+            return states
+        states = torch.zeros((rows, self.weights.config.d_model))
+        for row, some in enumerate(words):
+            if some:
+                states[row] = self._run(row, row + 1, torch.tensor(some)[None])[0]
+                self.places[row] += len(some)
+        return states
+
+    def _run(self, first: int, stop: int, ids: Tensor) -> Tensor:
+        """Feed some rows as many words each, (rows, n); their last states, (rows, d_model)."""
+        if (first, stop) not in self.bound:
+            self.bound[first, stop] = self._bind(first, stop)
+        bound, count = self.bound[first, stop], ids.shape[1]
+        places = [min(place, self.length - count) for place in self.places[first:stop]]
+        total = max(places) + count
+        bias = np.stack([self.table[:, place : place + count, :total] for place in places])
+        bound.feed(
+            "x", embed_steps(ids, self.weights.embedding, self.weights.config.embedding_offset).numpy()
+        )
+        bound.feed("self_bias", bias)
+        bound.feed("cross_bias", np.repeat(self.hidden[first:stop], count, axis=2))
+        bound.feed("last", np.array(places, dtype=np.int32) + np.int32(count - 1))
+        bound.feed("total", np.array([total], dtype=np.int32))
+        bound.feed("count", np.full(stop - first, count, dtype=np.int32))
+        self.weights.session.run_with_iobinding(bound.binding)
+        return torch.from_numpy(bound.states.copy())
+
+    def _bind(self, first: int, stop: int) -> _Bound:
+        """The session's inputs and outputs for some rows."""
+        bound = _Bound(self.weights.session.io_binding(), stop - first, self.weights.config.d_model)
+        for index in range(len(self.cache)):
+            for place, name in enumerate(("key", "value")):
+                cache = self.cache[index, place, first:stop]
+                bound.output(f"new_{name}_{index}", cache)
+                bound.input(f"{name}_{index}", cache)
+                bound.input(f"cross_{name}_{index}", self.memory[index, place, first:stop])
+        return bound

@@ -41,8 +41,8 @@ def step_graph(model: LanguageModel, bits: int) -> ModelProto:
         bits: Of the stored weights: 8, or 32 for plain float32.
 
     Returns:
-        Graph with the inputs `x` (B, n, d_model), `self_bias` (1, H, n, T), `cross_bias` (B, H, n, Lk), the
-        int32 counts `last` (B,) index of the last position, `total` (1,) positions in all T and `count` (B,)
+        Graph with the inputs `x` (B, n, d_model), `self_bias` (1 or B, H, n, T), `cross_bias` (B, H, n, Lk),
+        the int32 counts `last` (B,) index of the last position, `total` (1,) positions in all T, `count` (B,)
         new positions n, and per block i the caches `key_i`, `value_i` (B, H, L, d_kv) and `cross_key_i`,
         `cross_value_i` (B, H, Lk, d_kv). Outputs are `states` (B, d_model) and the caches `new_key_i`,
         `new_value_i`, which are meant to be bound to the memory of `key_i` and `value_i`.
@@ -141,7 +141,7 @@ class _StepGraph(_Graph):
         config = self.config
         heads = config.num_heads
         x = self._input("x", TensorProto.FLOAT, ["B", "n", config.d_model])
-        self._input("self_bias", TensorProto.FLOAT, [1, heads, "n", "T"])
+        self._input("self_bias", TensorProto.FLOAT, ["R", heads, "n", "T"])
         self._input("cross_bias", TensorProto.FLOAT, ["B", heads, "n", "Lk"])
         self._input("last", TensorProto.INT32, ["B"])
         self._input("total", TensorProto.INT32, [1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,6 +48,7 @@ from .compatible import as_published
 from .decoding import BlockRequest, write_blocks
 from .four_part_engine import FourPartEngine
 from .kept import kept_features, started
+from .line import LineRequest, write_line
 from .model import PublishedModel, place_of, releases_of
 from .prompts import prompt_words, speech_prompt
 from .single import one_by_one, refuse_emotion
@@ -75,6 +76,10 @@ class _Run:
     release: Release
     parts: tuple[Part, ...]
     text: str
+
+
+_Share = tuple[float, float]
+"""Where a run's progress begins in the whole, and how much of it it is."""
 
 
 class LoadedModel:
@@ -245,32 +250,84 @@ class _Generation:
         self.codes |= {part: codes[part] for part in run.parts}
         heard = self._heard(loaded.model) if run.release is Release.SPEECH else []
         cuts = windows(num_steps, WINDOW_STEPS, OVERLAP_STEPS[run.release]) if run.parts else []
-        for index, (start, decided) in enumerate(cuts):
-            length = min(WINDOW_STEPS, num_steps - start)
-            text = run.text or speech_prompt(heard, start, length, MOTION_FPS / loaded.stride, loaded.model)
-            place = slice(start, start + length)
-            request = BlockRequest(
-                prompts=[prompt_words(text, loaded.model.words)],
-                num_steps=length,
-                allowed=allowed,
-                wanted=frozenset(run.parts),
-                known={part: codes[part][:, place] for part in allowed},
-                uniform=torch.rand((1, len(allowed) * length), generator=self.random),
-            )
-
-            def on_step(done: int, index: int = index, total: int = len(allowed) * length) -> None:
-                share = (number + (index + done / total) / len(cuts)) / len(self.runs)
-                self.report(0.02 + 0.95 * share, "Moving the body")
-
-            drawn = write_blocks(
-                loaded.weights, loaded.model.vocabulary, request, self.request.sampling, on_step, self.cancel
-            )
-            for part, values in drawn.items():
-                codes[part][:, place] = values
-            if self.glimpses is not None:
-                first, stop = start + decided, start + length
-                self.glimpses.add(list(self.codes), first * loaded.stride, stop * loaded.stride)
+        share = (number / len(self.runs), 1 / len(self.runs))
+        if len(cuts) == 1:
+            self._one_window(run, loaded, codes, heard, share)
+        elif cuts:
+            self._line(run, loaded, codes, heard, cuts, share)
         return {part: codes[part] for part in run.parts}
+
+    def _one_window(
+        self, run: _Run, loaded: LoadedModel, codes: dict[Part, Tensor], heard: list[int], share: _Share
+    ) -> None:
+        """Write the codes of a run that is one window."""
+        allowed, length = tuple(codes), codes[Part.LOWER].shape[1]
+        text = run.text or speech_prompt(heard, 0, length, MOTION_FPS / loaded.stride, loaded.model)
+        request = BlockRequest(
+            prompts=[prompt_words(text, loaded.model.words)],
+            num_steps=length,
+            allowed=allowed,
+            wanted=frozenset(run.parts),
+            known=codes,
+            uniform=torch.rand((1, len(allowed) * length), generator=self.random),
+        )
+        drawn = write_blocks(
+            loaded.weights,
+            loaded.model.vocabulary,
+            request,
+            self.request.sampling,
+            self._on_step(share, len(allowed) * length),
+            self.cancel,
+        )
+        for part, values in drawn.items():
+            codes[part][:] = values
+        self._glimpse(loaded, 0, length)
+
+    def _line(
+        self,
+        run: _Run,
+        loaded: LoadedModel,
+        codes: dict[Part, Tensor],
+        heard: list[int],
+        cuts: list[tuple[int, int]],
+        share: _Share,
+    ) -> None:
+        """Write the codes of a run's windows, each going on from the one before."""
+        allowed, rate, model = tuple(codes), MOTION_FPS / loaded.stride, loaded.model
+        starts = [start for start, _ in cuts]
+        texts = [run.text or speech_prompt(heard, start, WINDOW_STEPS, rate, model) for start in starts]
+        draws = (1, len(allowed) * WINDOW_STEPS)
+        request = LineRequest(
+            prompts=[prompt_words(text, model.words) for text in texts],
+            starts=starts,
+            num_steps=WINDOW_STEPS,
+            allowed=allowed,
+            wanted=frozenset(run.parts),
+            codes=codes,
+            uniform=torch.cat([torch.rand(draws, generator=self.random) for _ in cuts]),
+        )
+        total = len(allowed) * codes[Part.LOWER].shape[1]
+        write_line(
+            loaded.weights,
+            model.vocabulary,
+            request,
+            self.request.sampling,
+            self._on_step(share, total),
+            lambda window: self._glimpse(loaded, sum(cuts[window]), cuts[window][0] + WINDOW_STEPS),
+            self.cancel,
+        )
+
+    def _on_step(self, share: _Share, total: int) -> Callable[[int], None]:
+        """Progress of one run, told as a share of the whole."""
+        begin, size = share
+        return lambda done: self.report(
+            0.02 + 0.95 * (begin + size * min(done / total, 1.0)), "Moving the body"
+        )
+
+    def _glimpse(self, loaded: LoadedModel, first: int, stop: int) -> None:
+        """Show some steps, which all runs so far have made."""
+        if self.glimpses is not None:
+            self.glimpses.add(list(self.codes), first * loaded.stride, stop * loaded.stride)
 
     def _known(
         self, run: _Run, loaded: LoadedModel, num_steps: int, allowed: Sequence[Part]

@@ -16,6 +16,7 @@ import torch
 from engine.__main__ import main
 from engine.errors import Cancelled, PackError, RequestError
 from engine.language.decoder import TorchDecoderWeights
+from engine.language.decoding import draw
 from engine.language.model import LanguageModel
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
@@ -24,9 +25,9 @@ from engine.published import decoding
 from engine.published.choice import Release
 from engine.published.compatible import fitted, in_range
 from engine.published.decoding import MAX_WORDS, BlockRequest, write_blocks, write_freely
-from engine.published.engine import OVERLAP_STEPS, WINDOW_STEPS, PublishedEngine
+from engine.published.engine import PublishedEngine
 from engine.published.importer import import_published
-from engine.published.prompts import prompt_words, request_for
+from engine.published.prompts import prompt_words, request_for, speech_prompt
 from engine.specs import PARTS, GenerateRequest, Glimpse, Part, PartDirection, SamplingOptions, Source
 from engine.tokenizers.assembly import decode_published
 from engine.tokenizers.published_strings import parse_as_published, part_string
@@ -302,37 +303,83 @@ def test_two_instructions_are_two_runs(engine: PublishedEngine) -> None:
     assert both.codes[Part.UPPER] != alone.codes[Part.UPPER]
 
 
-def test_windows_go_on_from_each_other(engine: PublishedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def one_after_the_other(
+    engine: PublishedEngine, asked: GenerateRequest, cuts: list[tuple[int, int]], size: int
+) -> dict[Part, list[int]]:
+    """What a line's windows are when each is written alone, the whole model run anew for every code."""
+    model = engine.models[Release.SPEECH].model
+    words, language = model.vocabulary, model.language
+    assert asked.waveform is not None
+    num_frames = round(len(asked.waveform) / 16000 * 30)
+    sound = np.zeros((math.ceil(num_frames * 50 / 30) - 1) * 320 + 400, dtype=np.float32)
+    sound[: len(asked.waveform)] = asked.waveform[: len(sound)]
+    assert model.speech is not None
+    heard = model.speech.encode(torch.from_numpy(sound)[None])[0].tolist()
+    random = torch.Generator().manual_seed(asked.sampling.seed)
+    codes = {part: torch.full((num_frames,), -1) for part in PARTS}
+    order: list[Part] = []
+    for start, _ in cuts:
+        prompt = prompt_words(speech_prompt(heard, start, size, 30.0, model), model.words)
+        encoded = language.encode(torch.tensor([prompt]), torch.ones((1, len(prompt)), dtype=torch.bool))
+        uniform = torch.rand((1, 4 * size), generator=random)
+        written = [0]
+
+        def scores(encoded: torch.Tensor = encoded, written: list[int] = written) -> torch.Tensor:
+            mask = torch.ones(encoded.shape[:2], dtype=torch.bool)
+            states = language.decode(torch.tensor([written]), encoded, mask)[:, -1]
+            return torch.nn.functional.linear(states, language.lm_head.weight)
+
+        for number in range(4):
+            if number == len(order):
+                left = [part for part in PARTS if part not in order]
+                order.append(max(left, key=lambda part: float(scores()[0, words.blocks[part].start])))
+            part = order[number]
+            block = words.blocks[part]
+            written.append(block.start)
+            for step in range(size):
+                if codes[part][start + step] < 0:
+                    possible = scores()[:, block.first : block.start]
+                    codes[part][start + step] = int(
+                        draw(possible, uniform[:, number * size + step], asked.sampling)
+                    )
+                written.append(block.first + int(codes[part][start + step]))
+            written.append(block.end)
+    return {part: values.tolist() for part, values in codes.items()}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_windows_go_on_from_each_other(
+    engine: PublishedEngine, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    """Four at a time, they are what they are one after the other."""
     from engine.published import engine as module
 
-    asked: list[BlockRequest] = []
-    written: list[dict[Part, torch.Tensor]] = []
+    monkeypatch.setattr(module, "WINDOW_STEPS", 12)
+    monkeypatch.setattr(module, "OVERLAP_STEPS", {Release.SPEECH: 3, Release.TEXT: 2})
+    cuts = windows(62, 12, 3)
+    assert cuts[:3] == [(0, 0), (9, 3), (18, 3)] and cuts[-1][1] > 3 and len(cuts) == 7
+    asked = GenerateRequest(
+        waveform=speech(62 / 30), sampling=SamplingOptions(seed=4, temperature=temperature)
+    )
+    with torch.inference_mode():
+        expected = one_after_the_other(engine, asked, cuts, 12)
+    assert engine.generate(asked).codes == expected
 
-    def watch(*arguments: Any) -> dict[Part, torch.Tensor]:
-        asked.append(replace(arguments[2], known={p: c.clone() for p, c in arguments[2].known.items()}))
-        written.append(write_blocks(*arguments))
-        return written[-1]
 
-    monkeypatch.setattr(module, "write_blocks", watch)
-    num_frames = 300
-    result = engine.generate(GenerateRequest(waveform=speech(10.0), sampling=SamplingOptions(seed=4)))
-    cuts = windows(num_frames, WINDOW_STEPS, OVERLAP_STEPS[Release.SPEECH])
-    assert cuts == [(0, 0), (100, 20), (180, 40)] and len(asked) == 3
-    for (start, decided), request, drawn in zip(cuts, asked, written, strict=True):
-        assert request.num_steps == 120
-        for part in PARTS:
-            known = request.known[part][0].tolist()
-            assert known[:decided] == result.codes[part][start : start + decided]
-            assert known[decided:] == [-1] * (120 - decided)
-            assert drawn[part][0].tolist() == result.codes[part][start : start + 120]
-    model = engine.models[Release.SPEECH].model
-    sounds = [
-        sum(
-            model.vocabulary.audio_block.first <= word < model.vocabulary.audio_start for word in r.prompts[0]
-        )
-        for r in asked
-    ]
-    assert sounds == [200, 200, 200]
+def test_a_long_line_needs_no_more_memory_than_its_windows_at_work(engine: PublishedEngine) -> None:
+    weights = engine.models[Release.SPEECH].weights
+    made: list[Any] = []
+    start_rows = weights.start_rows
+
+    def watched(*sizes: int) -> Any:
+        made.append(sizes)
+        return start_rows(*sizes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "start_rows", watched)
+        result = engine.generate(GenerateRequest(waveform=speech(20.0)))
+    assert [sizes[:2] for sizes in made] == [(4, 1 + 4 * 122)]
+    assert {part: len(codes) for part, codes in result.codes.items()} == dict.fromkeys(PARTS, 600)
 
 
 def test_windows_are_shown_as_they_finish(engine: PublishedEngine) -> None:

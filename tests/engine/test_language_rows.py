@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Windows at places of their own in one batch: each row's states are those of the plain model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.language.decoder import DecoderWeights, TorchDecoderWeights, onnx_is_there
+from engine.language.model import LanguageModel, LanguageModelConfig
+
+NUM_WORDS, LENGTH, MEMORY = 500, 40, 9
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    torch.manual_seed(0)
+    config = LanguageModelConfig(
+        vocab_size=NUM_WORDS, d_model=32, d_kv=8, d_ff=64, num_heads=4, num_layers=2, num_decoder_layers=3,
+        dropout=0.0,
+    )  # fmt: skip
+    made = LanguageModel(config).eval()
+    for weight in made.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    return made
+
+
+def engines(model: LanguageModel) -> list[DecoderWeights]:
+    """Every engine that runs here."""
+    found: list[DecoderWeights] = [TorchDecoderWeights(model)]
+    if onnx_is_there():
+        from engine.language.onnx_decoder import OnnxDecoderWeights
+
+        found.append(OnnxDecoderWeights(model))
+    return found
+
+
+@torch.inference_mode()
+def check(model: LanguageModel, weights: DecoderWeights) -> None:
+    """Rows begin, wait, read several words at once, end at the last place and are used again."""
+    torch.manual_seed(1)
+    requests = [torch.randn(count, 32) for count in (7, 5, MEMORY)]
+    words = [torch.randint(0, NUM_WORDS, (LENGTH,)).tolist() for _ in requests]
+    rows, places = weights.start_rows(3, LENGTH, MEMORY), [0, 0, 0]
+
+    def feed(*counts: int) -> None:
+        some = [words[row][places[row] : places[row] + count] for row, count in enumerate(counts)]
+        states = rows.feed(some)
+        for row, count in enumerate(counts):
+            places[row] += count
+            if count:
+                mask = torch.ones((1, len(requests[row])), dtype=torch.bool)
+                ids = torch.tensor([words[row][: places[row]]])
+                expected = model.decode(ids, requests[row][None], mask)[0, -1]
+                assert (states[row] - expected).abs().max() < 1e-5, (type(rows).__name__, row, places)
+
+    rows.begin(0, requests[0])
+    feed(5, 0, 0)
+    feed(1, 0, 0)
+    rows.begin(1, requests[1])
+    feed(1, 4, 0)
+    rows.begin(2, requests[2])
+    feed(2, 3, 1)
+    for _ in range(10):
+        feed(1, 1, 1)
+    feed(0, 1, 0)
+    requests[0], places[0] = requests[2][:3], 0
+    rows.begin(0, requests[0])
+    feed(8, 1, 1)
+    while places[2] < LENGTH:
+        feed(1, 0, 1)
+    feed(1, 1, 0)
+
+
+def test_rows_go_their_own_ways(model: LanguageModel) -> None:
+    for weights in engines(model):
+        check(model, weights)
