@@ -3,8 +3,8 @@
 
     python benchmarks/line.py [--seconds 60] [--alone]
 
-Random weights of FLAN-T5-base's size with the published vocabulary, in eight bits as in use; each window reads
-a request of about 230 words and writes 4 s of four parts (480 codes), a sixth of which it takes over from the
+Random weights of FLAN-T5-base's size with the published vocabulary, in eight bits as in use; each
+window reads a request of about 230 words and writes 4 s of four parts (480 codes), a sixth of which it takes over from the
 one before (lom-spec 3.5). Faster than real time means less than a second of work for one of motion.
 """
 
