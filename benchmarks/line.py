@@ -3,9 +3,9 @@
 
     python benchmarks/line.py [--seconds 60] [--alone]
 
-Random weights of FLAN-T5-base's size with the published vocabulary, in eight bits as in use; each
-window reads a request of about 230 words and writes 4 s of four parts (480 codes), a sixth of which it takes over from the
-one before (lom-spec 3.5). Faster than real time means less than a second of work for one of motion.
+Random weights of FLAN-T5-base's size with the published vocabulary, in eight bits as in use. Each window
+reads a request of about 230 words and writes 4 s of four parts (480 codes), a sixth of which it takes over
+from the one before (lom-spec 3.5). Faster than real time is less than a second of work for one of motion.
 """
 
 from __future__ import annotations
