@@ -4,17 +4,20 @@
 The new motion is not cut off and faded: at each end the difference to the kept motion, and how fast that
 difference changes, is carried into the stretch and dies away by a quintic (both its slope and its curvature
 end at zero), so the new motion's own movement stays. Rotations use the logarithm of the turn between the two.
-A channel that would jerk takes longer than the wanted blend length, up to the whole stretch.
+A channel that would jerk, or stand out at an end from what is around it, takes longer than the wanted blend
+length, up to the whole stretch; where that does not help, the new motion has a stroke just there, and is
+smoothed towards that end.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from ..errors import ClipError
 from ..specs import Part
@@ -24,6 +27,7 @@ from .planting import joined_feet
 from .rotations import (
     axis_angle_to_matrix,
     axis_angle_to_quaternion,
+    continuous_quaternions,
     heading_angle,
     quaternion_multiply,
     quaternion_to_axis_angle,
@@ -31,7 +35,18 @@ from .rotations import (
 from .skeleton import PART_JOINTS
 
 ALLOWED_ACCELERATION = 1.1
-"""How much more a channel may accelerate in the stretch than it does around it and did in the new motion."""
+"""How much more a channel may accelerate in the stretch than it does around it and did in the new motion, and
+at an end than within `AROUND_S` of it."""
+
+AROUND_S = 1.0
+"""Seconds before and after an end that it is compared with."""
+
+SOFTNESS_S, SOFT_S = (0.0, 0.05, 0.1, 0.2), 0.5
+"""Smoothing that is tried where new motion has a stroke just at an end, as standard deviations in seconds, and
+how far it reaches into the stretch."""
+
+END_FRAMES = 3
+"""Frames that make an end: the outermost of the stretch."""
 
 USUAL = 0.9
 """Share of the kept frames whose acceleration is usual; a jump somewhere in them is no example to follow."""
@@ -85,13 +100,13 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
     ways, even = _ways(blend_frames, last - first), np.linspace(0.0, 1.0, last - first + 1)
     gentle = GENTLE_TURN / kept.fps**2
-    joined = _joined(turns[0], turns[1], first, last, ways, even, _Turns(), gentle)
+    joined = _joined(turns[0], turns[1], first, last, ways, even, _Turns(), gentle, kept.fps)
     poses[first + 1 : last, joints] = quaternion_to_axis_angle(joined[1:-1])
     if Part.LOWER in parts:
         places = [c.pelvis_positions.astype(np.float64)[:, None] for c in (kept, made)]
         ways_there, gentle = _root_ways(blend_frames, last - first), GENTLE_MOVE / kept.fps**2
         course = _course(places[1][stretch, 0], kept.fps)
-        joined = _joined(places[0], places[1], first, last, ways_there, course, _Numbers(), gentle)
+        joined = _joined(places[0], places[1], first, last, ways_there, course, _Numbers(), gentle, kept.fps)
         trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
         feet = joined_feet(kept, made, first, last, blend_frames)
     if Part.FACE in parts:
@@ -99,7 +114,7 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
             raise ClipError("The kept and the new motion have different face channels; convert one of them.")
         values = [c.expressions.astype(np.float64)[..., None] for c in (kept, made)]
         gentle = GENTLE_FACE / kept.fps**2
-        joined = _joined(values[0], values[1], first, last, ways, even, _Numbers(), gentle)[..., 0]
+        joined = _joined(values[0], values[1], first, last, ways, even, _Numbers(), gentle, kept.fps)[..., 0]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
     return replace(kept, poses=poses, trans=trans, expressions=expressions, feet=feet)
@@ -125,6 +140,11 @@ class _Kind(Protocol):
         ...
 
 
+    def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
+        """Values (F, K, V) averaged over time; the deviation is in frames."""
+        ...
+
+
 class _Numbers:
     """Positions and face channels."""
 
@@ -136,6 +156,9 @@ class _Numbers:
 
     def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
         return after - before
+
+    def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
+        return gaussian_filter1d(values, sigma, axis=0, mode="nearest")
 
 
 class _Turns:
@@ -155,6 +178,10 @@ class _Turns:
         step, other_step = after - before, after - other
         nearer = np.linalg.norm(other_step, axis=-1) < np.linalg.norm(step, axis=-1)
         return np.where(nearer[..., None], other_step, step)
+
+    def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
+        mean = gaussian_filter1d(continuous_quaternions(values), sigma, axis=0, mode="nearest")
+        return mean / np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-9)
 
 
 def aligned(made: Clip, kept: Clip, frame: int) -> Clip:
@@ -176,6 +203,7 @@ def _joined(
     course: DoubleArray,
     kind: _Kind,
     gentle: float,
+    fps: float,
 ) -> DoubleArray:
     """Join channels of one kind.
 
@@ -189,21 +217,52 @@ def _joined(
             stretch, from 0 to 1, (last - first + 1,).
         kind: What difference means.
         gentle: Acceleration per frame^2 that is always allowed.
+        fps: Frames per second.
 
     Returns:
         Values of the stretch, (last - first + 1, K, V).
     """
+    span, reach = last - first, round(AROUND_S * fps)
+    before, after, lead = max(first - 1, 0), min(last + 1, len(kept) - 1), min(first, reach)
+    around = [_accelerations(part, kind) for part in (kept[: first + 1], kept[last:])]
+    usual = [np.quantile(part, USUAL, axis=0) for part in around if len(part) > 0]
+    allowed = ALLOWED_ACCELERATION * np.max([*usual, _peak(made[before : after + 1], kind)], axis=0)
+    allowed = np.maximum(allowed, gentle)
+    best = made[first : last + 1]
+    least = np.full(kept.shape[1], np.inf)
+    for softness in SOFTNESS_S:
+        softened = _softened(made, first, last, softness * fps, round(SOFT_S * fps), kind)
+        for values in _led(kept, softened, first, last, ways, course, kind):
+            sequence = np.concatenate([kept[first - lead : first], values, kept[last + 1 : last + 1 + reach]])
+            change = _accelerations(sequence, kind)
+            excess = change[max(lead - 1, 0) : lead + span].max(axis=0) / allowed
+            for end, sign in ((lead - 1, 1), (lead + span - 1, -1)):
+                standing = _standing_out(change, end, sign, reach, gentle)
+                excess = np.maximum(excess, standing / ALLOWED_ACCELERATION)
+            # A channel keeps the shortest blend that is allowed, else the gentlest one.
+            better = (excess < least) & (least > 1.0)
+            best = np.where(better[:, None], values, best)
+            least = np.where(better, excess, least)
+        if (least <= 1.0).all():
+            break
+    return best
+
+
+def _led(
+    kept: DoubleArray,
+    made: DoubleArray,
+    first: int,
+    last: int,
+    ways: list[Way],
+    course: DoubleArray,
+    kind: _Kind,
+) -> Iterator[DoubleArray]:
+    """The stretch, led from the kept motion to the new one and back in each way; see `_joined`."""
     span = last - first
     before, after = max(first - 1, 0), min(last + 1, len(kept) - 1)
     at = [kind.between(made[frame], kept[frame]) for frame in (before, first, last, after)]
     start_speed, end_speed = kind.change(at[0], at[1]), kind.change(at[2], at[3])
     frames = np.arange(span + 1)
-    around = [_accelerations(part, kind) for part in (kept[: first + 1], kept[last:])]
-    usual = [np.quantile(part, USUAL, axis=0) for part in around if len(part) > 0]
-    allowed = ALLOWED_ACCELERATION * np.max([*usual, _peak(made[before : after + 1], kind)], axis=0)
-    allowed = np.maximum(allowed, gentle)
-    best: DoubleArray | None = None
-    least = np.full(kept.shape[1], np.inf)
     across = kind.change(at[1], at[2])
     line = at[1] + across * course[:, None, None]
     begins, ends = across * (course[1] - course[0]), across * (course[-1] - course[-2])
@@ -212,15 +271,29 @@ def _joined(
         offset = share * line
         offset = offset + _decay(rest * at[1], start_speed - share * begins, frames, length, stop)
         offset = offset + _decay(rest * at[2], share * ends - end_speed, span - frames, length, stop)
-        values = kind.moved(made[first : last + 1], offset)
-        sequence = np.concatenate([kept[before:first], values, kept[last + 1 : after + 1]])
-        peak = _peak(sequence, kind)
-        # A channel keeps the shortest blend that is allowed, else the gentlest one.
-        better = (peak < least) & (least > allowed)
-        best = values if best is None else np.where(better[:, None], values, best)
-        least = np.where(better, peak, least)
-    assert best is not None
-    return best
+        yield kind.moved(made[first : last + 1], offset)
+
+
+def _softened(
+    made: DoubleArray, first: int, last: int, sigma: float, length: int, kind: _Kind
+) -> DoubleArray:
+    """New motion whose strokes at the ends of the stretch are smoothed, the less the further from an end.
+
+    Args:
+        made: Values, (F, K, V).
+        first: First frame of the stretch.
+        last: Last frame of the stretch.
+        sigma: Standard deviation of the smoothing in frames; 0 leaves all as it is.
+        length: Frames from an end to where nothing is smoothed.
+        kind: What difference means.
+    """
+    if sigma == 0.0:
+        return made
+    frames = np.arange(len(made))
+    away = np.minimum(np.abs(frames - first), np.abs(frames - last))
+    u = np.clip(away / max(length, 1), 0.0, 1.0)[:, None, None]
+    smooth = kind.smoothed(made, sigma)
+    return kind.moved(made, (1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)) * kind.between(made, smooth))
 
 
 def _ways(blend_frames: int, span: int) -> list[Way]:
@@ -286,6 +359,25 @@ def _accelerations(values: DoubleArray, kind: _Kind) -> DoubleArray:
     """Change of velocity from frame to frame, (F - 2, K), of values (F, K, V)."""
     velocity = kind.between(values[:-1], values[1:])
     return np.linalg.norm(np.diff(velocity, axis=0), axis=-1)
+
+
+def _standing_out(change: DoubleArray, end: int, sign: int, reach: int, gentle: float) -> DoubleArray:
+    """How much more channels accelerate at an end of a stretch than around it, (K,).
+
+    Args:
+        change: Accelerations, (A, K).
+        end: Place of the stretch's outermost frame in them.
+        sign: 1 where the stretch lies after that frame, -1 where it lies before.
+        reach: Frames on each side that are around it.
+        gentle: Acceleration that is as good as none.
+    """
+    rows = np.arange(len(change))
+    into = (rows - end) * sign
+    is_end = (into >= 0) & (into < END_FRAMES)
+    around = (np.abs(rows - end) <= reach) & ~is_end
+    if not is_end.any() or not around.any():
+        return np.zeros(change.shape[1])
+    return change[is_end].max(axis=0) / np.maximum(change[around].max(axis=0), gentle)
 
 
 def _peak(values: DoubleArray, kind: _Kind) -> DoubleArray:

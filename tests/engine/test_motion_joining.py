@@ -87,6 +87,30 @@ def test_velocities_meet_and_nothing_jerks(seed: int, speed: float, blend: int) 
     assert places[2].max() <= max(1.2 * max(places[0].max(), places[1].max()), 1.5 / 900) + 1e-5
 
 
+def end_ratios(clip: Clip) -> np.ndarray:
+    """Acceleration in the outermost three frames of the stretch, by that within a second around, (2 * 54,)."""
+    found = []
+    for joint in range(1, 55):
+        change = jerks(clip, joint)  # row i is frame i + 1
+        for rows in (np.arange(FIRST - 1, FIRST + 2), np.arange(LAST - 3, LAST)):
+            near = np.arange(max(rows[1] - 31, 0), min(rows[1] + 32, len(change)))
+            around = np.setdiff1d(near, rows)
+            found.append(change[rows].max() / max(change[around].max(), GENTLE_TURN / 900))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_end_stands_out_from_what_is_around_it(seed: int) -> None:
+    """The new motion has a stroke of every joint just where the stretch begins, and one where it ends."""
+    kept, made = wave_clip(1, 0.15), wave_clip(seed + 2, 0.15)
+    stroke = np.exp(-(((np.arange(NUM)[:, None] - np.array([FIRST + 1, LAST - 1])) / 2.0) ** 2)).sum(axis=1)
+    size = np.random.default_rng(seed).uniform(-0.3, 0.3, (55, 3))
+    struck = replace(made, poses=made.poses + (stroke[:, None, None] * size).astype(np.float32))
+    assert (end_ratios(struck) > 1.2).mean() > 0.5, "the strokes are no strokes"
+    ratios = end_ratios(join(kept, struck, PARTS, FIRST, LAST, 8))
+    assert ratios.max() <= 1.2, ratios.max()
+
+
 def test_a_joint_far_away_takes_longer_than_the_blend() -> None:
     """Still kept motion and still new motion, 1.5 radians apart."""
     kept = Clip.rest(NUM, 30.0)
