@@ -300,7 +300,10 @@ class KINESICS_OT_generate_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Whether something runs."""
-        return _session is not None
+        if _session is None:
+            cls.poll_message_set("No motion is being made")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Ask the running job to stop."""

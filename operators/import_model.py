@@ -157,7 +157,10 @@ class KINESICS_OT_import_model_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """Whether an import runs."""
-        return _job is not None
+        if _job is None:
+            cls.poll_message_set("No model is being imported")
+            return False
+        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Ask the import to stop."""

@@ -10,6 +10,7 @@ def _modules() -> tuple[ModuleType, ...]:
     """What is registered, in that order: settings first, then what shows them."""
     from . import (
         face_table,
+        menus,
         panels,
         preferences,
         properties,
@@ -29,6 +30,7 @@ def _modules() -> tuple[ModuleType, ...]:
         reading_panel,
         rig_table,
         face_table,
+        menus,
         translations,
     )
 
