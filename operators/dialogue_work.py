@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +132,7 @@ class DialogueWork:
             if found is not None:
                 return found[0], record.key, True
             if not self.stopped:
-                clip = self._made(number, line, record)
+                clip, record = self._made(number, line, record)
                 self._keep(clip, record)
                 return clip, record.key, True
         except Cancelled:
@@ -142,10 +142,10 @@ class DialogueWork:
         found = self.cache.load(self.plan.earlier.get(line.name, ""))
         return None if found is None else (found[0], found[1].key, False)
 
-    def _made(self, number: int, line: Line, record: LineRecord) -> Clip:
-        """Make a line's motion, from its earlier one where that helps."""
+    def _made(self, number: int, line: Line, record: LineRecord) -> tuple[Clip, LineRecord]:
+        """Make a line's motion, from its earlier one where that helps; the record knows what was heard then."""
         from ..engine.emotions import PartEmotions
-        from ..engine.lines import remake
+        from ..engine.lines import heard_in, remake
         from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
         from .bridge.sound import read_waveform
 
@@ -156,9 +156,11 @@ class DialogueWork:
             self.tell(LineNews(number, fraction))
 
         share(0.0, "Reading the sound")
+        waveform = read_waveform(line.sound)
+        record = replace(record, heard=heard_in(waveform))
         request = GenerateRequest(
             directions=line.directions,
-            waveform=read_waveform(line.sound),
+            waveform=waveform,
             sample_rate=AUDIO_HZ,
             duration_s=record.duration_s,
             emotion=plan.emotion,
@@ -170,8 +172,9 @@ class DialogueWork:
         with engine_host.engine_for(plan.pack_dir, plan.device, share, self.cancelled) as engine:
             emotional = PartEmotions(engine)
             if earlier is None:
-                return emotional.generate(request, share, self.cancelled).clip
-            return remake(emotional, request, (earlier[1], record), earlier[0], share, self.cancelled)
+                return emotional.generate(request, share, self.cancelled).clip, record
+            records = earlier[1], record
+            return remake(emotional, request, records, earlier[0], share, self.cancelled), record
 
     def _keep(self, clip: Clip, record: LineRecord) -> None:
         """Store a motion for later; where that fails it is used all the same, and nothing more is made."""

@@ -192,6 +192,30 @@ def test_changed_instructions_ask_for_their_windows_only(
     assert engine.requests[-1].free == (300, 360) and engine.requests[-1].kept.num_frames == 600
 
 
+def test_a_corrected_word_asks_for_its_windows_only(
+    dialogue: Any, plan: Any, character: Any, engine: Any, tmp_path: Path
+) -> None:
+    """The sound is written anew, the same but for a second of it."""
+    import soundfile
+
+    long = write_sound(tmp_path / "long.wav", 20.0)
+    sound = replace(plan.lines[0].sound, path=str(long), duration_s=20.0)
+    plan = replace(plan, lines=(replace(plan.lines[0], sound=sound, num_frames=600),))
+    run(dialogue, plan)
+    before = hip(character)
+    samples, rate = soundfile.read(long)
+    samples[10 * rate : 11 * rate] *= 0.3
+    soundfile.write(long, samples, rate)
+    run(dialogue, again(plan))
+    first, stop = engine.requests[-1].free
+    assert first <= 300 and stop >= 330 and stop - first <= 2 * 32 * 4
+    assert np.array_equal(hip(character)[:first], before[:first])
+    assert np.array_equal(hip(character)[stop:, 1], before[stop:, 1])
+    made = len(engine.requests)
+    run(dialogue, again(plan))
+    assert len(engine.requests) == made
+
+
 def test_a_removed_strip_leaves_a_pause(dialogue: Any, plan: Any, character: Any, engine: Any) -> None:
     run(dialogue, plan)
     made = len(engine.requests)

@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import StorageError
 from engine.line_cache import LineCache
-from engine.lines import STEP_S, LineRecord, changed_steps, remake, stale_runs, words_of
+from engine.lines import STEP_S, LineRecord, changed_steps, heard_in, remake, stale_runs, words_of
 from engine.motion.clip import Clip
 from engine.motion.feet_track import FeetTrack
 from engine.motion.rotations import axis_angle_to_matrix, heading_angle
@@ -80,6 +80,34 @@ def test_trims_change_only_what_was_not_heard_before() -> None:
     both = changed_steps(old, record(duration_s=8.0, start_s=0.0))
     assert all(both[:7]) and not any(both[8:])
     assert all(changed_steps(old, record(sound="b"))) and all(changed_steps(old, record(rest="other seed")))
+
+
+def test_a_corrected_word_in_the_sound_changes_only_the_steps_it_is_heard_in() -> None:
+    rng = np.random.default_rng(0)
+    wave = rng.uniform(-0.5, 0.5, 9 * 16000).astype(np.float32)
+    other = wave.copy()
+    other[round(4.1 * 16000) : round(4.5 * 16000)] *= -0.5
+    old = replace(record(sound="a"), heard=heard_in(wave))
+    noise = rng.uniform(-1e-4, 1e-4, len(wave)).astype(np.float32)
+    new = replace(record(sound="b"), heard=heard_in(0.97 * other + noise))  # exported by another program
+    changed = changed_steps(old, new)
+    assert [step for step, is_new in enumerate(changed) if is_new] == [30, 31, 32, 33]
+    longer = replace(record(sound="b", duration_s=10.0), heard=heard_in(np.pad(other, (0, 16000))))
+    assert changed_steps(old, longer)[:67] == changed[:67] and all(changed_steps(old, longer)[68:])
+    # What was not listened to step by step, or begins elsewhere in the file, is another sound altogether.
+    assert all(changed_steps(record(sound="a"), new))
+    assert all(changed_steps(replace(old, start_s=1.1), new))
+    assert old.key == record(sound="a").key, "it names no other motion"
+    assert LineRecord.from_json(old.to_json()) == old
+
+
+@pytest.mark.parametrize("start_s", [5.0, 7.0, 5.1, 5.13])
+def test_an_instruction_changes_the_steps_that_its_window_draws(start_s: float) -> None:
+    """Where it begins in the middle of a step, the window before must not be made anew with it."""
+    jump = PartDirection(Source.SPEECH, "", (Segment(start_s, start_s + 2.0, "jump"),))
+    changed = changed_steps(record(), record(lower=jump))
+    (run,) = stale_runs(GenerateRequest(directions(jump), duration_s=9.0), 9.0, changed)
+    assert run[0] == round(start_s * 7.5) * 4 and run[1] == min(round((start_s + 2.0) * 7.5) * 4, 270)
 
 
 def test_only_windows_with_a_change_are_stale() -> None:
