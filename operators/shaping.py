@@ -226,7 +226,7 @@ class KINESICS_OT_add_hold(ShapeOperator, bpy.types.Operator):
         try:
             shape_shown(armature, scene)
         except EngineError:
-            holds.remove(len(holds) - 1)
+            shape_settings.remove_hold(armature, len(holds) - 1)
             raise
 
 
@@ -240,13 +240,14 @@ class KINESICS_OT_remove_hold(ShapeOperator, bpy.types.Operator):
 
     def act(self, armature: bpy.types.Object, scene: bpy.types.Scene) -> None:
         """Remove it and shape the motion."""
+        from .bridge import shape_settings
         from .bridge.armature import read_rig
 
         holds = armature.kinesics_shape.holds
         if self.index >= len(holds):
             raise CharacterError("There is no such hold: click the cross beside one in the Shape box.")
         check_unedited(armature, read_rig(armature))
-        holds.remove(self.index)
+        shape_settings.remove_hold(armature, self.index)
         shape_shown(armature, scene)
 
 

@@ -54,6 +54,7 @@ def _draw_holds(layout: bpy.types.UILayout, shape: Any) -> None:
         row.prop(hold, "first")
         row.prop(hold, "last")
         row.operator("kinesics.remove_hold", text="", icon="X").index = index
+        column.prop(hold, "amount", slider=True)
         row = column.row(align=True)
         row.prop(hold, "ease")
         for part in Part:

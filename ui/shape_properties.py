@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the motion of one character is shaped after it was made. The energies can be keyed."""
+"""How the motion of one character is shaped after it was made. Energies, and how still a hold is, can be keyed."""
 
 from __future__ import annotations
 
@@ -89,6 +89,17 @@ class KinesicsHold(bpy.types.PropertyGroup):
         default=8,
         min=1,
         max=250,
+        update=_shape,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
+    amount: FloatProperty(
+        name="How Still",
+        description="1 keeps the pose, 0 leaves the motion as it is, between is a calmer motion around the pose. "
+        "Can be keyed; press Update when keys have changed",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
         update=_shape,
         override={"LIBRARY_OVERRIDABLE"},
     )

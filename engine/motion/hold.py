@@ -8,7 +8,7 @@ where it stood.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,12 +43,14 @@ class Hold:
         last: Last frame, not before the first.
         ease: Frames of the way in before it and out after it, at least 1.
         parts: Parts that hold.
+        amount: How much of the held pose is seen where it would be all, 0 to 1, (F,); None is 1 throughout.
     """
 
     first: int
     last: int
     ease: int
     parts: frozenset[Part]
+    amount: DoubleArray | None = field(default=None, compare=False)
 
 
 def hold_weight(hold: Hold, num_frames: int) -> DoubleArray:
@@ -56,7 +58,8 @@ def hold_weight(hold: Hold, num_frames: int) -> DoubleArray:
     frames = np.arange(num_frames)
     away = np.maximum(np.maximum(hold.first - frames, frames - hold.last), 0)
     share = np.clip(1.0 - away / max(hold.ease, 1), 0.0, 1.0)
-    return share**3 * (10.0 - 15.0 * share + 6.0 * share**2)
+    weight = share**3 * (10.0 - 15.0 * share + 6.0 * share**2)
+    return weight if hold.amount is None else weight * np.clip(hold.amount, 0.0, 1.0)
 
 
 def hold_still(clip: Clip, hold: Hold) -> Clip:

@@ -8,7 +8,7 @@ is on show, so each take has its own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ PATH = "kinesics_shape"
 
 _PARTS = ("face", "hands", "upper", "lower")
 _PLAIN = (*(f"energy_{part}" for part in _PARTS), "root", "keep_turn", "curve", "feet")
-_HOLD = ("first", "last", "ease", *_PARTS)
+_HOLD = ("first", "last", "ease", "amount", *_PARTS)
 
 _quiet = False
 
@@ -80,11 +80,31 @@ def clear_settings(armature: bpy.types.Object, parts: tuple[Part, ...]) -> None:
                     shape.property_unset(name)
         for index in reversed(range(len(shape.holds))):
             if not any(getattr(shape.holds[index], part) for part in _PARTS):
-                shape.holds.remove(index)
+                remove_hold(armature, index)
     now = action.playing(armature)
     if now is not None:
         paths = {energy_path(part) for part in parts}
         action.remove_curves(now, [curve for curve in action.curves_in(now) if curve.data_path in paths])
+
+
+def remove_hold(armature: bpy.types.Object, index: int) -> None:
+    """Take a hold away, with the keys of how still it is; those of later ones keep theirs."""
+    holds = armature.kinesics_shape.holds
+    now = action.playing(armature)
+    curves = {curve.data_path: curve for curve in action.curves_in(now)} if now is not None else {}
+    gone = curves.get(amount_path(index))
+    later = [(place - 1, curves.get(amount_path(place))) for place in range(index + 1, len(holds))]
+    if now is not None and gone is not None:
+        action.remove_curves(now, [gone])
+    for place, curve in later:
+        if curve is not None:
+            curve.data_path = amount_path(place)
+    holds.remove(index)
+
+
+def amount_path(index: int) -> str:
+    """RNA path, from the object, of how still a hold is."""
+    return f"{PATH}.holds[{index}].amount"
 
 
 def energy_path(part: Part) -> str:
@@ -110,25 +130,26 @@ def stamp(armature: bpy.types.Object) -> str:
     The form of a followed curve is left out.
     """
     shape = armature.kinesics_shape
-    said = [repr(round(value, 6) if isinstance(value, float) else value) for value in _values(shape, _PLAIN)]
-    said += [repr(list(_values(hold, _HOLD))) for hold in shape.holds]
+    curves = {curve.data_path: curve for curve in action.fcurves_of(armature) if len(curve.keyframe_points)}
+    said = [repr(list(_values(shape, _PLAIN, f"{PATH}.", curves)))]
+    for index, hold in enumerate(shape.holds):
+        said.append(repr(list(_values(hold, _HOLD, f"{PATH}.holds[{index}].", curves))))
     digest = hashlib.sha256("\n".join(said).encode())
-    for part in _PARTS:
-        curve = action.find_fcurve(armature, f"{PATH}.energy_{part}")
-        if curve is not None and len(curve.keyframe_points):
+    for path in [f"{PATH}.energy_{part}" for part in _PARTS] + [*map(amount_path, range(len(shape.holds)))]:
+        if path in curves:
             keys = action.read_keys(
-                curve.keyframe_points, ("co", "handle_left", "handle_right", "interpolation")
+                curves[path].keyframe_points, ("co", "handle_left", "handle_right", "interpolation")
             )
-            digest.update(part.encode() + b"".join(values.tobytes() for values in keys.values()))
+            digest.update(path.encode() + b"".join(values.tobytes() for values in keys.values()))
     return digest.hexdigest()[:16]
 
 
-def _values(group: Any, names: tuple[str, ...]) -> Iterator[Any]:
-    """Values of some settings; of an animated energy none, since it depends on the frame."""
-    animated = {curve.data_path for curve in action.fcurves_of(group.id_data)} if names is _PLAIN else set()
+def _values(group: Any, names: tuple[str, ...], path: str, animated: Container[str]) -> Iterator[Any]:
+    """Values of some settings; of an animated one none, since it depends on the frame."""
     for name in names:
         value = getattr(group, name)
-        if f"{PATH}.{name}" not in animated:
+        if f"{path}{name}" not in animated:
+            value = round(value, 6) if isinstance(value, float) else value
             yield value.name if isinstance(value, bpy.types.ID) else value
 
 
@@ -149,26 +170,32 @@ def read_shaping(armature: bpy.types.Object, rig: Rig | MappedRig, first: int, n
     from ...engine.motion.shaping import Feet, Root, Shaping
     from ...engine.specs import Part
 
-    shape = armature.kinesics_shape
+    shape, frames = armature.kinesics_shape, range(first, first + num_frames)
     energy: dict[Part, np.ndarray] = {}
     for part in Part:
-        curve = action.find_fcurve(armature, energy_path(part))
-        values = np.full(num_frames, getattr(shape, f"energy_{part.value}"))
-        if curve is not None and not curve.mute and len(curve.keyframe_points):
-            values = np.array([curve.evaluate(first + frame) for frame in range(num_frames)])
-        energy[part] = np.clip(values, 0.0, MAX_ENERGY)
+        value = getattr(shape, f"energy_{part.value}")
+        energy[part] = np.clip(_over_time(armature, energy_path(part), value, frames), 0.0, MAX_ENERGY)
     holds = tuple(
         Hold(
             min(hold.first, hold.last) - first,
             max(hold.first, hold.last) - first,
             hold.ease,
             frozenset(part for part in Part if getattr(hold, part.value)),
+            _over_time(armature, amount_path(index), hold.amount, frames),
         )
-        for hold in shape.holds
+        for index, hold in enumerate(shape.holds)
     )
     root = Root(shape.root.lower())
     path = floor_path(armature, rig) if root is Root.FOLLOW else None
     return Shaping(energy, holds, root, shape.keep_turn, path, Feet(shape.feet.lower()))
+
+
+def _over_time(armature: bpy.types.Object, path: str, value: float, frames: range) -> np.ndarray:
+    """A setting at each frame, (F,), by its keys where it has some."""
+    curve = action.find_fcurve(armature, path)
+    if curve is None or curve.mute or not len(curve.keyframe_points):
+        return np.full(len(frames), value)
+    return np.array([curve.evaluate(frame) for frame in frames])
 
 
 def floor_path(armature: bpy.types.Object, rig: Rig | MappedRig) -> Path:

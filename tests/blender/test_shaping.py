@@ -177,6 +177,37 @@ def test_hold_still_here(ready: Any, module: Any) -> None:
     assert "cross" in refusal(lambda: bpy.ops.kinesics.remove_hold(index=3))
 
 
+def test_a_hold_is_keyed_and_keys_stay_with_their_hold(ready: Any, module: Any) -> None:
+    """Still at frame 41, free again at 71, although the hold reaches to 100."""
+    scene, before = bpy.context.scene, every_key()
+    scene.use_preview_range, scene.frame_preview_start, scene.frame_preview_end = True, 15, 25
+    assert bpy.ops.kinesics.add_hold() == {"FINISHED"}
+    scene.frame_preview_start, scene.frame_preview_end = 41, 100
+    assert bpy.ops.kinesics.add_hold() == {"FINISHED"}
+    second = ready.kinesics_shape.holds[1]
+    for frame, value in ((41, 1.0), (61, 1.0), (71, 0.0)):
+        second.amount = value
+        second.keyframe_insert("amount", frame=frame)
+    assert shaping_of(module).is_pending(ready)
+    assert bpy.ops.kinesics.update_shape() == {"FINISHED"} and not shaping_of(module).is_pending(ready)
+
+    def arms() -> np.ndarray:
+        return clip_on_show(module).poses[:, 16:20]
+
+    made = make_clip(NUM_FRAMES).poses[:, 16:20]
+    assert np.abs(np.diff(arms()[30:51], axis=0)).max() < 2e-3, "it holds while the key says so"
+    assert np.abs(arms()[60:] - made[60:]).max() < 2e-4, "it moves as it was made where the key says 0"
+    assert bpy.ops.kinesics.remove_hold(index=0) == {"FINISHED"}
+    assert np.abs(np.diff(arms()[30:51], axis=0)).max() < 2e-3
+    assert np.abs(arms()[60:] - made[60:]).max() < 2e-4
+    assert np.abs(arms()[:20] - made[:20]).max() < 2e-4
+    find = module("operators.bridge.action").find_fcurve
+    assert find(ready, "kinesics_shape.holds[0].amount") and not find(ready, "kinesics_shape.holds[1].amount")
+    assert bpy.ops.kinesics.remove_hold(index=0) == {"FINISHED"}
+    assert find(ready, "kinesics_shape.holds[0].amount") is None
+    assert every_key() == before
+
+
 def test_in_place_and_along_a_curve(ready: Any, module: Any) -> None:
     shape, before = ready.kinesics_shape, every_key()
     shape.root = "IN_PLACE"
