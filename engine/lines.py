@@ -90,7 +90,7 @@ class LineRecord:
 
 
 def words_of(directions: Mapping[Part, PartDirection], duration_s: float) -> tuple[str, ...]:
-    """What drives the parts in every step of a line, with the step an instruction begins in as windows have it."""
+    """What drives the parts in every step of a line; instructions begin and end with steps, as in windows."""
     steps = math.ceil(round(duration_s * MOTION_FPS) / STEP_FRAMES)
     stepped = {part: _on_steps(direction) for part, direction in directions.items()}
     return tuple(
@@ -145,8 +145,8 @@ def changed_steps(old: LineRecord, new: LineRecord) -> list[bool]:
     """Say for every step of a line whether its motion is still to be made.
 
     A step stays where the same words fall on the same moment of the same sound; so a trim at the head moves
-    the motion, one at the tail cuts it, and a longer strip keeps what is there. In another sound from the same
-    second on, such as one in which a word was corrected, it stays where the same is heard.
+    the motion, one at the tail cuts it, and a longer strip keeps what is there. In another sound from the
+    same second on, such as one in which a word was corrected, it stays where the same is heard.
     """
     if old.rest != new.rest:
         return [True] * len(new.words)

@@ -143,7 +143,7 @@ class DialogueWork:
         return None if found is None else (found[0], found[1].key, False)
 
     def _made(self, number: int, line: Line, record: LineRecord) -> tuple[Clip, LineRecord]:
-        """Make a line's motion, from its earlier one where that helps; the record knows what was heard then."""
+        """Make a line's motion, from its earlier one where that helps; the record knows the sound then."""
         from ..engine.emotions import PartEmotions
         from ..engine.lines import heard_in, remake
         from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the motion of one character is shaped after it was made. Energies, and how still a hold is, can be keyed."""
+"""How the motion of one character is shaped after it was made. Energies and holds can be keyed."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class KinesicsHold(bpy.types.PropertyGroup):
     )
     amount: FloatProperty(
         name="How Still",
-        description="1 keeps the pose, 0 leaves the motion as it is, between is a calmer motion around the pose. "
-        "Can be keyed; press Update when keys have changed",
+        description="1 keeps the pose, 0 leaves the motion as it is, between is a calmer motion around the "
+        "pose. Can be keyed; press Update when keys have changed",
         default=1.0,
         min=0.0,
         max=1.0,

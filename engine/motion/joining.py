@@ -42,8 +42,8 @@ AROUND_S = 1.0
 """Seconds before and after an end that it is compared with."""
 
 SOFTNESS_S, SOFT_S = (0.0, 0.05, 0.1, 0.2), 0.5
-"""Smoothing that is tried where new motion has a stroke just at an end, as standard deviations in seconds, and
-how far it reaches into the stretch."""
+"""Smoothing that is tried where new motion has a stroke just at an end, as standard deviations in seconds,
+and how far it reaches into the stretch."""
 
 END_FRAMES = 3
 """Frames that make an end: the outermost of the stretch."""

@@ -88,7 +88,7 @@ def test_velocities_meet_and_nothing_jerks(seed: int, speed: float, blend: int) 
 
 
 def end_ratios(clip: Clip) -> np.ndarray:
-    """Acceleration in the outermost three frames of the stretch, by that within a second around, (2 * 54,)."""
+    """Acceleration in the three outermost frames of the stretch, by that within a second around, (108,)."""
     found = []
     for joint in range(1, 55):
         change = jerks(clip, joint)  # row i is frame i + 1
