@@ -211,7 +211,7 @@ class KINESICS_OT_reduce_keys(bpy.types.Operator):
     )
     mm: FloatProperty(
         name="Millimetres",
-        description="Furthest that the body may move away",
+        description="Furthest that the hips may be off their place",
         default=1.0,
         min=0.01,
         max=500.0,

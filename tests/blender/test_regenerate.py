@@ -317,6 +317,12 @@ def test_sparse_hand_keys(scene: Any, character: Any, engine: Any, module: Any, 
     whole = jerks(poses(range(FIRST - 20, LAST + 21), bones))
     joins = np.r_[whole[17:21], whole[-21:-17]]
     assert joins.max() <= 1.2 * whole[30:-30].max()
+    # The key that holds a cut curve is the only one ever: the same range again adds nothing.
+    there = counts(), {path: len(keys) for path, keys in keys_of(character).items()}
+    scene.kinesics.seed = 5
+    regenerate()
+    assert (counts(), {path: len(keys) for path, keys in keys_of(character).items()}) == there
+    assert everything(FIRST, LAST)[0] == after and np.abs(poses(outside, bones) - shown).max() < 1e-5
 
 
 def test_dense_euler_mocap(scene: Any, character: Any, engine: Any, module: Any) -> None:
