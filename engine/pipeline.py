@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .drafts import best_draft, with_drafts
 from .errors import DeviceError
 from .glimpses import Glimpses, decoded_between
 from .language.decoder import decoder_weights
@@ -38,6 +39,7 @@ from .motion.arrays import FloatArray
 from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
 from .motion.planting import planted
+from .motion.steadying import steadied, steadied_trunk
 from .packs import STARTER, Pack, load_pack
 from .requests import (
     block_order,
@@ -104,6 +106,11 @@ class _Row:
     def made(self) -> list[Part]:
         """Parts that are drawn."""
         return [part for part in PARTS if self.windows[0].sources[part] is not Source.KEEP]
+
+    def is_steadied(self, part: Part) -> bool:
+        """Whether the tremble that decoding leaves is taken out: of legs, and of what follows no speech."""
+        told = all(window.sources[part] in (Source.TEXT, Source.KEEP) for window in self.windows)
+        return part is Part.LOWER or (told and part is not Part.FACE)
 
     @property
     def layout(self) -> tuple[object, ...]:
@@ -174,6 +181,19 @@ class Engine:
         show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion; those of the same length and sources share a batch."""
+        wanted, places = with_drafts(requests)
+        made = self._generate_each(wanted, progress, cancel, show)
+        pairs = zip(requests, places, strict=True)
+        return [best_draft(request, made[place]) for request, place in pairs]
+
+    def _generate_each(
+        self,
+        requests: Sequence[GenerateRequest],
+        progress: ProgressCallback | None,
+        cancel: CancelCheck | None,
+        show: ShowCallback | None,
+    ) -> list[GenerateResult]:
+        """One motion per request; of stretches, the first draft is shown."""
         began = time.perf_counter()
         report = progress or no_report
         report(0.0, "Listening to the speech")
@@ -328,6 +348,7 @@ class Engine:
         results: list[_Made] = []
         for index, row in enumerate(rows):
             features = {part: decoded[part][index, : row.num_frames] for part in made}
+            features.update({part: steadied(part, features[part]) for part in made if row.is_steadied(part)})
             if not features:
                 assert row.kept is not None
                 results.append((row.kept, {}))
@@ -336,6 +357,8 @@ class Engine:
             clip = starter_clip(features, position, heading)
             if row.kept is not None:
                 clip = put_back(clip, row.kept, made)
+            if Part.UPPER in made and Part.LOWER not in made and row.is_steadied(Part.UPPER):
+                clip = steadied_trunk(clip)
             if Part.LOWER in made and row.request.plant_feet:
                 clip = planted(clip, features[Part.LOWER][:, 4:8])
             results.append((clip, {part: codes[part][index].tolist() for part in made}))

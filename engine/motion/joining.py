@@ -6,7 +6,7 @@ difference changes, is carried into the stretch and dies away by a quintic (both
 end at zero), so the new motion's own movement stays. Rotations use the logarithm of the turn between the two.
 A channel that would jerk, or stand out at an end from what is around it, takes longer than the wanted blend
 length, up to the whole stretch; where that does not help, the new motion has a stroke just there, and is
-smoothed towards that end.
+smoothed towards that end. Feet that stood are set down again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..errors import ClipError
 from ..specs import Part
 from .arrays import DoubleArray, IntArray
 from .clip import Clip
-from .planting import joined_feet
+from .planting import joined_feet, replanted
 from .rotations import (
     axis_angle_to_matrix,
     axis_angle_to_quaternion,
@@ -117,7 +117,10 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
         joined = _joined(values[0], values[1], first, last, ways, even, _Numbers(), gentle, kept.fps)[..., 0]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
-    return replace(kept, poses=poses, trans=trans, expressions=expressions, feet=feet)
+    whole = replace(kept, poses=poses, trans=trans, expressions=expressions, feet=feet)
+    if Part.LOWER in parts and made.feet is not None:
+        whole = replanted(whole, first, last, blend_frames)
+    return whole
 
 
 Way = tuple[int, int, float]

@@ -17,6 +17,9 @@ from .rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 _LEGS = list(LEG_JOINTS)
 
+FEET_AROUND_S = 0.7
+"""Seconds of kept motion beside a joint that say where its feet stand."""
+
 
 def planted(clip: Clip, contacts: FloatArray) -> Clip:
     """Plant feet and note what that changed in the clip's `feet`.
@@ -68,6 +71,56 @@ def joined_feet(kept: Clip, made: Clip, first: int, last: int, blend_frames: int
     share = (inside**2 * (3.0 - 2.0 * inside))[:, None]
     values: AnyFloatArray = known_feet(kept).values * (1.0 - share) + known_feet(made).values * share
     return FeetTrack.of_values(values.astype(np.float32))
+
+
+def replanted(clip: Clip, first: int, last: int, blend_frames: int) -> Clip:
+    """Set feet down again that slide where a stretch of new motion meets the kept motion.
+
+    Args:
+        clip: Kept motion with the stretch in it, and what it knows about its feet.
+        first: First frame of the stretch, which stays.
+        last: Last frame of the stretch, which stays.
+        blend_frames: Frames over which the new motion takes over at each end.
+
+    Returns:
+        The clip; only frames within four blend lengths of either end, inside the stretch, are changed.
+    """
+    if clip.feet is None:
+        return clip
+    poses, trans, values = clip.poses.copy(), clip.trans.copy(), clip.feet.values.copy()
+    blend, frames = max(blend_frames, 1), np.arange(clip.num_frames)
+    inside = np.minimum(frames - first, last - frames)
+    share = _smooth(inside / blend) * (1.0 - _smooth((inside - 2 * blend) / (2 * blend)))
+    around, reach = round(FEET_AROUND_S * clip.fps), 4 * blend
+    starts, ends = (first - around, first + reach + 1), (last - reach, last + around + 1)
+    pieces = [(first - around, last + around + 1)] if last - first < 2 * reach else [starts, ends]
+    for low, high in pieces:
+        low, high = max(low, 0), min(high, clip.num_frames)
+        piece = replace(clip.slice(low, high), feet=None)
+        after = plant_feet(piece, clip.feet.contacts[low:high])
+        before = _matrices(piece)
+        turns = matrix_to_axis_angle(np.swapaxes(before, -1, -2) @ _matrices(after))
+        part = share[low:high, None]
+        turned = axis_angle_to_matrix(turns * part[..., None])
+        known = axis_angle_to_matrix(clip.feet.turns[low:high].astype(np.float64))
+        changed = low + np.flatnonzero(part[:, 0] > 0.0)
+        rows = changed - low
+        poses[np.ix_(changed, _LEGS)] = matrix_to_axis_angle(before @ turned)[rows]
+        root = ((after.trans - piece.trans) * part)[rows]
+        trans[changed] += root.astype(np.float32)
+        track = FeetTrack(
+            clip.feet.contacts[changed],
+            matrix_to_axis_angle(known @ turned)[rows].astype(np.float32),
+            (clip.feet.root[changed] + root).astype(np.float32),
+        )
+        values[changed] = track.values
+    return replace(clip, poses=poses, trans=trans, feet=FeetTrack.of_values(values))
+
+
+def _smooth(values: AnyFloatArray) -> DoubleArray:
+    """From 0 to 1 with level ends."""
+    u = np.clip(values, 0.0, 1.0)
+    return u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
 
 
 def _matrices(clip: Clip) -> DoubleArray:

@@ -11,6 +11,8 @@ import pytest
 from engine.errors import ClipError
 from engine.motion.clip import Clip
 from engine.motion.joining import GENTLE_TURN, join
+from engine.motion.kinematics import clip_joint_positions
+from engine.motion.planting import planted
 from engine.motion.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from engine.motion.skeleton import PART_JOINTS
 from engine.specs import PARTS, Part
@@ -195,3 +197,24 @@ def test_bad_stretches_get_one_sentence(made: Clip, first: int, last: int, word:
     with pytest.raises(ClipError, match=word) as caught:
         join(wave_clip(1), made, PARTS, first, last, 8)
     assert str(caught.value).endswith(".")
+
+
+def test_feet_that_stand_are_set_down_where_motions_meet() -> None:
+    """Both stand, the new motion half a shoe further: the feet come along and slide less."""
+    kept = Clip.rest(NUM, 30.0)
+    poses = kept.poses.copy()
+    poses[:, 1, 0], poses[:, 4, 0] = -0.3, 0.6
+    made = replace(kept, poses=poses)
+    contacts = np.ones((NUM, 4), np.float32)
+    kept, made = planted(kept, contacts), planted(made, contacts)
+    joined = join(kept, made, (Part.LOWER,), FIRST, LAST, 8)
+    loose = join(kept, replace(made, feet=None), (Part.LOWER,), FIRST, LAST, 8)
+    slides = [
+        np.linalg.norm(np.diff(clip_joint_positions(c)[FIRST : LAST + 1, 7], axis=0), axis=-1).sum()
+        for c in (joined, loose)
+    ]
+    assert slides[0] < 0.8 * slides[1]
+    outside = np.r_[0 : FIRST + 1, LAST:NUM]
+    assert joined.poses[outside].tobytes() == kept.poses[outside].tobytes()
+    assert joined.feet is not None and kept.feet is not None
+    assert joined.feet.values[outside].tobytes() == kept.feet.values[outside].tobytes()

@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import ClipError
 from engine.evaluation.quality import knee_pop
+from engine.motion import joining
 from engine.motion.arrays import FloatArray
 from engine.motion.clip import Clip
 from engine.motion.energy import with_energy
@@ -344,7 +345,7 @@ def test_planting_is_noted_and_taken_back(walks: list[Clip]) -> None:
         assert everything(shape(made, Shaping())) == everything(made)
 
 
-def test_feet_of_a_stretch_meet_those_around_it(walks: list[Clip]) -> None:
+def test_feet_of_a_stretch_meet_those_around_it(walks: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     kept = planted(walks[0], known_feet(walks[0]).contacts)
     loose = with_energy(walks[0], {Part.LOWER: constant(walks[0], 1.3)})
     made = planted(loose, known_feet(walks[0]).contacts)
@@ -352,6 +353,12 @@ def test_feet_of_a_stretch_meet_those_around_it(walks: list[Clip]) -> None:
     assert joined.feet is not None and kept.feet is not None and made.feet is not None
     outside = np.r_[0:21, 60 : kept.num_frames]
     assert np.abs(joined.feet.values[outside] - kept.feet.values[outside]).max() < 1e-6
+    monkeypatch.setattr(joining, "replanted", lambda clip, *_: clip)
+    again, joined = joined, join(kept, made, [Part.LOWER], 20, 60, 8)
+    assert np.abs(again.poses - joined.poses).max() > 1e-3
+    places = [clip_joint_positions(unplanted(clip)) for clip in (again, joined)]
+    assert np.abs(places[0] - places[1]).max() < 1e-4, "what planting changed can still be taken back"
+    assert joined.feet is not None
     assert np.abs(joined.feet.values[28:53, :22] - made.feet.values[28:53, :22]).max() < 1e-6
     lengths = [np.linalg.norm(feet.root[28:53], axis=1) for feet in (joined.feet, made.feet)]
     assert np.abs(lengths[0] - lengths[1]).max() < 1e-5, "turned as the new motion is"

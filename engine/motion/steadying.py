@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes the tremble out of motion that was made.
+
+A motion tokenizer's decoder leaves a tremble of a frame or two that captured motion does not have: walks that
+went through the starter pack's tokenizers and back accelerated 1.5 times as much as before in the median
+frame. A Gaussian of one frame brings that back to 1.0 and moves joints by 0.1 mm in the mean. It is for legs
+and for what words drive: a face and a trunk that follow speech have lips and strokes in those quick frames,
+and a trunk kept time with the speech less well when it was steadied too (beat consistency, right sound
+against others: p = 0.04 became 0.16).
+
+A captured pelvis trembles as well, and its own spine turns against that. A trunk made for it does not know,
+so it is turned against it here: 6.9 % of the frames of such trunks on captured legs accelerated more than the
+captured clip's 99th percentile, 1.8 % do now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from ..specs import Part
+from .arrays import FloatArray
+from .clip import Clip
+from .features import LOWER_CONTACTS
+from .rotations import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    matrix_to_rotation_6d,
+    rotation_6d_to_matrix,
+)
+
+WIDTH_FRAMES = 1.0
+"""Standard deviation of the Gaussian over decoded features, in frames of the model's rate."""
+
+PELVIS_WIDTH_FRAMES = 2.0
+"""The same over a kept pelvis' turns."""
+
+_PELVIS, _SPINE = 0, 3
+
+
+def steadied(part: Part, features: FloatArray) -> FloatArray:
+    """Decoded features without their tremble.
+
+    Args:
+        part: The part they belong to.
+        features: As the starter's decoder leaves them, (F, D).
+
+    Returns:
+        (F, D); what says whether feet touch the floor is as it was.
+    """
+    values = gaussian_filter1d(features, WIDTH_FRAMES, axis=0, mode="nearest")
+    if part is Part.LOWER:
+        values[:, LOWER_CONTACTS] = features[:, LOWER_CONTACTS]
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def steadied_trunk(clip: Clip) -> Clip:
+    """A clip whose lowest spine joint turns against the tremble of the pelvis.
+
+    Args:
+        clip: A new upper body on kept legs.
+    """
+    pelvis = axis_angle_to_matrix(clip.poses[:, _PELVIS].astype(np.float64))
+    calm = rotation_6d_to_matrix(
+        gaussian_filter1d(matrix_to_rotation_6d(pelvis), PELVIS_WIDTH_FRAMES, axis=0, mode="nearest")
+    )
+    spine = axis_angle_to_matrix(clip.poses[:, _SPINE].astype(np.float64))
+    poses = clip.poses.copy()
+    poses[:, _SPINE] = matrix_to_axis_angle(np.swapaxes(pelvis, -1, -2) @ calm @ spine)
+    return replace(clip, poses=poses)
