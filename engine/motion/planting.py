@@ -105,7 +105,7 @@ def replanted(clip: Clip, first: int, last: int, blend_frames: int) -> Clip:
         known = axis_angle_to_matrix(clip.feet.turns[low:high].astype(np.float64))
         changed = low + np.flatnonzero(part[:, 0] > 0.0)
         rows = changed - low
-        poses[np.ix_(changed, _LEGS)] = matrix_to_axis_angle(before @ turned)[rows]
+        poses[changed[:, None], np.array(_LEGS)] = matrix_to_axis_angle(before @ turned)[rows]
         root = ((after.trans - piece.trans) * part)[rows]
         trans[changed] += root.astype(np.float32)
         track = FeetTrack(
