@@ -6,7 +6,8 @@ difference changes, is carried into the stretch and dies away by a quintic (both
 end at zero), so the new motion's own movement stays. Rotations use the logarithm of the turn between the two.
 A channel that would jerk, or stand out at an end from what is around it, takes longer than the wanted blend
 length, up to the whole stretch; where that does not help, the new motion has a stroke just there, and is
-smoothed towards that end. Feet that stood are set down again.
+smoothed towards that end. Jerks that remain near the ends are eased by least squares, and feet that stood are
+set down again.
 """
 
 from __future__ import annotations
@@ -14,22 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from ..errors import ClipError
 from ..specs import Part
 from .arrays import DoubleArray, IntArray
+from .channels import Kind, Numbers, Turns, accelerations, peak_acceleration, standing_out
 from .clip import Clip
+from .easing import eased
 from .planting import joined_feet, replanted
 from .rotations import (
     axis_angle_to_matrix,
     axis_angle_to_quaternion,
-    continuous_quaternions,
     heading_angle,
-    quaternion_multiply,
     quaternion_to_axis_angle,
 )
 from .skeleton import PART_JOINTS
@@ -44,9 +43,6 @@ AROUND_S = 1.0
 SOFTNESS_S, SOFT_S = (0.0, 0.05, 0.1, 0.2), 0.5
 """Smoothing that is tried where new motion has a stroke just at an end, as standard deviations in seconds,
 and how far it reaches into the stretch."""
-
-END_FRAMES = 3
-"""Frames that make an end: the outermost of the stretch."""
 
 USUAL = 0.9
 """Share of the kept frames whose acceleration is usual; a jump somewhere in them is no example to follow."""
@@ -99,14 +95,16 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
     feet = kept.feet
     turns = [axis_angle_to_quaternion(c.poses[:, joints].astype(np.float64)) for c in (kept, made)]
     ways, even = _ways(blend_frames, last - first), np.linspace(0.0, 1.0, last - first + 1)
-    gentle = GENTLE_TURN / kept.fps**2
-    joined = _joined(turns[0], turns[1], first, last, ways, even, _Turns(), gentle, kept.fps)
+    gentle, reach = GENTLE_TURN / kept.fps**2, round(AROUND_S * kept.fps)
+    joined = _joined(turns[0], turns[1], first, last, ways, even, Turns(), gentle, kept.fps)
+    joined = eased(joined, turns[0], turns[1], first, blend_frames, Turns(), gentle, reach)
     poses[first + 1 : last, joints] = quaternion_to_axis_angle(joined[1:-1])
     if Part.LOWER in parts:
         places = [c.pelvis_positions.astype(np.float64)[:, None] for c in (kept, made)]
         ways_there, gentle = _root_ways(blend_frames, last - first), GENTLE_MOVE / kept.fps**2
         course = _course(places[1][stretch, 0], kept.fps)
-        joined = _joined(places[0], places[1], first, last, ways_there, course, _Numbers(), gentle, kept.fps)
+        joined = _joined(places[0], places[1], first, last, ways_there, course, Numbers(), gentle, kept.fps)
+        joined = eased(joined, places[0], places[1], first, blend_frames, Numbers(), gentle, reach)
         trans[first + 1 : last] = joined[1:-1, 0] - kept.pelvis_rest
         feet = joined_feet(kept, made, first, last, blend_frames)
     if Part.FACE in parts:
@@ -114,7 +112,7 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
             raise ClipError("The kept and the new motion have different face channels; convert one of them.")
         values = [c.expressions.astype(np.float64)[..., None] for c in (kept, made)]
         gentle = GENTLE_FACE / kept.fps**2
-        joined = _joined(values[0], values[1], first, last, ways, even, _Numbers(), gentle, kept.fps)[..., 0]
+        joined = _joined(values[0], values[1], first, last, ways, even, Numbers(), gentle, kept.fps)[..., 0]
         both = np.concatenate([kept.expressions[stretch], made.expressions[stretch]])
         expressions[first + 1 : last] = np.clip(joined, both.min(axis=0), both.max(axis=0))[1:-1]
     whole = replace(kept, poses=poses, trans=trans, expressions=expressions, feet=feet)
@@ -125,66 +123,6 @@ def join(kept: Clip, made: Clip, parts: Sequence[Part], first: int, last: int, b
 
 Way = tuple[int, int, float]
 """Frames over which an offset dies away, frames over which a speed does, and how far to shift."""
-
-
-class _Kind(Protocol):
-    """What a kind of channel means by difference and sum; values (..., V), differences (..., D)."""
-
-    def between(self, start: DoubleArray, end: DoubleArray) -> DoubleArray:
-        """The difference that leads from one value to another."""
-        ...
-
-    def moved(self, value: DoubleArray, difference: DoubleArray) -> DoubleArray:
-        """A value with a difference added."""
-        ...
-
-    def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
-        """How one difference becomes another within a frame."""
-        ...
-
-
-    def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
-        """Values (F, K, V) averaged over time; the deviation is in frames."""
-        ...
-
-
-class _Numbers:
-    """Positions and face channels."""
-
-    def between(self, start: DoubleArray, end: DoubleArray) -> DoubleArray:
-        return end - start
-
-    def moved(self, value: DoubleArray, difference: DoubleArray) -> DoubleArray:
-        return value + difference
-
-    def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
-        return after - before
-
-    def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
-        return gaussian_filter1d(values, sigma, axis=0, mode="nearest")
-
-
-class _Turns:
-    """Rotations as quaternions; differences are rotation vectors in the joint's own frame."""
-
-    def between(self, start: DoubleArray, end: DoubleArray) -> DoubleArray:
-        inverse = start * np.array([1.0, -1.0, -1.0, -1.0])
-        return quaternion_to_axis_angle(quaternion_multiply(inverse, end))
-
-    def moved(self, value: DoubleArray, difference: DoubleArray) -> DoubleArray:
-        return quaternion_multiply(value, axis_angle_to_quaternion(difference))
-
-    def change(self, before: DoubleArray, after: DoubleArray) -> DoubleArray:
-        """Near half a turn the same rotation may be written the other way round; take the nearer one."""
-        length = np.linalg.norm(before, axis=-1, keepdims=True)
-        other = before * (1.0 - 2.0 * np.pi / np.maximum(length, 1e-9))
-        step, other_step = after - before, after - other
-        nearer = np.linalg.norm(other_step, axis=-1) < np.linalg.norm(step, axis=-1)
-        return np.where(nearer[..., None], other_step, step)
-
-    def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
-        mean = gaussian_filter1d(continuous_quaternions(values), sigma, axis=0, mode="nearest")
-        return mean / np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-9)
 
 
 def aligned(made: Clip, kept: Clip, frame: int) -> Clip:
@@ -204,7 +142,7 @@ def _joined(
     last: int,
     ways: list[Way],
     course: DoubleArray,
-    kind: _Kind,
+    kind: Kind,
     gentle: float,
     fps: float,
 ) -> DoubleArray:
@@ -227,9 +165,10 @@ def _joined(
     """
     span, reach = last - first, round(AROUND_S * fps)
     before, after, lead = max(first - 1, 0), min(last + 1, len(kept) - 1), min(first, reach)
-    around = [_accelerations(part, kind) for part in (kept[: first + 1], kept[last:])]
+    around = [accelerations(part, kind) for part in (kept[: first + 1], kept[last:])]
     usual = [np.quantile(part, USUAL, axis=0) for part in around if len(part) > 0]
-    allowed = ALLOWED_ACCELERATION * np.max([*usual, _peak(made[before : after + 1], kind)], axis=0)
+    new_peak = peak_acceleration(made[before : after + 1], kind)
+    allowed = ALLOWED_ACCELERATION * np.max([*usual, new_peak], axis=0)
     allowed = np.maximum(allowed, gentle)
     best = made[first : last + 1]
     least = np.full(kept.shape[1], np.inf)
@@ -237,10 +176,10 @@ def _joined(
         softened = _softened(made, first, last, softness * fps, round(SOFT_S * fps), kind)
         for values in _led(kept, softened, first, last, ways, course, kind):
             sequence = np.concatenate([kept[first - lead : first], values, kept[last + 1 : last + 1 + reach]])
-            change = _accelerations(sequence, kind)
+            change = accelerations(sequence, kind)
             excess = change[max(lead - 1, 0) : lead + span].max(axis=0) / allowed
             for end, sign in ((lead - 1, 1), (lead + span - 1, -1)):
-                standing = _standing_out(change, end, sign, reach, gentle)
+                standing = standing_out(change, end, sign, reach, gentle)
                 excess = np.maximum(excess, standing / ALLOWED_ACCELERATION)
             # A channel keeps the shortest blend that is allowed, else the gentlest one.
             better = (excess < least) & (least > 1.0)
@@ -258,7 +197,7 @@ def _led(
     last: int,
     ways: list[Way],
     course: DoubleArray,
-    kind: _Kind,
+    kind: Kind,
 ) -> Iterator[DoubleArray]:
     """The stretch, led from the kept motion to the new one and back in each way; see `_joined`."""
     span = last - first
@@ -278,7 +217,7 @@ def _led(
 
 
 def _softened(
-    made: DoubleArray, first: int, last: int, sigma: float, length: int, kind: _Kind
+    made: DoubleArray, first: int, last: int, sigma: float, length: int, kind: Kind
 ) -> DoubleArray:
     """New motion whose strokes at the ends of the stretch are smoothed, the less the further from an end.
 
@@ -356,33 +295,3 @@ def _decay(offset: DoubleArray, speed: DoubleArray, frames: IntArray, length: in
     u = np.clip(frames / stop, 0.0, 1.0)[:, None, None]
     moving = stop * (u - u**3 * (6.0 - 8.0 * u + 3.0 * u**2))
     return steady * offset + moving * speed
-
-
-def _accelerations(values: DoubleArray, kind: _Kind) -> DoubleArray:
-    """Change of velocity from frame to frame, (F - 2, K), of values (F, K, V)."""
-    velocity = kind.between(values[:-1], values[1:])
-    return np.linalg.norm(np.diff(velocity, axis=0), axis=-1)
-
-
-def _standing_out(change: DoubleArray, end: int, sign: int, reach: int, gentle: float) -> DoubleArray:
-    """How much more channels accelerate at an end of a stretch than around it, (K,).
-
-    Args:
-        change: Accelerations, (A, K).
-        end: Place of the stretch's outermost frame in them.
-        sign: 1 where the stretch lies after that frame, -1 where it lies before.
-        reach: Frames on each side that are around it.
-        gentle: Acceleration that is as good as none.
-    """
-    rows = np.arange(len(change))
-    into = (rows - end) * sign
-    is_end = (into >= 0) & (into < END_FRAMES)
-    around = (np.abs(rows - end) <= reach) & ~is_end
-    if not is_end.any() or not around.any():
-        return np.zeros(change.shape[1])
-    return change[is_end].max(axis=0) / np.maximum(change[around].max(axis=0), gentle)
-
-
-def _peak(values: DoubleArray, kind: _Kind) -> DoubleArray:
-    """Largest of the accelerations per channel, (K,)."""
-    return _accelerations(values, kind).max(axis=0)

@@ -42,7 +42,7 @@ def test_only_stretches_that_meet_kept_frames_get_drafts() -> None:
 
 def test_the_draft_that_meets_the_kept_motion_is_taken() -> None:
     kept = waving(0.0)
-    drafts = [GenerateResult(waving(phase), 4.0, 0.1, {}) for phase in (2.5, 0.05, 1.5)]
+    drafts = [GenerateResult(waving(phase), 4.0, 0.1, {}) for phase in (2.5, 0.0, 1.5)]
     assert best_draft(stretch(kept, (40, 80)), drafts) is drafts[1]
     assert best_draft(stretch(kept, (40, 80)), drafts[::-1]) is drafts[1]
     assert best_draft(GenerateRequest(DIRECTIONS, duration_s=4.0), drafts[:1]) is drafts[0]
