@@ -87,9 +87,13 @@ benchmark: $(STAMP)
 test: $(STAMP) $(ASSET)
 	$(PY) tools/run_tests.py lint types engine blender
 
+# The versions run side by side, each with its output in build/, shown when it ends.
 test-matrix: $(STAMP) $(ASSET) venvs-matrix
-	@status=0; for version in $(MATRIX); do \
-		$(PY) tools/run_tests.py blender --python .venv-$$version/bin/python --label $$version || status=1; \
+	@mkdir -p build; jobs=; for version in $(MATRIX); do \
+		OMP_NUM_THREADS=1 $(PY) tools/run_tests.py blender --python .venv-$$version/bin/python --label $$version \
+			>build/test-$$version.log 2>&1 & jobs="$$jobs $$version:$$!"; \
+	done; status=0; for job in $$jobs; do \
+		wait $${job#*:} || status=1; cat build/test-$${job%:*}.log; \
 	done; exit $$status
 
 test-gui: $(STAMP) $(ASSET)
