@@ -123,6 +123,12 @@ def takes(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str,
 
 
 @pytest.fixture(scope="session")
+def workbench(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
+    """The search, after the first motion."""
+    return run_visit("workbench", chroot, harness, extension)
+
+
+@pytest.fixture(scope="session")
 def pictures(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
     """Every box of the panel in many settings, on a screen high enough for all of them."""
     return run_visit("pictures", chroot, harness, extension, "1200x2900")
@@ -229,6 +235,17 @@ def test_a_stretch_is_made_anew_and_nothing_around_it_changes(takes: dict[str, A
     assert before != after, "the stretch is as it was"
     assert takes["leg_inside"][0] == takes["leg_inside"][1], "a part that was left out changed"
     assert takes["outside_same"]
+
+
+def test_the_workbench_reaches_its_end_without_a_traceback(workbench: dict[str, Any]) -> None:
+    check_end(workbench)
+
+
+def test_the_search_finds_what_the_buttons_do_and_each_is_one_undo_step(workbench: dict[str, Any]) -> None:
+    """F3, words, Enter: a hold over the preview range, then the same frames anew."""
+    assert workbench["held"] < 0.02 and workbench["holds_left"] == 0
+    first, last = workbench["regenerated"]
+    assert 30 < first <= last < 60
 
 
 def test_the_pictures_reach_their_end_without_a_traceback(pictures: dict[str, Any]) -> None:
