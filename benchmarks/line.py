@@ -39,7 +39,8 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     case = flan_case()
-    weights, words = decoder_weights(case.model.eval()), case.vocabulary
+    model = case.model.eval().requires_grad_(False).to(torch.bfloat16)  # as a pack of this size is loaded
+    weights, words = decoder_weights(model), case.vocabulary
     num_steps = round(arguments.seconds * MOTION_FPS)
     starts = [start for start, _ in windows(num_steps, WINDOW_STEPS, OVERLAP_STEPS[Release.SPEECH])]
     prompts = [torch.randint(2, 32000, (case.encoder_tokens,)).tolist() for _ in starts]

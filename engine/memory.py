@@ -91,6 +91,14 @@ def _free_on_windows_mb() -> float:
     return int(held.free) / 1e6
 
 
+def give_back() -> None:
+    """Give memory that is free back to the system, where its C library (glibc) keeps it for later."""
+    if sys.platform == "linux":
+        trim: Any = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 def limit_gpu(limit_mb: int) -> None:
     """Keep torch from taking more of the GPU's memory; 0 takes an earlier limit away."""
     total_mb = torch.cuda.get_device_properties(0).total_memory / 1e6
@@ -113,7 +121,7 @@ def in_halves(run: Callable[[Sequence[A]], list[B]], rows: Sequence[A]) -> list[
     try:
         return run(rows)
     except (MemoryError, RuntimeError) as problem:
-        if not _is_full(problem):
+        if not is_full(problem):
             raise
         if len(rows) == 1:
             raise DeviceError(
@@ -127,7 +135,7 @@ def in_halves(run: Callable[[Sequence[A]], list[B]], rows: Sequence[A]) -> list[
     return in_halves(run, rows[:middle]) + in_halves(run, rows[middle:])
 
 
-def _is_full(problem: MemoryError | RuntimeError) -> bool:
+def is_full(problem: MemoryError | RuntimeError) -> bool:
     """Whether an error says that memory ran out."""
     if isinstance(problem, (MemoryError, torch.OutOfMemoryError)):
         return True

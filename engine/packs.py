@@ -29,6 +29,7 @@ from .weights.safetensors_file import damaged, read_safetensors, safetensors_sha
 from .whole_files import storage_error, sync_file, sync_folder
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -157,6 +158,25 @@ class Pack:
         module = make()
         self.load_module(name, module, prefix)
         return module
+
+    def load_rounded(self, name: str, module: nn.Module, dtype: torch.dtype) -> None:
+        """Fill a network on the meta device with the tensors of one file, rounded to another floating type.
+
+        Only a few tensors at a time are in memory as the file has them.
+
+        Raises:
+            PackError: If the file does not hold exactly this network.
+        """
+        shapes = safetensors_shapes(self.file(name))
+        wanted = {key: tensor.shape for key, tensor in module.state_dict().items()}
+        _check_shapes(name, "", shapes, wanted)
+        held: dict[str, Tensor] = {}
+        for group in sorted({".".join(key.split(".")[:3]) for key in shapes}):
+            for rest, tensor in self.tensors(name, group).items():
+                if not tensor.is_floating_point():
+                    raise damaged(name, f"{group}{rest} has type {tensor.dtype}")
+                held[group + rest] = tensor.to(dtype)
+        module.load_state_dict(held, assign=True)
 
     def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
         """Fill a network with the tensors of one file whose names begin with `prefix`.

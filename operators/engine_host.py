@@ -161,5 +161,10 @@ def release() -> None:
     gc.unfreeze()
     gc.collect()
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    if torch is None:
+        return
+    from ..engine.memory import give_back
+
+    give_back()
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

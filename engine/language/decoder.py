@@ -13,7 +13,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,9 @@ from torch import Tensor
 from .biases import hide_padding
 from .model import LanguageModel, embed_steps
 from .rows import RowsDecoder, TorchRows
+
+EXACT_WEIGHTS = 20_000_000
+"""Decoders of up to so many weights, which a processor's cache holds, keep them as they are on a CPU."""
 
 ONNX_HEAD_WIDTH = 8
 """ONNX Runtime's attention wants the width of a head to be a multiple of this."""
@@ -53,14 +56,20 @@ class DecoderWeights(ABC):
     Args:
         model: The language model; its encoder is used as it is, later changes to the rest may not show.
         dtype: Of the states: float32, or bfloat16.
+        table_dtype: Of the output head and the embedding rows; None for that of the states.
     """
 
-    def __init__(self, model: LanguageModel, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        dtype: torch.dtype = torch.float32,
+        table_dtype: torch.dtype | None = None,
+    ) -> None:
         self.model = model
         self.config = model.config
         self.dtype = dtype
-        self.head = model.lm_head.weight.detach().to(dtype)
-        self.embedding = model.shared.weight.detach().to(dtype)
+        self.head = model.lm_head.weight.detach().to(table_dtype or dtype)
+        self.embedding = model.shared.weight.detach().to(table_dtype or dtype)
 
     @abstractmethod
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
@@ -87,9 +96,22 @@ class DecoderWeights(ABC):
     def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
         """States that draw the next quantizer level, from states (R, d_model) and ids just drawn (R,)."""
 
+    def head_rows(self, first: int, stop: int) -> Tensor:
+        """Some rows of the output head, (stop - first, d_model), in the type of the states."""
+        return self.head[first:stop].to(self.dtype)
+
     def stepping(self) -> AbstractContextManager[None]:
         """Held while steps are made, so that an engine can set threads as it wants them."""
         return nullcontext()
+
+
+@runtime_checkable
+class FreeableWeights(Protocol):
+    """Weights that are copies, so that the model's own decoder can be forgotten."""
+
+    def forget_decoder(self) -> None:
+        """Give its memory back; the model encodes as before and decodes no more."""
+        ...
 
 
 def decoder_weights(model: LanguageModel) -> DecoderWeights:
@@ -103,7 +125,7 @@ def decoder_weights(model: LanguageModel) -> DecoderWeights:
         from .onnx_decoder import OnnxDecoderWeights
 
         return OnnxDecoderWeights(model)
-    return TorchDecoderWeights(model)
+    return TorchDecoderWeights(model, model.shared.weight.dtype)
 
 
 def onnx_is_there() -> bool:

@@ -193,7 +193,7 @@ def _draw_step(
             ids = drawn[-1] + vocabulary.part_range(part, level - 1)[0]
             states = weights.deepen(states, _repeat(ids[:, None], len(states))[:, 0])
         first, stop = vocabulary.part_range(part, level)
-        logits = F.linear(states, weights.head[first - offset : stop - offset]).float()
+        logits = F.linear(states, weights.head_rows(first - offset, stop - offset)).float()
         if len(states) > batch:
             logits = logits[batch:] + guidance * (logits[:batch] - logits[batch:])
         drawn.append(draw(logits, uniform[:, level], options))

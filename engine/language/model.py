@@ -313,7 +313,7 @@ class LanguageModel(nn.Module):
         if text_states is not None and is_text is not None and bool(is_text.any()):
             x = torch.where(is_text[..., None], self.text_projection(text_states.to(x.dtype)), x)
         times = self._times(times, ids.shape[1], ids.device)
-        bias = hide_padding(self.encoder.self_bias(times, times), mask)
+        bias = hide_padding(self.encoder.self_bias(times, times), mask).to(x.dtype)
         x = self.encoder.dropout(x)
         for block in self.encoder.block:
             x = block(x, bias)

@@ -21,13 +21,10 @@ from torch import Tensor
 
 from ..motion.arrays import FloatArray
 from .biases import hide_padding
-from .decoder import DecoderWeights, StepDecoder
+from .decoder import EXACT_WEIGHTS, DecoderWeights, StepDecoder
 from .model import LanguageModel, embed_steps
 from .onnx_graph import depth_graph, step_graph
 from .rows import RowsDecoder, self_bias_table
-
-EXACT_WEIGHTS = 20_000_000
-"""Decoders of up to so many weights, which a processor's cache holds, keep them as they are."""
 
 ERRORS_ONLY = 3
 """ONNX Runtime's level for its own messages."""
@@ -42,7 +39,7 @@ class OnnxDecoderWeights(DecoderWeights):
     """
 
     def __init__(self, model: LanguageModel, bits: int | None = None) -> None:
-        super().__init__(model)
+        super().__init__(model, table_dtype=model.shared.weight.dtype)
         if bits is None:
             large = sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
             bits = 8 if large else 32
@@ -56,6 +53,16 @@ class OnnxDecoderWeights(DecoderWeights):
             for block in model.decoder.block
         ]
 
+    def forget_decoder(self) -> None:
+        """Give back the memory of the model's own decoder, of which ONNX Runtime has a copy.
+
+        What the requests need stays: keys and values of the encoder's states, and the biases.
+        """
+        for name, weight in self.model.decoder.named_parameters():
+            needed = ".EncDecAttention.k." in name or ".EncDecAttention.v." in name or "bias" in name
+            if not needed:
+                weight.data = weight.data.new_empty(0)
+
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
         """Make room for one batch of windows; arguments as in `DecoderWeights.start`."""
         return OnnxDecoder(self, encoded, mask, self_bias, cross_bias)
@@ -63,6 +70,10 @@ class OnnxDecoderWeights(DecoderWeights):
     def start_rows(self, num_rows: int, length: int, memory_length: int) -> RowsDecoder:
         """As `DecoderWeights.start_rows`."""
         return OnnxRows(self, num_rows, length, memory_length)
+
+    def embed(self, ids: Tensor) -> FloatArray:
+        """Embeddings of words, (B, n, d_model)."""
+        return embed_steps(ids, self.embedding, self.config.embedding_offset).float().numpy()
 
     def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
         """As `DecoderWeights.deepen`."""
@@ -91,6 +102,11 @@ def _session(graph: ModelProto, threads: int) -> Any:
     options.log_severity_level = ERRORS_ONLY
     providers = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
+
+
+def _project(encoded: Tensor, weight: Tensor) -> Tensor:
+    """Encoder states times a transposed weight, in float32."""
+    return F.linear(encoded.to(weight.dtype), weight).float()
 
 
 class _Bound:
@@ -146,7 +162,7 @@ class OnnxDecoder:
         self.cross_bias: FloatArray = hide_padding(cross_bias, mask).float().numpy()
         split = (batch, memory_length, config.num_heads, config.d_kv)
         self.cross: list[list[FloatArray]] = [
-            [np.ascontiguousarray(F.linear(encoded, w).view(split).transpose(1, 2).numpy()) for w in pair]
+            [np.ascontiguousarray(_project(encoded, w).view(split).transpose(1, 2).numpy()) for w in pair]
             for pair in weights.memory_weights
         ]
         shape = (len(self.cross), 2, batch, config.num_heads, self_bias.shape[-1], config.d_kv)
@@ -160,7 +176,7 @@ class OnnxDecoder:
         begin, end = self.position, self.position + count
         if rows != len(self.bound.states):
             self._bind_caches(rows)
-        self.bound.feed("x", embed_steps(ids, weights.embedding, weights.config.embedding_offset).numpy())
+        self.bound.feed("x", weights.embed(ids))
         self.bound.feed("self_bias", self.self_bias[:, :, begin:end, :end])
         self.bound.feed("cross_bias", self.cross_bias[:rows, :, begin:end])
         self.bound.feed("last", np.full(rows, end - 1, dtype=np.int32))
@@ -200,7 +216,7 @@ class OnnxRows:
         config, count = self.weights.config, len(encoded)
         for index, pair in enumerate(self.weights.memory_weights):
             for place, weight in enumerate(pair):
-                values = F.linear(encoded, weight).view(count, config.num_heads, config.d_kv)
+                values = _project(encoded, weight).view(count, config.num_heads, config.d_kv)
                 self.memory[index, place, row, :, :count] = values.transpose(0, 1).numpy()
         self.hidden[row] = 0.0
         self.hidden[row, ..., count:] = -np.inf
@@ -230,9 +246,7 @@ class OnnxRows:
         places = [min(place, self.length - count) for place in self.places[first:stop]]
         total = max(places) + count
         bias = np.stack([self.table[:, place : place + count, :total] for place in places])
-        bound.feed(
-            "x", embed_steps(ids, self.weights.embedding, self.weights.config.embedding_offset).numpy()
-        )
+        bound.feed("x", self.weights.embed(ids))
         bound.feed("self_bias", bias)
         bound.feed("cross_bias", np.repeat(self.hidden[first:stop], count, axis=2))
         bound.feed("last", np.array(places, dtype=np.int32) + np.int32(count - 1))

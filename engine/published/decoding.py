@@ -110,7 +110,8 @@ def write_freely(
             if cancel is not None and cancel():
                 raise Cancelled("Stopped; nothing was changed.")
             states = decoder.advance(torch.tensor([[last]], device=weights.head.device))
-            last = _next_word(F.linear(states, weights.head).float().cpu(), options, generator)
+            scores = F.linear(states.to(weights.head.dtype), weights.head).float().cpu()
+            last = _next_word(scores, options, generator)
             if last == END:
                 break
             written.append(last)
@@ -179,7 +180,7 @@ class _Writer:
         self.rows = torch.arange(batch, device=device)
         blocks = [vocabulary.blocks[part] for part in PARTS]
         self.base = min(block.first for block in blocks)
-        self.head = weights.head[self.base : max(block.stop for block in blocks)]
+        self.head = weights.head_rows(self.base, max(block.stop for block in blocks))
         self.first = torch.tensor([block.first for block in blocks], device=device)
         self.starts = torch.tensor([block.start for block in blocks], device=device)
         self.ends = torch.tensor([block.end for block in blocks], device=device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..glimpses import Glimpses, decoded_between, moved_to
-from ..language.decoder import DecoderWeights, decoder_weights
-from ..memory import in_halves
+from ..language.decoder import DecoderWeights, FreeableWeights, decoder_weights
+from ..memory import give_back, in_halves, is_full
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.planting import planted
@@ -94,8 +94,17 @@ class LoadedModel:
 
     @cached_property
     def weights(self) -> DecoderWeights:
-        """Weights of the language model as the decoder wants them."""
-        return decoder_weights(self.model.language)
+        """Weights of the language model as the decoder wants them; the model itself may lose its decoder."""
+        weights = decoder_weights(self.model.language)
+        if isinstance(weights, FreeableWeights) and self.is_large:
+            weights.forget_decoder()
+            give_back()
+        return weights
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the model is of the published size rather than a miniature."""
+        return self.model.language.shared.weight.dtype == torch.bfloat16
 
     @property
     def stride(self) -> int:
@@ -307,15 +316,24 @@ class _Generation:
             uniform=torch.cat([torch.rand(draws, generator=self.random) for _ in cuts]),
         )
         total = len(allowed) * codes[Part.LOWER].shape[1]
-        write_line(
-            loaded.weights,
-            model.vocabulary,
-            request,
-            self.request.sampling,
-            self._on_step(share, total),
-            lambda window: self._glimpse(loaded, sum(cuts[window]), cuts[window][0] + WINDOW_STEPS),
-            self.cancel,
-        )
+        known = {part: values.clone() for part, values in codes.items()}
+        for at_once in (len(allowed), 1):
+            try:
+                write_line(
+                    loaded.weights,
+                    model.vocabulary,
+                    replace(request, at_once=at_once),
+                    self.request.sampling,
+                    self._on_step(share, total),
+                    lambda window: self._glimpse(loaded, sum(cuts[window]), cuts[window][0] + WINDOW_STEPS),
+                    self.cancel,
+                )
+                return
+            except (MemoryError, RuntimeError) as problem:
+                if not is_full(problem) or at_once == 1:
+                    raise
+            for part, values in known.items():  # once more from the beginning, one window at a time
+                codes[part].copy_(values)
 
     def _on_step(self, share: _Share, total: int) -> Callable[[int], None]:
         """Progress of one run, told as a share of the whole."""
@@ -363,7 +381,12 @@ class _Generation:
         piece = self.wave[max(start, 0) : max(start + length, 0)]
         lead = max(-start, 0)
         sound[lead : lead + len(piece)] = piece[: max(length - lead, 0)]
-        return speech.encode(torch.from_numpy(sound)[None].to(self.engine.device))[0].tolist()
+        heard = speech.encode(torch.from_numpy(sound)[None].to(self.engine.device))[0].tolist()
+        if self.engine.device.type == "cpu":
+            del speech
+            model.forget_speech()
+            give_back()
+        return heard
 
     @torch.inference_mode()
     def _features(self, loaded: LoadedModel, part: Part, codes: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class LineRequest:
         wanted: Parts that are needed; a window ends when all are there.
         codes: Codes of the whole line, (1, N), int64, -1 where one is to be drawn, which it then is in place.
         uniform: Random numbers in [0, 1) of each window, (W, len(allowed) * T), float32.
+        at_once: Most windows that are written at a time; the result does not depend on it.
     """
 
     prompts: list[list[int]]
@@ -47,6 +48,7 @@ class LineRequest:
     wanted: frozenset[Part]
     codes: Mapping[Part, Tensor]
     uniform: Tensor
+    at_once: int = len(PARTS)
 
 
 def write_line(
@@ -81,6 +83,7 @@ class _Row:
 
     Attributes:
         window: Its number.
+        slot: The decoder's row.
         pending: Words that are decided and not fed yet.
         block: Number of its part in the order.
         part: Its part.
@@ -88,6 +91,7 @@ class _Row:
     """
 
     window: int
+    slot: int
     pending: list[int]
     block: int = -1
     part: Part = PARTS[0]
@@ -110,7 +114,7 @@ class _LineWriter:
         self.weights, self.vocabulary, self.request, self.options = weights, vocabulary, request, options
         self.on_step, self.on_window, self.cancel = on_step, on_window, cancel
         self.num_windows, self.num_drawn = len(request.prompts), 0
-        size = min(len(request.allowed), self.num_windows)
+        size = min(len(request.allowed), self.num_windows, request.at_once)
         length = 1 + len(request.allowed) * (request.num_steps + 2)
         self.decoder = weights.start_rows(size, length, max(len(prompt) for prompt in request.prompts))
         self.slots: list[_Row | None] = [None] * size
@@ -118,7 +122,7 @@ class _LineWriter:
         self.depth = len(request.allowed)
         blocks = vocabulary.blocks
         self.base = min(blocks[part].first for part in PARTS)
-        self.head = weights.head[self.base : max(blocks[part].stop for part in PARTS)]
+        self.head = weights.head_rows(self.base, max(blocks[part].stop for part in PARTS))
         codes = {part: torch.arange(blocks[part].first, blocks[part].start) for part in PARTS}
         self.is_code = {
             part: torch.zeros(len(self.head), dtype=torch.bool).index_fill_(0, some - self.base, True)
@@ -127,30 +131,33 @@ class _LineWriter:
 
     @torch.inference_mode()
     def run(self) -> None:
-        """Phase after phase, in each of which every window at work writes one block."""
-        phase = 0
-        while phase < self.num_windows + self.depth - 1:
-            if phase < self.num_windows:
-                self._begin(phase)
+        """Phase after phase, in each of which one window begins and every window at work writes one block."""
+        window = 0
+        while window < self.num_windows or any(self.slots):
+            if window < self.num_windows and None in self.slots:
+                self._begin(window, self.slots.index(None))
+                window += 1
             with self.weights.stepping():
-                self._phase()
-            finished = phase - self.depth + 1
-            if finished >= 0:
-                self.slots[finished % len(self.slots)] = None
-                if self.on_window is not None:
-                    self.on_window(finished)
-            phase += 1
+                rows = self._phase()
+            for row in rows:
+                if row.block == self.depth - 1:
+                    self.slots[row.slot] = None
+                    if self.on_window is not None:
+                        self.on_window(row.window)
 
-    def _begin(self, window: int) -> None:
-        """Read a window's request, and give it the row that is free."""
-        slot, device = window % len(self.slots), self.weights.head.device
-        ids = torch.tensor([self.request.prompts[window]], device=device)
+    def _begin(self, window: int, slot: int) -> None:
+        """Read a window's request, and give it a row that is free."""
+        ids = torch.tensor([self.request.prompts[window]], device=self.weights.head.device)
         encoded = self.weights.model.encode(ids, torch.ones_like(ids, dtype=torch.bool))
         self.decoder.begin(slot, encoded[0])
-        self.slots[slot] = _Row(window, [PAD])
+        self.slots[slot] = _Row(window, slot, [PAD])
 
-    def _phase(self) -> None:
-        """One block of every window at work; the leading one first, whose choice the others follow."""
+    def _phase(self) -> list[_Row]:
+        """One block of every window at work; the first window leads, and the others follow its choice.
+
+        Returns:
+            The rows at work, in the order of their windows.
+        """
         rows = sorted((row for row in self.slots if row is not None), key=lambda row: row.window)
         for row in rows:
             row.block, row.step = row.block + 1, 0
@@ -172,6 +179,7 @@ class _LineWriter:
                 self.on_step(self.num_drawn)
         for row in rows:
             row.pending.append(self.vocabulary.blocks[row.part].end)
+        return rows
 
     def _choose(self, row: _Row) -> None:
         """Let the first window choose its next part."""
@@ -209,7 +217,7 @@ class _LineWriter:
         """Feed what is pending of some rows, while the others wait; their states, (rows, d_model)."""
         if self.cancel is not None and self.cancel():
             raise Cancelled("Stopped; nothing was changed.")
-        places = [row.window % len(self.slots) for row in rows]
+        places = [row.slot for row in rows]
         words: list[list[int]] = [[] for _ in self.slots]
         for place, row in zip(places, rows, strict=True):
             words[place], row.pending = row.pending, []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import PackError
+from ..language.decoder import EXACT_WEIGHTS
 from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.text_encoder import read_tokenizer
 from ..motion.published_features import Layout, layout_width
@@ -39,6 +40,10 @@ from .speech import SpeechConfig, build_speech
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+CPU_CHUNK_S, GPU_CHUNK_S = 10.0, 30.0
+"""Seconds of sound read at once: the first convolution holds 512 numbers for each 5 samples."""
 
 
 class PublishedModel:
@@ -73,7 +78,9 @@ class PublishedModel:
     def language(self) -> LanguageModel:
         """The language model; its output head is a matrix of its own.
 
-        `encode` and `decode` take the mask of what is padded, which published code leaves to its library.
+        `encode` and `decode` take the mask of what is padded, which published code leaves to its library. On
+        a CPU a model of the published size is rounded to bfloat16, as the published demo does; its decoder
+        then works in eight bits, made from that.
         """
         table = self.pack.table(*self._table, "language_model")
         config = config_from_dict(LanguageModelConfig, table, "the language model")
@@ -81,13 +88,21 @@ class PublishedModel:
             raise PackError("The pack's vocabulary does not fit its language model; import the model again.")
         with torch.device("meta"):
             model = LanguageModel(config)
-        self.pack.load_module(self._prefix + LANGUAGE_FILE, model)
+        large = sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
+        if large and torch.device(self.device).type == "cpu":
+            self.pack.load_rounded(self._prefix + LANGUAGE_FILE, model, torch.bfloat16)
+        else:
+            self.pack.load_module(self._prefix + LANGUAGE_FILE, model)
         return model.eval().requires_grad_(False).to(self.device)
 
     @cached_property
     def words(self) -> Tokenizer:
         """Splits text into numbers; knows the added words such as `<face_id_0>` too."""
         return _words(self.pack, self.vocabulary)
+
+    def forget_speech(self) -> None:
+        """Give the speech model's memory back; it is read again when it is needed again."""
+        self.__dict__.pop("speech", None)
 
     @cached_property
     def speech(self) -> HubertTokenizer | None:
@@ -203,10 +218,13 @@ def _words(pack: Pack, vocabulary: Vocabulary) -> Tokenizer:
 def _speech(pack: Pack, vocabulary: Vocabulary, device: str | torch.device) -> HubertTokenizer:
     """The speech model."""
     config = SpeechConfig.from_dict(pack.table("speech", "model"))
-    model = build_speech(config)
+    with torch.device("meta"):
+        model = build_speech(config)
     pack.load_module(SPEECH_FILE, model, SPEECH_PREFIX)
     centres = pack.tensors(SPEECH_FILE, CENTRES_NAME)[""]
     if len(centres) > vocabulary.audio.codebook_size:
         raise PackError("The pack's vocabulary does not fit its speech model; import the model again.")
-    tokenizer = HubertTokenizer(model, centres, layer=pack.value(int, "speech", "layer"))
+    chunk_s = CPU_CHUNK_S if torch.device(device).type == "cpu" else GPU_CHUNK_S
+    layer = pack.value(int, "speech", "layer")
+    tokenizer = HubertTokenizer(model, centres, layer=layer, chunk_s=chunk_s)
     return tokenizer.requires_grad_(False).to(device)

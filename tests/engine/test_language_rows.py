@@ -75,3 +75,29 @@ def check(model: LanguageModel, weights: DecoderWeights) -> None:
 def test_rows_go_their_own_ways(model: LanguageModel) -> None:
     for weights in engines(model):
         check(model, weights)
+
+
+@torch.inference_mode()
+def test_eight_bits_of_a_rounded_model_need_its_decoder_no_more(model: LanguageModel) -> None:
+    if not onnx_is_there():
+        pytest.skip("needs onnxruntime")
+    from engine.language.onnx_decoder import OnnxDecoderWeights
+
+    torch.manual_seed(2)
+    request = torch.randint(0, NUM_WORDS, (1, MEMORY))
+    mask, words = torch.ones_like(request, dtype=torch.bool), torch.randint(0, NUM_WORDS, (6,))
+    memory = model.encode(request, mask)
+    expected = model.decode(words[None], memory, mask)[0, -1]
+    rounded = LanguageModel(model.config).eval().requires_grad_(False)
+    rounded.load_state_dict(model.state_dict())
+    rounded.to(torch.bfloat16)
+    weights = OnnxDecoderWeights(rounded, 8)
+    weights.forget_decoder()
+    left = sum(weight.numel() for weight in rounded.decoder.parameters())
+    assert left < 0.35 * sum(weight.numel() for weight in model.decoder.parameters())
+    encoded = rounded.encode(request, mask)
+    rows = weights.start_rows(1, LENGTH, MEMORY)
+    rows.begin(0, encoded[0])
+    states = rows.feed([words.tolist()])[0]
+    assert 0.0 < float((states - expected).norm() / expected.norm()) < 0.1
+    assert weights.head_rows(3, 8).dtype == torch.float32

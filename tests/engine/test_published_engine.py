@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from engine.__main__ import main
-from engine.errors import Cancelled, PackError, RequestError
+from engine.errors import Cancelled, DeviceError, PackError, RequestError
 from engine.language.decoder import TorchDecoderWeights
 from engine.language.decoding import draw
 from engine.language.model import LanguageModel
@@ -382,6 +382,50 @@ def test_a_long_line_needs_no_more_memory_than_its_windows_at_work(engine: Publi
     assert {part: len(codes) for part, codes in result.codes.items()} == dict.fromkeys(PARTS, 600)
 
 
+@pytest.mark.parametrize("room", [3, 1])
+def test_where_memory_is_short_windows_are_written_one_at_a_time(
+    engine: PublishedEngine, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    asked = GenerateRequest(waveform=speech(9.0), sampling=SamplingOptions(seed=2))
+    expected = engine.generate(asked)
+    weights, tried = engine.models[Release.SPEECH].weights, list[int]()
+    start_rows = weights.start_rows
+
+    def narrow(num_rows: int, length: int, memory_length: int) -> Any:
+        tried.append(num_rows)
+        if num_rows >= room:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return start_rows(num_rows, length, memory_length)
+
+    monkeypatch.setattr(weights, "start_rows", narrow)
+    if room == 1:
+        with pytest.raises(
+            DeviceError, match=r"not enough memory for this motion; make it in shorter pieces"
+        ):
+            engine.generate(asked)
+    else:
+        assert engine.generate(asked).codes == expected.codes
+    assert tried == [3, 1]
+
+
+def test_a_model_of_the_real_size_is_rounded_and_loses_what_it_does_not_need(
+    pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.published import model as module
+
+    monkeypatch.setattr(module, "EXACT_WEIGHTS", 0)
+    loaded = load_engine(pack, "cpu")
+    assert isinstance(loaded, PublishedEngine)
+    one = loaded.models[Release.SPEECH]
+    assert {weight.dtype for weight in one.model.language.parameters()} == {torch.bfloat16}
+    result = loaded.generate(GenerateRequest(waveform=speech(1.0), sampling=GREEDY))
+    assert result.clip.num_frames == 30 and "speech" not in one.model.__dict__, "heard, then forgotten"
+    again = loaded.generate(GenerateRequest(waveform=speech(1.0), sampling=GREEDY))
+    assert again.codes == result.codes
+    freely = loaded.generate_as_published(GenerateRequest(waveform=speech(0.5), sampling=GREEDY))
+    assert freely.clip.num_frames == 120
+
+
 def test_windows_are_shown_as_they_finish(engine: PublishedEngine) -> None:
     seen: list[Glimpse] = []
     request = GenerateRequest({Part.LOWER: WALK}, speech(10.0), plant_feet=False)
@@ -452,9 +496,9 @@ def test_a_stretch_starts_and_ends_with_kept_codes(engine: PublishedEngine) -> N
 
     features = torch.from_numpy(published_features(kept, model.layouts[Part.UPPER]))[None]
     known = model.tokenizers.parts[Part.UPPER].encode(features)[0].tolist()
-    made_codes = result.codes[Part.UPPER]
-    assert made_codes[:30] == known[:30] and made_codes[60:] == known[60:]
-    assert made_codes[30:60] != known[30:60]
+    resultcodes = result.codes[Part.UPPER]
+    assert resultcodes[:30] == known[:30] and resultcodes[60:] == known[60:]
+    assert resultcodes[30:60] != known[30:60]
 
 
 def test_sound_before_and_after_the_motion(engine: PublishedEngine) -> None:
