@@ -34,6 +34,12 @@ Key = tuple[str, str, str]
 
 BONE = "bone"
 
+PROMPT_S = 0.2
+"""From one pose to the next look at it, where drawing costs next to nothing: the timer's step and some more."""
+
+PATIENCE = 20.0
+"""Where drawing takes longer, the next pose waits so many times as long, so that buttons and keys are heard."""
+
 
 @dataclass(frozen=True)
 class _Shown:
@@ -87,6 +93,8 @@ class Preview:
         self._news: SimpleQueue[_Shown] = SimpleQueue()
         self._shown: list[_Shown] = []
         self._began_s: float | None = None
+        self._posed_s: float | None = None
+        self._next_s = 0.0
         self._before: dict[Key, Any] = {}
         self._set: dict[Key, Any] = {}
         self._paused = False
@@ -123,7 +131,13 @@ class Preview:
             self._frame_then = self._frame_now()
             self._watch()
         self._locked = locked
-        self._pose()
+        now = time.monotonic()
+        if self._posed_s is not None:  # the window was drawn since
+            self._next_s = now + PATIENCE * max(now - self._posed_s - PROMPT_S, 0.0)
+            self._posed_s = None
+        if now >= self._next_s:
+            self._pose()
+            self._posed_s = time.monotonic()
 
     @property
     def num_frames(self) -> int:
