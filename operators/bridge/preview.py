@@ -35,7 +35,7 @@ Key = tuple[str, str, str]
 BONE = "bone"
 
 PROMPT_S = 0.2
-"""From one pose to the next look at it, where drawing costs next to nothing; a little over the timer's step."""
+"""From one pose to the next look at it, where drawing costs nothing; a little over the timer's step."""
 
 PATIENCE = 20.0
 """Where drawing takes longer, the next pose waits so many times as long; buttons and keys come first."""
