@@ -7,6 +7,8 @@ AUDIO ?=
 PACK ?= packs/starter
 MINUTES ?=
 STEPS ?= 200
+N ?= 1000000
+KILLS ?= 200
 SEED ?= 0
 
 VENV := .venv
@@ -18,7 +20,7 @@ ASSET := assets/character.npz
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venvs-matrix demo test test-matrix test-gui soak guide-pictures evaluate train-starter package wheels benchmark clean
+.PHONY: help venv venvs-matrix demo test test-matrix test-gui soak fuzz kill-test guide-pictures evaluate train-starter package wheels benchmark clean
 
 help:
 	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
@@ -26,6 +28,8 @@ help:
 	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
 	@echo "make soak [STEPS=n SEED=n] 200 random steps in Blender 4.5 and 5.0: nothing lost, left over or growing"
+	@echo "make fuzz [N=n SEED=n]     n damaged and forged inputs, a million by default, for every reader of files"
+	@echo "make kill-test [KILLS=n SEED=n]   killed 200 times at random moments: nothing lost, nothing half"
 	@echo "make guide-pictures        the pictures of docs/animators.md, anew (root, debootstrap)"
 	@echo "make package               the extension's zips, light and with the engine inside, in dist/"
 	@echo "make wheels [INDEX=url]    the list of the engine's wheels, made anew"
@@ -103,6 +107,16 @@ soak: $(STAMP) .venv-5.0.1/.installed
 	@status=0; for python in $(PY) .venv-5.0.1/bin/python; do \
 		$$python -m tests.blender.soak --steps $(STEPS) --seed $(SEED) || status=1; \
 	done; exit $$status
+
+# atheris is for this only; it stays out of the environment of the tests.
+build/fuzz/packages/atheris: $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target build/fuzz/packages atheris==3.0.0
+
+fuzz: $(STAMP) build/fuzz/packages/atheris
+	$(PY) tools/fuzz.py --inputs $(N) --seed $(SEED)
+
+kill-test: $(STAMP)
+	$(PY) tools/kill_test.py --kills $(KILLS) --seed $(SEED)
 
 guide-pictures: $(STAMP) $(ASSET)
 	$(PY) -m pytest tests/gui -q -k "guide and [5]"

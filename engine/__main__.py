@@ -137,15 +137,19 @@ def load_audio_codes(path: Path) -> npt.NDArray[Any]:
     """
     import numpy as np
 
+    from .motion.npz_reader import READ_ERRORS, npy_layout
+
     try:
-        if path.stat().st_size > MAX_CODES_BYTES:
-            raise ValueError("it is far too large")
-        held = np.load(path, allow_pickle=False)
-        if not isinstance(held, np.ndarray) or held.dtype.kind not in "iu" or not held.size > 0:
-            raise ValueError("it holds no whole numbers")
-    except (OSError, ValueError, EOFError) as problem:
+        length = path.stat().st_size
+        with path.open("rb") as stream:
+            size, dtype = npy_layout(stream)
+            if max(size, length) > MAX_CODES_BYTES or not 0 < size <= length or dtype.kind not in "iu":
+                raise ValueError("no whole numbers, or far too many")
+            stream.seek(0)
+            held = np.lib.format.read_array(stream, allow_pickle=False)
+    except READ_ERRORS as problem:
         raise AudioError(
-            f"{path.name} cannot be read as a listened-to sound ({problem}); give an .npy file that "
+            f"{path.name} cannot be read as a listened-to sound; give an .npy file of whole numbers that "
             "GLM-4-Voice's speech tokenizer made."
         ) from problem
     return held.reshape(-1).astype(np.int64)

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from math import gcd
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,23 @@ from ..errors import AudioError
 from ..motion.arrays import FloatArray
 from ..specs import AUDIO_HZ, MIN_AUDIO_S
 
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
 MAX_AUDIO_S = 7200.0
 """Longest sound taken in one request, in seconds."""
 
+MAX_SAMPLES = round(MAX_AUDIO_S * 96000)
+"""Most moments read of a file: the longest sound at the finest rate that recordings have."""
+
+BLOCK_SAMPLES = 1 << 20
+"""Read at a time, over all channels. A header may promise any length, so memory follows what is there."""
+
 MIN_SAMPLE_RATE_HZ = 4000
 MAX_SAMPLE_RATE_HZ = 768000
+
+MAX_DENOMINATOR = 8192
+"""Of the ratio of two rates when resampling: the filter grows with it, and odd rates have none in common."""
 
 SILENT_PEAK = 1e-4
 """Sounds whose largest sample lies below this are silent."""
@@ -60,16 +73,29 @@ def load_audio(path: str | Path) -> tuple[FloatArray, int]:
             if file.frames > MAX_AUDIO_S * file.samplerate:
                 raise AudioError(_too_long(file.frames / file.samplerate))
             rate = int(file.samplerate)
-            samples = file.read(dtype="float32", always_2d=True)
+            mono = _read_mono(file)
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, OSError) as error:
         raise AudioError(
             f"'{path.name}' cannot be read as a sound (damaged, or a format such as mp4 that only Blender's "
             "sequencer reads); convert it to wav or flac."
         ) from error
-    if samples.shape[0] == 0:
+    if mono.size == 0:
         raise AudioError(f"The sound file '{path.name}' holds no samples; export it again.")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    return np.ascontiguousarray(mono, dtype=np.float32), rate
+    return mono, rate
+
+
+def _read_mono(file: SoundFile) -> FloatArray:
+    """The mean of an open file's channels, (N,), block after block."""
+    blocks: list[FloatArray] = []
+    frames, total = max(1, BLOCK_SAMPLES // file.channels), 0
+    while len(block := np.asarray(file.read(frames, dtype="float32", always_2d=True), np.float32)):
+        blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32))
+        total += len(block)
+        if total > MAX_AUDIO_S * file.samplerate:
+            raise AudioError(_too_long(total / file.samplerate))
+        if total > MAX_SAMPLES:
+            raise AudioError("The sound has too many samples to open; export it at 48000 per second.")
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def resample(wave: FloatArray, sample_rate: int, target_rate: int) -> FloatArray:
@@ -81,12 +107,13 @@ def resample(wave: FloatArray, sample_rate: int, target_rate: int) -> FloatArray
         target_rate: Wanted samples per second.
 
     Returns:
-        Samples, (ceil(N * target_rate / sample_rate),), float32.
+        Samples, (ceil(N * target_rate / sample_rate),), float32. Between odd rates the ratio is off by less
+        than 2e-8, for which the filter stays short.
     """
     if sample_rate == target_rate:
         return np.asarray(wave, np.float32)
-    divisor = gcd(int(sample_rate), int(target_rate))
-    up, down = target_rate // divisor, sample_rate // divisor
+    ratio = Fraction(int(target_rate), int(sample_rate)).limit_denominator(MAX_DENOMINATOR)
+    up, down = ratio.numerator, ratio.denominator
     return np.asarray(resample_poly(np.asarray(wave, np.float32), up, down), dtype=np.float32)
 
 

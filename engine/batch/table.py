@@ -118,7 +118,7 @@ def _line(number: int, columns: list[str], row: list[str], folder: Path) -> Line
     """One row; what is wrong with it becomes its problem."""
     cells = {title: cell.strip() for title, cell in zip(columns, row, strict=False) if cell.strip()}
     audio = folder / cells["audio"] if "audio" in cells else None
-    stem = cells.get("name") or (audio.stem if audio else next(iter(cells.values())))
+    stem = cells.get("name") or (audio.stem if audio else next(iter(cells.values()), ""))
     name = _UNSAFE.sub("-", stem)[:MAX_NAME].strip("-.") or "line"
     if "name" not in cells:
         name = f"{number:0{NUMBER_DIGITS}d}-{name}"

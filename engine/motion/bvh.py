@@ -9,6 +9,8 @@ are degrees.
 
 from __future__ import annotations
 
+import re
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,15 @@ import numpy.typing as npt
 from ..errors import ClipError
 from .arrays import FloatArray
 from .rotations import axis_angle_to_matrix
+
+MAX_JOINTS = 1000
+"""Most joints of a skeleton: no body has more."""
+
+PIECE_LENGTH = 1 << 16
+"""Characters of rows that are read at a time."""
+
+_TIMES = re.compile(r"MOTION\s*[^\n:]*:([^\n:]*)\n[^\n:]*:([^\n:]*)(?:\n|$)")
+"""`Frames: 40` and `Frame Time: 0.033`, whatever the words before the colons."""
 
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = frozenset(axis + kind for axis in _AXES for kind in ("position", "rotation"))
@@ -116,8 +127,9 @@ def parse_bvh(text: str) -> BvhMotion:
     Raises:
         ClipError: If the text is not a BVH file or its rows do not fit its channels.
     """
-    head, found, tail = text.partition("MOTION")
-    if not found or "HIERARCHY" not in head:
+    start = text.find("MOTION")
+    head = text[: max(start, 0)]
+    if "HIERARCHY" not in head:
         raise ClipError(
             "The motion file is not in BVH format; choose a file with HIERARCHY and MOTION sections."
         )
@@ -125,12 +137,13 @@ def parse_bvh(text: str) -> BvhMotion:
         joints, num_channels = _parse_hierarchy(head)
     except (IndexError, ValueError) as error:
         raise ClipError("The joint hierarchy of the BVH file is damaged; export the file again.") from error
-    lines = tail.strip().split("\n", 2)
     try:
-        num_frames = int(lines[0].split(":")[1])
-        frame_s = float(lines[1].split(":")[1])
-        values = np.array(lines[2].split() if len(lines) > 2 else [], dtype=np.float64)
-    except (IndexError, ValueError) as error:
+        found = _TIMES.match(text, start)
+        if found is None:
+            raise ValueError("no number of frames and their time")
+        num_frames, frame_s = int(found[1]), float(found[2])
+        values = _numbers(text, found.end())
+    except ValueError as error:
         raise ClipError("The motion section of the BVH file is damaged; export the file again.") from error
     if (
         frame_s <= 0
@@ -140,6 +153,21 @@ def parse_bvh(text: str) -> BvhMotion:
     ):
         raise ClipError("The BVH file's rows do not fit its channels; export the file again.")
     return BvhMotion(joints, 1.0 / frame_s, values.reshape(num_frames, num_channels))
+
+
+def _numbers(text: str, place: int) -> npt.NDArray[np.float64]:
+    """Numbers of a text from a place on, a piece at a time: as words they would take ten times the file.
+
+    Raises:
+        ValueError: If a word is no number.
+    """
+    values = array("d")
+    while place < len(text):
+        stop = text.find("\n", place + PIECE_LENGTH)
+        stop = len(text) if stop < 0 else stop
+        values.extend(map(float, text[place:stop].split()))
+        place = stop
+    return np.frombuffer(values, dtype=np.float64) if len(values) else np.zeros(0)
 
 
 def _parse_hierarchy(head: str) -> tuple[tuple[BvhJoint, ...], int]:
@@ -157,6 +185,8 @@ def _parse_hierarchy(head: str) -> tuple[tuple[BvhJoint, ...], int]:
         elif word == "OFFSET":
             x, y, z = (float(value) for value in tokens[i + 1 : i + 4])
             parent = open_joints[-2] if len(open_joints) > 1 else -1
+            if parent >= len(joints) or len(joints) >= MAX_JOINTS:
+                raise ValueError("a joint below one without a place, or too many of them")
             joints.append(BvhJoint(name, parent, (x, y, z), (), num_channels))
             i += 4
         elif word == "CHANNELS":

@@ -45,6 +45,10 @@ class RestPose:
         return found[::-1]
 
 
+LONGEST_LIMB = 60
+"""Bones of a chain that may be a limb; its halves are looked for among all threes of them."""
+
+
 def guess(rest: RestPose) -> RigMapping:
     """Guess a mapping; slots that cannot be made out are left empty."""
     places = rest.heads
@@ -55,7 +59,8 @@ def guess(rest: RestPose) -> RigMapping:
     middle = float(np.median(places[:, 0]))
     side, height = places[:, 0] - middle, places[:, up]
     near = 0.02 * float(size[up])
-    leaves = [bone for bone in range(len(places)) if bone not in set(rest.parents)]
+    inner = set(rest.parents)
+    leaves = [bone for bone in range(len(places)) if bone not in inner]
     left = [bone for bone in leaves if side[bone] > near]
     right = [bone for bone in leaves if side[bone] < -near]
     centre = [bone for bone in range(len(places)) if abs(side[bone]) <= near]
@@ -103,6 +108,8 @@ def _neck_and_head(top: list[int], height: DoubleArray) -> tuple[tuple[int, ...]
 def _halves(rest: RestPose, chain: list[int]) -> tuple[int, int, int] | None:
     """Places in a chain of upper half, lower half and end: the stretches whose shorter one is longest."""
     best, found = 0.0, None
+    if len(chain) > LONGEST_LIMB:
+        return None
     for i in range(len(chain)):
         for j in range(i + 1, len(chain)):
             for k in range(j + 1, len(chain)):
