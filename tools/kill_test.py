@@ -35,7 +35,7 @@ BEGUN = "begun"
 ROWS = 6
 WHEELS, MODULES = 12, 400
 NUM_FRAMES = 300
-TIMEOUT_S = 300.0
+TIMEOUT_S = 3600.0
 LEFT = re.compile(r"^\.|^part$|^arriving$|\.part$|@$")
 """Names of what is being written: ours, and `a.blend@`, as Blender itself calls it."""
 
