@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import tokenize
 import zipfile
 import zlib
@@ -143,19 +144,19 @@ class NpzReader:
             raise ClipError(f"{self.name} is damaged or of another kind; choose {self.wanted}.")
         return tuple(str(word) for word in array.reshape(-1))
 
-    def _read(self, key: str, kinds: str, most: int = MAX_ARRAY_BYTES) -> npt.NDArray[Any]:
+    def _read(self, key: str, kinds: str, most: float = math.inf) -> npt.NDArray[Any]:
         if key not in self.keys:
             raise ClipError(f"{self.name} has no {key}; choose {self.wanted}.")
         with _reading(self.name, self.wanted):
             return self._read_checked(key, kinds, most)
 
-    def _read_checked(self, key: str, kinds: str, most: int) -> npt.NDArray[Any]:
+    def _read_checked(self, key: str, kinds: str, most: float) -> npt.NDArray[Any]:
         info = self.archive.getinfo(f"{key}.npy")
         with self.archive.open(info) as stream:
             size, dtype = npy_layout(stream)
         if dtype.hasobject or dtype.kind not in kinds:
             raise ClipError(f"The {key} in {self.name} are not plain values; export the file again.")
-        most = min(most, max(SMALL_ARRAY_BYTES, MOST_TIMES_FILE * self._file_bytes))
+        most = min(most, MAX_ARRAY_BYTES, max(SMALL_ARRAY_BYTES, MOST_TIMES_FILE * self._file_bytes))
         if max(size, info.file_size) > most:
             raise ClipError(f"The {key} in {self.name} are too large to open; choose a smaller file.")
         if size > info.file_size:
