@@ -35,10 +35,11 @@ Key = tuple[str, str, str]
 BONE = "bone"
 
 PROMPT_S = 0.2
-"""From one pose to the next look at it, where drawing costs nothing; a little over the timer's step."""
+"""Where poses take longer than this to be drawn, as without a graphics card, the preview gives way for good:
+Esc and buttons come first."""
 
-PATIENCE = 20.0
-"""Where drawing takes longer, the next pose waits so many times as long; buttons and keys come first."""
+PATIENCE = 2
+"""Slow drawings in a row that are put up with."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Preview:
         self._shown: list[_Shown] = []
         self._began_s: float | None = None
         self._posed_s: float | None = None
-        self._next_s = 0.0
+        self._num_slow = 0
         self._before: dict[Key, Any] = {}
         self._set: dict[Key, Any] = {}
         self._paused = False
@@ -124,20 +125,21 @@ class Preview:
             except Empty:
                 break
             self._shown.append(news)
-        if not self._shown or self._paused:
+        if not self._shown or self._paused or self._gave_way():
             return
         if self._began_s is None:
             self._began_s = time.monotonic()
             self._frame_then = self._frame_now()
             self._watch()
         self._locked = locked
-        now = time.monotonic()
-        if self._posed_s is not None:  # the window was drawn since
-            self._next_s = now + PATIENCE * max(now - self._posed_s - PROMPT_S, 0.0)
-            self._posed_s = None
-        if now >= self._next_s:
-            self._pose()
-            self._posed_s = time.monotonic()
+        if self._posed_s is not None and not bpy.app.background:  # drawn since the last look
+            slow = time.monotonic() - self._posed_s > PROMPT_S
+            self._num_slow = self._num_slow + 1 if slow else 0
+            if self._gave_way():
+                self._put_back()
+                return
+        self._pose()
+        self._posed_s = time.monotonic()
 
     @property
     def num_frames(self) -> int:
@@ -153,12 +155,16 @@ class Preview:
         self._shown.clear()
         self._put_back()
 
+    def _gave_way(self) -> bool:
+        return self._num_slow >= PATIENCE
+
     def _watch(self) -> None:
         """Follow the timeline, and stay out of files and pictures."""
         known = bpy.app.handlers
 
         def follow(scene: bpy.types.Scene, *_more: object) -> None:
-            if scene.name == self._scene_name and not self._paused and not bpy.app.is_job_running("RENDER"):
+            shows = not self._paused and not self._gave_way()
+            if scene.name == self._scene_name and shows and not bpy.app.is_job_running("RENDER"):
                 self._pose()
 
         def hide(*_more: object) -> None:
