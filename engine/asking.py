@@ -23,8 +23,8 @@ from .language.task_layout import Question, TimedCodes, collate, decode_batch, e
 from .language.words import WORDS_FILE, WordList
 from .motion.clip import Clip
 from .motion.features import starter_features
-from .pipeline import FRAMES_PER_STEP, Engine
-from .specs import EMOTIONS, MOTION_FPS, PARTS, MotionEngine, Part, Source
+from .pipeline import Engine
+from .specs import EMOTIONS, FRAMES_PER_STEP, MOTION_FPS, PARTS, MotionEngine, Part, Source
 from .windows import WINDOW_STEPS
 
 MAX_WINDOWS = 32

@@ -16,6 +16,7 @@ from .motion.clip import Clip
 from .motion.sequencing import shifted, spliced
 from .specs import (
     AUDIO_HZ,
+    FRAMES_PER_STEP,
     MOTION_FPS,
     CancelCheck,
     GenerateRequest,
@@ -26,10 +27,7 @@ from .specs import (
 )
 from .windows import driven_at, plan_windows
 
-STEP_FRAMES = 4
-"""Engine frames by which changes are told apart: one step of the starter pack."""
-
-STEP_S = STEP_FRAMES / MOTION_FPS
+STEP_S = FRAMES_PER_STEP / MOTION_FPS
 
 SLOTS, BANDS_HZ, FLOOR_DB = 4, (50.0, 500.0, 1500.0, 3500.0), -60.0
 """How finely a sound is described: times per step, lower ends of the bands, and what counts as silence."""
@@ -91,7 +89,7 @@ class LineRecord:
 
 def words_of(directions: Mapping[Part, PartDirection], duration_s: float) -> tuple[str, ...]:
     """What drives the parts in every step of a line; instructions begin and end with steps, as in windows."""
-    steps = math.ceil(round(duration_s * MOTION_FPS) / STEP_FRAMES)
+    steps = math.ceil(round(duration_s * MOTION_FPS) / FRAMES_PER_STEP)
     stepped = {part: _on_steps(direction) for part, direction in directions.items()}
     return tuple(
         " | ".join(_driver(part, stepped[part], (step + 0.5) * STEP_S) for part in sorted(stepped))
@@ -182,11 +180,11 @@ def stale_runs(request: GenerateRequest, duration_s: float, changed: Sequence[bo
     """
     num_frames = max(1, round(duration_s * MOTION_FPS))
     runs: list[tuple[int, int]] = []
-    for window in plan_windows(request.directions, len(changed), STEP_FRAMES):
+    for window in plan_windows(request.directions, len(changed), FRAMES_PER_STEP):
         first, stop = window.start + window.num_decided, window.start + window.length
         if not any(changed[first:stop]):
             continue
-        low, high = first * STEP_FRAMES, min(stop * STEP_FRAMES, num_frames)
+        low, high = first * FRAMES_PER_STEP, min(stop * FRAMES_PER_STEP, num_frames)
         if runs and runs[-1][1] == low:
             low = runs.pop()[0]
         runs.append((low, high))

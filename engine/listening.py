@@ -14,11 +14,8 @@ from torch import Tensor
 from .audio.features import FEATURE_HZ, speech_features
 from .language.layout import MOTION_TIME
 from .motion.arrays import FloatArray
-from .specs import AUDIO_HZ, MOTION_FPS
+from .specs import AUDIO_HZ, FRAMES_PER_STEP, MOTION_FPS
 from .tokenizers.base import Tokenizer
-
-FRAMES_PER_STEP = 4
-"""Motion frames that one code covers."""
 
 HEARD_AROUND_S = 4
 """Sound taken along before and after, so that its loudness is judged as in the whole."""

@@ -144,10 +144,10 @@ class Pack:
         Raises:
             PackError: If there is no network of these sizes, or the file does not hold exactly this one.
         """
-        import torch
+        from .weights.sketching import Undrawn, sketching
 
         try:
-            with torch.device("meta"):
+            with sketching():
                 sketch = make()
         except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
             raise PackError(f"The pack's {PACK_FILE} asks for impossible sizes; {_DOWNLOAD}.") from problem
@@ -155,7 +155,8 @@ class Pack:
         own = [key for key in matrix_names(shapes) if key.startswith(prefix)]
         held = {key[len(prefix) :]: shapes[key] for key in own}
         _check_shapes(name, prefix, held, {key: value.shape for key, value in sketch.state_dict().items()})
-        module = make()
+        with Undrawn():
+            module = make()
         self.load_module(name, module, prefix)
         return module
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
-from .listening import FRAMES_PER_STEP, Listening
+from .listening import Listening
 from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
 from .motion.arrays import FloatArray
 from .motion.clip import Clip
@@ -51,6 +51,7 @@ from .requests import (
     resolve_directions,
 )
 from .specs import (
+    FRAMES_PER_STEP,
     MOTION_FPS,
     PARTS,
     CancelCheck,
@@ -181,23 +182,14 @@ class Engine:
         show: ShowCallback | None = None,
     ) -> list[GenerateResult]:
         """Turn several requests into motion; those of the same length and sources share a batch."""
-        wanted, places = with_drafts(requests)
-        made = self._generate_each(wanted, progress, cancel, show)
-        pairs = zip(requests, places, strict=True)
-        return [best_draft(request, made[place]) for request, place in pairs]
-
-    def _generate_each(
-        self,
-        requests: Sequence[GenerateRequest],
-        progress: ProgressCallback | None,
-        cancel: CancelCheck | None,
-        show: ShowCallback | None,
-    ) -> list[GenerateResult]:
-        """One motion per request; of stretches, the first draft is shown."""
         began = time.perf_counter()
         report = progress or no_report
         report(0.0, "Listening to the speech")
-        rows = [self._prepare(request) for request in requests]
+        wanted, places = with_drafts(requests)
+        rows: list[_Row] = []
+        for request, place in zip(requests, places, strict=True):
+            row = self._prepare(request)
+            rows += [replace(row, request=draft) for draft in wanted[place]]
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, row in enumerate(rows):
             groups.setdefault(row.layout, []).append(index)
@@ -214,12 +206,14 @@ class Engine:
                 clips[index] = made
         report(1.0, "Done")
         seconds = time.perf_counter() - began
-        return [
+        results = [
             GenerateResult(clip, row.num_frames / MOTION_FPS, seconds, codes)
             for row, made in zip(rows, clips, strict=True)
             if made is not None
             for clip, codes in [made]
         ]
+        pairs = zip(requests, places, strict=True)
+        return [best_draft(request, results[place]) for request, place in pairs]
 
     def window_joints(self, num_frames: int) -> list[int]:
         """Frames at which a later window takes over, for measuring seams."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOTION_FPS = 30
 """Frames per second of every clip inside the engine."""
 
+FRAMES_PER_STEP = 4
+"""Motion frames that one step of the starter's parts covers."""
+
 AUDIO_HZ = 16000
 """Samples per second of every waveform inside the engine."""
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
-from ..motion.measures import foot_slide
+from ..motion.measures import accelerations, foot_slide
 from ..specs import MOTION_FPS
 from . import metrics
 from .held_out import CapturedItem, Speech, performed, unedited
 from .published_rows import average_speeds, mean_beat_consistency, same_length
-from .quality import SOLE_M, accelerations, ground_penetration, jerk, seam_chance, seam_ratio
+from .quality import SOLE_M, ground_penetration, jerk, seam_chance, seam_ratio
 from .report import Mark, Row
 from .studio import SPEECH_S, Studio, positions_of, speech_request
 

@@ -270,22 +270,6 @@ def gesture_scores(
     return own, others
 
 
-def accelerations(positions: Array, fps: float, joints: Sequence[int] = range(NUM_BODY_JOINTS)) -> Array:
-    """Mean acceleration of joints in each frame.
-
-    Args:
-        positions: (F, J, 3), metres.
-        fps: Frames per second.
-        joints: Joints that count.
-
-    Returns:
-        (F,), metres per second squared; the first and last frame repeat their neighbour.
-    """
-    second = np.diff(positions[:, list(joints)], n=2, axis=0) * fps**2
-    inner = np.linalg.norm(second, axis=-1).mean(axis=1)
-    return np.concatenate([inner[:1], inner, inner[-1:]])
-
-
 def seam_ratio(acceleration: Array, seams: Sequence[int], reach: int = 2) -> float:
     """Acceleration around given frames over that elsewhere.
 

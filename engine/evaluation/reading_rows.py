@@ -15,16 +15,16 @@ import numpy.typing as npt
 
 from ..asking import Asker, AskRequest
 from ..data.wordings import PHRASES
+from ..drafts import BLEND_FRAMES
 from ..motion.clip import Clip
 from ..motion.joining import join
-from ..motion.measures import NUM_BODY_JOINTS
+from ..motion.measures import NUM_BODY_JOINTS, accelerations
 from ..motion.skeleton import PART_JOINTS
 from ..specs import EMOTIONS, MOTION_FPS, PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source
 from .body_measures import measure_clip
 from .emotion_rows import score_rows
 from .held_out import CapturedItem, performed
 from .labels import score_labels
-from .quality import accelerations
 from .report import Row
 from .studio import Studio, positions_of, speech_request, text_request
 
@@ -45,9 +45,6 @@ WALKING = 0.3
 FIT_S, GAP_S = 8.0, 2.0
 FIT_TARGET = 0.01
 """Share of frames above a clip's own 99th percentile of acceleration: what the clip itself has."""
-
-BLEND_FRAMES = 8
-"""Frames over which new motion takes over at each end, at least: the extension's default."""
 
 REACH = 2
 """Frames on either side of an end of a gap that belong to it."""

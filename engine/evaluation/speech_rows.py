@@ -10,6 +10,7 @@ import numpy as np
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.kinematics import clip_joint_positions
+from ..motion.measures import accelerations
 from ..motion.rotations import axis_angle_to_matrix
 from ..specs import MOTION_FPS
 from . import metrics
@@ -18,7 +19,6 @@ from .published_rows import average_speeds, centred, published_rows
 from .quality import (
     LipSummary,
     PairedTest,
-    accelerations,
     gesture_scores,
     paired_test,
     score_lips,

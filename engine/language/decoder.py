@@ -22,6 +22,7 @@ from torch import Tensor
 from .biases import hide_padding
 from .model import LanguageModel, embed_steps
 from .rows import RowsDecoder, TorchRows
+from .torch_blocks import project, run_blocks
 
 EXACT_WEIGHTS = 20_000_000
 """Decoders of up to so many weights, which a processor's cache holds, keep them as they are on a CPU."""
@@ -112,6 +113,11 @@ class FreeableWeights(Protocol):
     def forget_decoder(self) -> None:
         """Give its memory back; the model encodes as before and decodes no more."""
         ...
+
+
+def is_large(model: LanguageModel) -> bool:
+    """Whether a model's decoder has more weights than a processor's cache holds."""
+    return sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
 
 
 def decoder_weights(model: LanguageModel) -> DecoderWeights:
@@ -209,10 +215,9 @@ class TorchDecoder:
         self.weights = weights
         config, dtype = weights.config, weights.dtype
         batch, length = encoded.shape[0], self_bias.shape[-1]
-        self.heads, self.width = config.num_heads, config.d_kv
         self.self_bias = self_bias.to(dtype)
         self.cross_bias = hide_padding(cross_bias, mask).to(dtype)
-        shape = (len(weights.layers), batch, self.heads, length, self.width)
+        shape = (len(weights.layers), batch, config.num_heads, length, config.d_kv)
         self.keys = torch.empty(shape, dtype=dtype, device=encoded.device)
         self.values = torch.empty_like(self.keys)
         self.cross = self.project_memory(encoded)
@@ -221,12 +226,7 @@ class TorchDecoder:
     def project_memory(self, encoded: Tensor) -> list[tuple[Tensor, ...]]:
         """Keys and values of the encoder states, per block (B, H, Lk, width) each."""
         x = encoded.to(self.weights.dtype)
-        return [self._project(x, layer.cross_kv, 2) for layer in self.weights.layers]
-
-    def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """(B, L, d) -> `parts` tensors (B, H, L, width)."""
-        y = F.linear(x, weight).view(x.shape[0], x.shape[1], parts, self.heads, self.width)
-        return y.permute(2, 0, 3, 1, 4).unbind(0)
+        return [project(self.weights, x, layer.cross_kv, 2) for layer in self.weights.layers]
 
     def advance(self, ids: Tensor) -> Tensor:
         """Feed the next tokens, as `StepDecoder` says."""
@@ -250,22 +250,14 @@ class TorchDecoder:
         Returns:
             As `advance`.
         """
-        weights, config = self.weights, self.weights.config
+        weights = self.weights
         rows, seen = len(ids), self_bias.shape[-1]
-        x = embed_steps(ids, weights.embedding, config.embedding_offset)
-        shape, epsilon = (config.d_model,), config.layer_norm_epsilon
-        for index, layer in enumerate(weights.layers):
-            q, k, v = self._project(F.rms_norm(x, shape, layer.self_norm, epsilon), layer.qkv, 3)
+
+        def extend(index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             keys = self.keys[index, :rows].index_copy_(2, places, k)
             values = self.values[index, :rows].index_copy_(2, places, v)
-            x = x + self._attend(q, keys[:, :, :seen], values[:, :, :seen], self_bias, layer.self_o)
-            (q,) = self._project(F.rms_norm(x, shape, layer.cross_norm, epsilon), layer.cross_q, 1)
-            keys, values = self.cross[index]
-            x = x + self._attend(q, keys[:rows], values[:rows], cross_bias, layer.cross_o)
-            gate, up = F.linear(F.rms_norm(x, shape, layer.ff_norm, epsilon), layer.wi).chunk(2, dim=-1)
-            x = x + F.linear(F.gelu(gate, approximate="tanh") * up, layer.wo)
-        return F.rms_norm(x[:, -1], shape, weights.final_norm, epsilon)
+            return keys[:, :, :seen], values[:, :, :seen]
 
-    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
-        return F.linear(mixed.transpose(1, 2).flatten(2), out)
+        x = embed_steps(ids, weights.embedding, weights.config.embedding_offset)
+        memory = [[both[:rows] for both in block] for block in self.cross]
+        return run_blocks(weights, x, extend, memory, self_bias, cross_bias)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..motion.arrays import FloatArray
 from .biases import hide_padding
-from .decoder import EXACT_WEIGHTS, DecoderWeights, StepDecoder
+from .decoder import DecoderWeights, StepDecoder, is_large
 from .model import LanguageModel, embed_steps
 from .onnx_graph import depth_graph, step_graph
 from .rows import RowsDecoder, self_bias_table
@@ -41,8 +41,7 @@ class OnnxDecoderWeights(DecoderWeights):
     def __init__(self, model: LanguageModel, bits: int | None = None) -> None:
         super().__init__(model, table_dtype=model.shared.weight.dtype)
         if bits is None:
-            large = sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
-            bits = 8 if large else 32
+            bits = 8 if is_large(model) else 32
         self.session = _session(step_graph(model, bits), torch.get_num_threads())
         self.depth_session = _session(depth_graph(model), 1) if self.config.depth_ff else None
         self.memory_weights = [

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .biases import UNTIMED
 from .model import embed_steps
+from .torch_blocks import project, run_blocks
 
 if TYPE_CHECKING:
     from .decoder import TorchDecoderWeights
@@ -83,12 +83,10 @@ class TorchRows:
     def begin(self, row: int, encoded: Tensor) -> None:
         """Use a row for another window; as `RowsDecoder` says."""
         weights, count = self.weights, len(encoded)
-        heads = (count, 2, weights.config.num_heads, weights.config.d_kv)
         for index, layer in enumerate(weights.layers):
-            both = F.linear(encoded.to(weights.dtype), layer.cross_kv).view(heads)
-            keys, values = both.permute(1, 2, 0, 3)
-            self.memory_keys[index, row, :, :count] = keys
-            self.memory_values[index, row, :, :count] = values
+            keys, values = project(weights, encoded[None].to(weights.dtype), layer.cross_kv, 2)
+            self.memory_keys[index, row, :, :count] = keys[0]
+            self.memory_values[index, row, :, :count] = values[0]
         self.hidden[row, ..., :count] = 0.0
         self.hidden[row, ..., count:] = float("-inf")
         self.places[row] = 0
@@ -112,32 +110,18 @@ class TorchRows:
 
     def _run(self) -> Tensor:
         """One word of every row, (R, d_model)."""
-        weights, config = self.weights, self.weights.config
-        x = embed_steps(self.ids, weights.embedding, config.embedding_offset)
-        shape, epsilon = (config.d_model,), config.layer_norm_epsilon
-        bias = self.table.index_select(1, self.place).transpose(0, 1)[:, :, None]  # (R, H, 1, L)
-        for index, layer in enumerate(weights.layers):
-            q, k, v = self._heads(F.rms_norm(x, shape, layer.self_norm, epsilon), layer.qkv, 3)
+        weights = self.weights
+
+        def extend(index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             keys, values = self.keys[index], self.values[index]
             keys[self.rows, :, self.place] = k[:, :, 0]
             values[self.rows, :, self.place] = v[:, :, 0]
-            x = x + self._attend(q, keys, values, bias, layer.self_o)
-            (q,) = self._heads(F.rms_norm(x, shape, layer.cross_norm, epsilon), layer.cross_q, 1)
-            keys, values = self.memory_keys[index], self.memory_values[index]
-            x = x + self._attend(q, keys, values, self.hidden, layer.cross_o)
-            gate, up = F.linear(F.rms_norm(x, shape, layer.ff_norm, epsilon), layer.wi).chunk(2, dim=-1)
-            x = x + F.linear(F.gelu(gate, approximate="tanh") * up, layer.wo)
-        return F.rms_norm(x[:, -1], shape, weights.final_norm, epsilon)
+            return keys, values
 
-    def _heads(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """(R, 1, d) -> `parts` tensors (R, H, 1, width)."""
-        config = self.weights.config
-        y = F.linear(x, weight).view(len(x), 1, parts, config.num_heads, config.d_kv)
-        return y.permute(2, 0, 3, 1, 4).unbind(0)
-
-    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
-        return F.linear(mixed.transpose(1, 2).flatten(2), out)
+        x = embed_steps(self.ids, weights.embedding, weights.config.embedding_offset)
+        bias = self.table.index_select(1, self.place).transpose(0, 1)[:, :, None]  # (R, H, 1, L)
+        memory = list(zip(self.memory_keys, self.memory_values, strict=True))
+        return run_blocks(weights, x, extend, memory, bias, self.hidden)
 
     def _recorded(self) -> Callable[[], Tensor]:
         """The step; on a GPU a replay of its recording."""

@@ -20,6 +20,7 @@ from torch.nn import functional
 from ..errors import PackError
 from ..tokenizers.config import PlainValue, config_from_dict, config_to_dict
 from ..weights.row_scales import SCALE_SUFFIX, expand_rows
+from ..weights.sketching import sketching
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -146,7 +147,7 @@ class TextEncoder:
         self.config = config
         self.device = torch.device(device)
         try:
-            with torch.device("meta"):
+            with sketching():
                 self._network = _Network(config)
             self._network.load_state_dict(_expand(tensors), strict=True, assign=True)
         except (RuntimeError, KeyError) as problem:

@@ -22,3 +22,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 AnyFloatArray = npt.NDArray[np.floating[Any]]
 """Floating point numbers of any precision, as an argument."""
+
+
+def smooth_step(values: AnyFloatArray) -> DoubleArray:
+    """From 0 to 1 as `values` go there, by a quintic: slope and curvature are zero at both ends."""
+    u = np.clip(values, 0.0, 1.0)
+    return u**3 * (10.0 - 15.0 * u + 6.0 * u**2)

@@ -35,7 +35,6 @@ class Kind(Protocol):
         """How one difference becomes another within a frame."""
         ...
 
-
     def smoothed(self, values: DoubleArray, sigma: float) -> DoubleArray:
         """Values (F, K, V) averaged over time; the deviation is in frames."""
         ...

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..specs import Part
-from .arrays import AnyFloatArray, DoubleArray
+from .arrays import AnyFloatArray, DoubleArray, smooth_step
 from .clip import Clip
 from .rotations import (
     axis_angle_to_matrix,
@@ -57,8 +57,7 @@ def hold_weight(hold: Hold, num_frames: int) -> DoubleArray:
     """How much of the held pose is seen at each frame, 0 to 1, (F,)."""
     frames = np.arange(num_frames)
     away = np.maximum(np.maximum(hold.first - frames, frames - hold.last), 0)
-    share = np.clip(1.0 - away / max(hold.ease, 1), 0.0, 1.0)
-    weight = share**3 * (10.0 - 15.0 * share + 6.0 * share**2)
+    weight = smooth_step(1.0 - away / max(hold.ease, 1))
     return weight if hold.amount is None else weight * np.clip(hold.amount, 0.0, 1.0)
 
 

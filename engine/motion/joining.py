@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import ClipError
 from ..specs import Part
-from .arrays import DoubleArray, IntArray
+from .arrays import DoubleArray, IntArray, smooth_step
 from .channels import Kind, Numbers, Turns, accelerations, peak_acceleration, standing_out
 from .clip import Clip
 from .easing import eased
@@ -233,9 +233,8 @@ def _softened(
         return made
     frames = np.arange(len(made))
     away = np.minimum(np.abs(frames - first), np.abs(frames - last))
-    u = np.clip(away / max(length, 1), 0.0, 1.0)[:, None, None]
-    smooth = kind.smoothed(made, sigma)
-    return kind.moved(made, (1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)) * kind.between(made, smooth))
+    share = 1.0 - smooth_step(away / max(length, 1))[:, None, None]
+    return kind.moved(made, share * kind.between(made, kind.smoothed(made, sigma)))
 
 
 def _ways(blend_frames: int, span: int) -> list[Way]:
@@ -290,8 +289,7 @@ def _decay(offset: DoubleArray, speed: DoubleArray, frames: IntArray, length: in
     Returns:
         (F, K, D).
     """
-    u = np.clip(frames / length, 0.0, 1.0)[:, None, None]
-    steady = 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
+    steady = 1.0 - smooth_step(frames / length)[:, None, None]
     u = np.clip(frames / stop, 0.0, 1.0)[:, None, None]
     moving = stop * (u - u**3 * (6.0 - 8.0 * u + 3.0 * u**2))
     return steady * offset + moving * speed

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,22 @@ def measure(clip: Clip, envelope: FloatArray | None = None) -> Measures:
         jaw = clip.expressions[:, clip.expression_names.index(JAW)]
         sync = float(lagged_correlations(jaw, envelope).max())
     return Measures(sync, jitter(positions, clip.fps), foot_slide(positions, clip.fps))
+
+
+def accelerations(positions: Array, fps: float, joints: Sequence[int] = range(NUM_BODY_JOINTS)) -> Array:
+    """Mean acceleration of joints in each frame.
+
+    Args:
+        positions: (F, J, 3), metres.
+        fps: Frames per second.
+        joints: Joints that count.
+
+    Returns:
+        (F,), metres per second squared; the first and last frame repeat their neighbour.
+    """
+    second = np.diff(positions[:, list(joints)], n=2, axis=0) * fps**2
+    inner = np.linalg.norm(second, axis=-1).mean(axis=1)
+    return np.concatenate([inner[:1], inner, inner[-1:]])
 
 
 def jitter(positions: Array, fps: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .arrays import AnyFloatArray, DoubleArray, FloatArray
+from .arrays import AnyFloatArray, DoubleArray, FloatArray, smooth_step
 from .clip import Clip
 from .contacts import foot_contacts
 from .feet_track import LEG_JOINTS, FeetTrack
@@ -29,9 +29,7 @@ def planted(clip: Clip, contacts: FloatArray) -> Clip:
         contacts: Contact probabilities of joints 7, 8, 10, 11, (F, 4).
     """
     after = plant_feet(clip, contacts)
-    before = _matrices(clip)
-    turns = matrix_to_axis_angle(np.swapaxes(before, -1, -2) @ _matrices(after))
-    root = after.trans - clip.trans
+    turns, root = _correction(clip, after)
     return replace(after, feet=FeetTrack(contacts, turns.astype(np.float32), root))
 
 
@@ -90,23 +88,21 @@ def replanted(clip: Clip, first: int, last: int, blend_frames: int) -> Clip:
     poses, trans, values = clip.poses.copy(), clip.trans.copy(), clip.feet.values.copy()
     blend, frames = max(blend_frames, 1), np.arange(clip.num_frames)
     inside = np.minimum(frames - first, last - frames)
-    share = _smooth(inside / blend) * (1.0 - _smooth((inside - 2 * blend) / (2 * blend)))
+    share = smooth_step(inside / blend) * (1.0 - smooth_step((inside - 2 * blend) / (2 * blend)))
     around, reach = round(FEET_AROUND_S * clip.fps), 4 * blend
     starts, ends = (first - around, first + reach + 1), (last - reach, last + around + 1)
     pieces = [(first - around, last + around + 1)] if last - first < 2 * reach else [starts, ends]
     for low, high in pieces:
         low, high = max(low, 0), min(high, clip.num_frames)
         piece = replace(clip.slice(low, high), feet=None)
-        after = plant_feet(piece, clip.feet.contacts[low:high])
-        before = _matrices(piece)
-        turns = matrix_to_axis_angle(np.swapaxes(before, -1, -2) @ _matrices(after))
+        turns, root = _correction(piece, plant_feet(piece, clip.feet.contacts[low:high]))
         part = share[low:high, None]
         turned = axis_angle_to_matrix(turns * part[..., None])
         known = axis_angle_to_matrix(clip.feet.turns[low:high].astype(np.float64))
         changed = low + np.flatnonzero(part[:, 0] > 0.0)
         rows = changed - low
-        poses[changed[:, None], np.array(_LEGS)] = matrix_to_axis_angle(before @ turned)[rows]
-        root = ((after.trans - piece.trans) * part)[rows]
+        poses[changed[:, None], np.array(_LEGS)] = matrix_to_axis_angle(_matrices(piece) @ turned)[rows]
+        root = (root * part)[rows]
         trans[changed] += root.astype(np.float32)
         track = FeetTrack(
             clip.feet.contacts[changed],
@@ -117,10 +113,10 @@ def replanted(clip: Clip, first: int, last: int, blend_frames: int) -> Clip:
     return replace(clip, poses=poses, trans=trans, feet=FeetTrack.of_values(values))
 
 
-def _smooth(values: AnyFloatArray) -> DoubleArray:
-    """From 0 to 1 with level ends."""
-    u = np.clip(values, 0.0, 1.0)
-    return u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
+def _correction(before: Clip, after: Clip) -> tuple[DoubleArray, FloatArray]:
+    """What planting changed: turns of the legs in their own axes, (F, 6, 3), and way of the root, (F, 3)."""
+    turns = matrix_to_axis_angle(np.swapaxes(_matrices(before), -1, -2) @ _matrices(after))
+    return turns, after.trans - before.trans
 
 
 def _matrices(clip: Clip) -> DoubleArray:

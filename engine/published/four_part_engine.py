@@ -41,6 +41,7 @@ from ..specs import (
 )
 from ..tokenizers.assembly import CONTACT_CHANNELS, ROOT_CHANNELS, published_clip
 from ..tokenizers.motion_vqvae import MotionVQVAE
+from ..weights.sketching import sketching
 from ..windows import windows
 from . import four_part
 from .four_part import AUDIO_PER_STEP, BODY_STRIDE, MAX_AUDIO, NUM_CODES, StreamRequest, StreamWords, steps_of
@@ -75,7 +76,7 @@ class FourPartEngine:
         self.words = StreamWords.from_dict(pack.table("vocabulary"))
         self.tokenizers = read_tokenizers(pack, (), "", NUM_CODES, device)
         config = QwenConfig.from_dict(pack.table("language_model"))
-        with torch.device("meta"):
+        with sketching():
             model = QwenModel(config)
         pack.load_module(LANGUAGE_FILE, model)
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32

@@ -19,6 +19,7 @@ from ..language.model import LanguageModel, LanguageModelConfig
 from ..specs import PARTS, Part
 from ..tokenizers.published import Shapes
 from ..tokenizers.vocabulary import NUM_MOTION_TOKENS, NUM_PUBLISHED_TEXT, BlockSize, Layout, Vocabulary
+from ..weights.sketching import sketching
 
 PREFIX = "lm.language_model."
 WORD_TABLE = "shared.weight"
@@ -111,7 +112,7 @@ def language_weights(
 @lru_cache(maxsize=8)
 def language_shapes(config: LanguageModelConfig) -> Shapes:
     """Names and shapes of all weights of a model."""
-    with torch.device("meta"):
+    with sketching():
         return {name: tuple(t.shape) for name, t in LanguageModel(config).state_dict().items()}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import PackError
-from ..language.decoder import EXACT_WEIGHTS
+from ..language.decoder import is_large
 from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.text_encoder import read_tokenizer
 from ..motion.published_features import Layout, layout_width
@@ -24,6 +24,7 @@ from ..tokenizers.motion_vqvae import MotionVQVAE, MotionVQVAEConfig
 from ..tokenizers.published import PublishedTokenizers
 from ..tokenizers.published_strings import token_strings
 from ..tokenizers.vocabulary import Vocabulary
+from ..weights.sketching import sketching
 from .choice import Release
 from .importer import (
     BODY_ARRAYS,
@@ -86,10 +87,9 @@ class PublishedModel:
         config = config_from_dict(LanguageModelConfig, table, "the language model")
         if config.vocab_size != self.vocabulary.size or config.embedding_offset:
             raise PackError("The pack's vocabulary does not fit its language model; import the model again.")
-        with torch.device("meta"):
+        with sketching():
             model = LanguageModel(config)
-        large = sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
-        if large and torch.device(self.device).type == "cpu":
+        if is_large(model) and torch.device(self.device).type == "cpu":
             self.pack.load_rounded(self._prefix + LANGUAGE_FILE, model, torch.bfloat16)
         else:
             self.pack.load_module(self._prefix + LANGUAGE_FILE, model)
@@ -218,7 +218,7 @@ def _words(pack: Pack, vocabulary: Vocabulary) -> Tokenizer:
 def _speech(pack: Pack, vocabulary: Vocabulary, device: str | torch.device) -> HubertTokenizer:
     """The speech model."""
     config = SpeechConfig.from_dict(pack.table("speech", "model"))
-    with torch.device("meta"):
+    with sketching():
         model = build_speech(config)
     pack.load_module(SPEECH_FILE, model, SPEECH_PREFIX)
     centres = pack.tensors(SPEECH_FILE, CENTRES_NAME)[""]

@@ -21,6 +21,7 @@ from ..errors import PackError
 from ..language.model import RMSNorm
 from ..tokenizers.config import PlainValue, config_from_dict, config_to_dict
 from ..tokenizers.published import Shapes
+from ..weights.sketching import sketching
 
 PREFIX = "model."
 WORD_TABLE = "embed_tokens.weight"
@@ -247,7 +248,7 @@ def recognise_qwen(shapes: Shapes, file_name: str, rope_theta: float = ROPE_THET
 
 def qwen_shapes(config: QwenConfig) -> Shapes:
     """Names and shapes of all weights of a model."""
-    with torch.device("meta"):
+    with sketching():
         return {name: tuple(t.shape) for name, t in QwenModel(config).state_dict().items()}
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..errors import PackError
 from ..specs import PARTS, Part
+from ..weights.sketching import sketching
 from ..weights.torch_file import open_torch_file
 from .motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 
@@ -111,7 +111,7 @@ def recognise_tokenizer(shapes: Shapes, file_name: str, part: Part | None = None
 @lru_cache(maxsize=64)
 def tokenizer_shapes(config: MotionVQVAEConfig) -> Shapes:
     """Names and shapes of a network's weights."""
-    with torch.device("meta"):
+    with sketching():
         return {name: tuple(t.shape) for name, t in MotionVQVAE(config).state_dict().items()}
 
 

@@ -25,13 +25,12 @@ from ..language.layout import (
     plan_decoder,
     window_audio,
 )
-from ..specs import PARTS, Part, Source
+from ..specs import FRAMES_PER_STEP, PARTS, Part, Source
 from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..tokenizers.vocabulary import Vocabulary
 from .corpora import MotionSequence
 from .recipe import LanguageRecipe
 
-FRAMES_PER_STEP = 4
 AUDIO_FRAMES_PER_STEP = 8
 EARLY_ACTIONS = ("jump", "jump_forward", "leap", "cartwheel", "kick")
 """Actions that happen once: windows begin near their beginning."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +221,13 @@ def test_toml_writer_reads_back() -> None:
     assert tomllib.loads(to_toml(table)) == table
     with pytest.raises(TypeError):
         to_toml({"nothing": None})
+
+
+def test_loading_leaves_torch_s_compiler_alone() -> None:
+    """Importing it takes longer than everything else that loading the starter does."""
+    code = (
+        "import sys; from pathlib import Path; from engine.pipeline import load_engine; "
+        "load_engine(Path('packs/starter'), 'cpu'); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
