@@ -67,12 +67,12 @@ def initial_time_bias(reach: int, num_heads: int) -> Tensor:
         num_heads: Attention heads.
 
     Returns:
-        (2 * reach + 2, num_heads) on the CPU; row 0 is for untimed pairs.
+        (2 * reach + 2, num_heads); row 0 is for untimed pairs.
     """
-    slopes = torch.logspace(0.0, -1.6, num_heads, device="cpu")
+    slopes = 10.0 ** (torch.arange(num_heads) * (-1.6 / max(num_heads - 1, 1)))
     slopes[3 * num_heads // 4 :] = 0.0
-    distance = torch.arange(-reach, reach + 1, device="cpu").abs()
-    return torch.cat([torch.zeros(1, num_heads, device="cpu"), -distance[:, None] * slopes])
+    distance = torch.arange(-reach, reach + 1).abs()
+    return torch.cat([torch.zeros(1, num_heads), -distance[:, None] * slopes])
 
 
 def hide_padding(bias: Tensor, mask: Tensor) -> Tensor:

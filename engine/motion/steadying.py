@@ -16,6 +16,7 @@ captured clip's 99th percentile, 1.8 % do now.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -50,7 +51,7 @@ def steadied(part: Part, features: FloatArray) -> FloatArray:
     Returns:
         (F, D); what says whether feet touch the floor is as it was.
     """
-    values: FloatArray = gaussian_filter1d(features, WIDTH_FRAMES, axis=0, mode="nearest")
+    values = cast(FloatArray, gaussian_filter1d(features, WIDTH_FRAMES, axis=0, mode="nearest"))
     if part is Part.LOWER:
         values[:, LOWER_CONTACTS] = features[:, LOWER_CONTACTS]
     return values

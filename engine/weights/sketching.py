@@ -8,7 +8,7 @@ load.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,7 @@ class Undrawn(TorchFunctionMode):
 
 
 @contextmanager
-def sketching() -> Iterator[None]:
+def sketching() -> Generator[None, None, None]:
     """Networks made inside have names and shapes and no memory: they are on torch's meta device."""
     with torch.device("meta"), Undrawn():
         yield

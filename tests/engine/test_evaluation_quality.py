@@ -134,12 +134,12 @@ def test_gesture_scores_prefer_the_own_sound() -> None:
 def test_seam_ratio_sees_a_jerk_and_chance_does_not() -> None:
     rng = np.random.default_rng(0)
     positions = np.cumsum(np.cumsum(rng.normal(size=(900, 55, 3)), axis=0), axis=0) * 1e-4
-    smooth = quality.accelerations(positions, FPS)
+    smooth = measures.accelerations(positions, FPS)
     seams = [120, 240, 360, 480, 600, 720, 840]
     assert quality.seam_ratio(smooth, seams) == pytest.approx(1.0, abs=0.1)
     jerked = positions.copy()
     for seam in seams:
         jerked[seam:] += 0.002
-    assert quality.seam_ratio(quality.accelerations(jerked, FPS), seams) > 1.5
+    assert quality.seam_ratio(measures.accelerations(jerked, FPS), seams) > 1.5
     assert 1.0 < quality.seam_chance(smooth, len(seams), trials=100) < 1.2
     assert np.isnan(quality.seam_ratio(smooth, []))

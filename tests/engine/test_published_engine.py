@@ -143,7 +143,7 @@ def plain_demo(engine: PublishedEngine, answers: Sequence[str]) -> Clip:
     return decode_published(model.tokenizers, codes)
 
 
-@pytest.mark.parametrize(("seconds", "num_windows"), [(1.0, 1), (4.1, 2), (8.02, 3)])
+@pytest.mark.parametrize(("seconds", "num_windows"), [(1.0, 1), (8.02, 3)])
 def test_compatible_speech_is_the_demo(
     engine: PublishedEngine, seconds: float, num_windows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +167,7 @@ def test_compatible_speech_is_the_demo(
             max_length=512,
             do_sample=True,
             top_k=50,
-            use_cache=False,
+            past_key_values=empty_cache(),
         )
         answers.append(model.words.decode(written[0].tolist(), skip_special_tokens=True))
     wanted = plain_demo(engine, answers)
