@@ -20,12 +20,13 @@ ASSET := assets/character.npz
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venvs-matrix demo test test-matrix test-gui soak fuzz kill-test guide-pictures evaluate train-starter package wheels benchmark clean
+.PHONY: help venv venvs-matrix demo test test-matrix test-all test-gui soak fuzz kill-test guide-pictures evaluate train-starter package wheels benchmark clean
 
 help:
 	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
 	@echo "make test                  lint, types, engine tests, tests inside Blender 4.5"
 	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
+	@echo "make test-all              make test and make test-matrix in one go"
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
 	@echo "make soak [STEPS=n SEED=n] 200 random steps in Blender 4.5 and 5.0: nothing lost, left over or growing"
 	@echo "make fuzz [N=n SEED=n]     n damaged and forged inputs, a million by default, for every reader of files"
@@ -88,17 +89,18 @@ benchmark: $(STAMP)
 
 # --- tests ------------------------------------------------------------------------------------------
 
-test: $(STAMP) $(ASSET)
-	$(PY) tools/run_tests.py lint types engine blender
+# Two checks run side by side: each uses one core, and every machine has two.
+CHECKS := types engine blender lint
+IN_MATRIX := $(MATRIX:%=blender-%)
 
-# The versions run side by side, each with its output in build/, shown when it ends.
+test: $(STAMP) $(ASSET)
+	$(PY) tools/run_tests.py --lanes 2 $(CHECKS)
+
 test-matrix: $(STAMP) $(ASSET) venvs-matrix
-	@mkdir -p build; jobs=; for version in $(MATRIX); do \
-		OMP_NUM_THREADS=1 $(PY) tools/run_tests.py blender --python .venv-$$version/bin/python --label $$version \
-			>build/test-$$version.log 2>&1 & jobs="$$jobs $$version:$$!"; \
-	done; status=0; for job in $$jobs; do \
-		wait $${job#*:} || status=1; cat build/test-$${job%:*}.log; \
-	done; exit $$status
+	$(PY) tools/run_tests.py --lanes 2 $(IN_MATRIX)
+
+test-all: $(STAMP) $(ASSET) venvs-matrix
+	$(PY) tools/run_tests.py --lanes 2 $(CHECKS) $(IN_MATRIX)
 
 test-gui: $(STAMP) $(ASSET)
 	$(PY) tools/run_tests.py gui

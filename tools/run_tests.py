@@ -2,29 +2,30 @@
 """Run the checks of this repository by name, all of them even when one fails, and count them.
 
     python tools/run_tests.py lint types engine blender
-    python tools/run_tests.py blender --python .venv-4.2/bin/python --label 4.2
-    python tools/run_tests.py --total lint types engine    one pytest-like line over earlier runs
+    python tools/run_tests.py --lanes 2 blender-4.2.23 blender-5.0.1    in .venv-4.2.23 and .venv-5.0.1
 
-Each run leaves its counts in build/reports, which `--total` adds up; a named run that left none has failed.
+With lanes, that many checks run side by side, with one thread each, and each is shown when it ends. The last
+line counts over all of them, as pytest does.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
 TIMEOUT_S = {"lint": 120, "types": 900, "engine": 1200, "blender": 900, "gui": 3000}
-"""Longest run of each check; Blender 4.5 can hang while leaving, which must not hang the caller."""
+"""Longest run of each kind of check; Blender 4.5 can hang while leaving, which must not hang the caller."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Outcome:
     """Counts of one check.
 
     Attributes:
-        name: The check, with its label where it has one.
+        name: The check.
         passed: Tests that passed; 1 for lint or types without findings.
         failed: Tests that failed or could not run.
         skipped: Tests that said why they did not run.
@@ -46,112 +47,127 @@ class Outcome:
     wall_s: float
 
 
-def run(command: list[str], timeout_s: float) -> int:
-    """Run a command in the repository, in a process group that is ended when time runs out."""
-    print("$", " ".join(command), flush=True)
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+class Check:
+    """One check: its commands, one after another, their output shown at once or kept until the end."""
+
+    running: ClassVar[dict[int, subprocess.Popen[bytes]]] = {}
+    """Commands of all checks that have not ended, by process."""
+
+    def __init__(self, name: str, aside: bool) -> None:
+        """
+        Args:
+            name: One of `TIMEOUT_S`, with a hyphen and a Blender version where its environment is meant.
+            aside: One thread, and the output into build/reports until the check has ended.
+        """
+        self.name, self.aside = name, aside
+        self.kind, _, version = name.partition("-")
+        self.python = f".venv-{version}/bin/python" if version else sys.executable
+        self.log, self.report = REPORTS / f"{name}.log", REPORTS / f"{name}.xml"
+
+    def run(self) -> Outcome:
+        """Run it and count; its output is shown by the time this returns."""
+        start = time.monotonic()
+        self.log.write_text(f"\n== {self.name}\n")
+        if not self.aside:
+            print(self.log.read_text(), end="", flush=True)
+        if self.kind == "lint":
+            counts = self._clean(["-m", "ruff", "check", "."])
+        elif self.kind == "types":
+            standard = ["-m", "basedpyright", "--level", "error"]
+            counts = self._clean(standard, [*standard, "-p", "tools/pyright-strict.json"])
+        else:
+            counts = self._tests()
+        if self.aside:
+            print(self.log.read_text(errors="replace"), end="", flush=True)
+        return Outcome(self.name, *counts, wall_s=time.monotonic() - start)
+
+    def _clean(self, *commands: list[str]) -> tuple[int, int, int]:
+        failed = int(any([self._call(command) for command in commands]))
+        return 1 - failed, failed, 0
+
+    def _tests(self) -> tuple[int, int, int]:
+        """pytest on one folder; counts come from its XML report, so that a crash is a failure."""
+        self.report.unlink(missing_ok=True)
+        code = self._call(["-m", "pytest", f"tests/{self.kind}", "-q", f"--junitxml={self.report}"])
+        if not self.report.exists():
+            self._say(f"pytest ended with {code} and left no report")
+            return 0, 1, 0
+        suite = next(ElementTree.parse(self.report).iter("testsuite"))
+        total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        return max(total - skipped - failed, 0), max(failed, int(code != 0)), skipped
+
+    def _call(self, arguments: list[str]) -> int:
+        """Run Python in the repository, in a process group that is ended when time runs out."""
+        if not Path(ROOT, self.python).exists():
+            self._say(f"no Python at {self.python}: run make venvs-matrix")
+            return 127
+        self._say(" ".join(["$", self.python, *arguments]))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"} if self.aside else None
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [self.python, *arguments],
+                cwd=ROOT,
+                start_new_session=True,
+                env=environment,
+                stdout=log if self.aside else None,
+                stderr=subprocess.STDOUT if self.aside else None,
+            )
+        self.running[process.pid] = process
+        try:
+            return process.wait(timeout=TIMEOUT_S[self.kind])
+        except subprocess.TimeoutExpired:
+            self._say(f"stopped after {TIMEOUT_S[self.kind]} s without an end")
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return 124
+        finally:
+            self.running.pop(process.pid, None)
+
+    def _say(self, line: str) -> None:
+        if not self.aside:
+            print(line, flush=True)
+            return
+        with self.log.open("a") as log:
+            log.write(line + "\n")
+
+
+def run_all(names: list[str], lanes: int) -> list[Outcome]:
+    """Run checks, `lanes` at a time; all end with this process."""
+    checks = [Check(name, aside=lanes > 1) for name in names]
+    pool = ThreadPoolExecutor(lanes)
     try:
-        return process.wait(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        print(f"stopped after {timeout_s:.0f} s without an end", flush=True)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return 124
+        return list(pool.map(Check.run, checks))
     except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGKILL)
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(Check.running.values()):
+            os.killpg(process.pid, signal.SIGKILL)
         raise
 
 
-def check_lint(python: str) -> int:
-    """ruff over everything committed."""
-    return run([python, "-m", "ruff", "check", "."], TIMEOUT_S["lint"])
-
-
-def check_types(python: str) -> int:
-    """The standard rules everywhere, then the strict ones on the engine and the job."""
-    standard = run([python, "-m", "basedpyright", "--level", "error"], TIMEOUT_S["types"])
-    strict = run(
-        [python, "-m", "basedpyright", "--level", "error", "-p", "tools/pyright-strict.json"],
-        TIMEOUT_S["types"],
-    )
-    return standard or strict
-
-
-def check_pytest(python: str, folder: str, report: Path, timeout_s: float) -> tuple[int, int, int]:
-    """Run pytest on one folder; counts come from its XML report, so that a crash is a failure.
-
-    Returns:
-        Passed, failed and skipped tests.
-    """
-    report.unlink(missing_ok=True)
-    if not Path(ROOT, python).exists():
-        print(f"{folder}: no Python at {python}")
-        return 0, 1, 0
-    code = run([python, "-m", "pytest", folder, "-q", f"--junitxml={report}"], timeout_s)
-    if code == 5:  # pytest: nothing collected
-        print(f"{folder} holds no tests")
-    if not report.exists():
-        print(f"{folder}: pytest ended with {code} and left no report")
-        return 0, 1, 0
-    suite = next(ElementTree.parse(report).iter("testsuite"))
-    total, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
-    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-    passed = max(total - skipped - failed, 0)
-    return passed, max(failed, int(code != 0)), skipped
-
-
-def check(name: str, python: str, label: str) -> Outcome:
-    """Run one check and keep its counts."""
-    start = time.monotonic()
-    full_name = f"{name}-{label}" if label else name
-    print(f"\n== {full_name}", flush=True)
-    if name in ("lint", "types"):
-        failed = int((check_lint if name == "lint" else check_types)(python) != 0)
-        counts = (1 - failed, failed, 0)
-    else:
-        report = REPORTS / f"{full_name}.xml"
-        counts = check_pytest(python, f"tests/{name}", report, TIMEOUT_S[name])
-    outcome = Outcome(full_name, *counts, wall_s=round(time.monotonic() - start, 1))
-    (REPORTS / f"{full_name}.json").write_text(json.dumps(asdict(outcome)) + "\n")
-    return outcome
-
-
-def earlier_outcome(name: str) -> Outcome:
-    """Counts an earlier run left; a run without any has failed."""
-    path = REPORTS / f"{name}.json"
-    if not path.exists():
-        return Outcome(name, 0, 1, 0, 0.0)
-    return Outcome(**json.loads(path.read_text()))
-
-
-def summary(outcomes: list[Outcome]) -> str:
+def summary(outcomes: list[Outcome], wall_s: float) -> str:
     """The closing line: N passed, M failed, K skipped."""
     passed, failed, skipped = (
         sum(getattr(outcome, key) for outcome in outcomes) for key in ("passed", "failed", "skipped")
     )
-    wall_s = sum(outcome.wall_s for outcome in outcomes)
     return f"{passed} passed, {failed} failed, {skipped} skipped in {wall_s:.1f}s"
 
 
 def main() -> int:
-    """Run the named checks, or add up earlier ones; 0 only when nothing failed."""
+    """Run the named checks; 0 only when nothing failed."""
     parser = argparse.ArgumentParser(description="Run the checks of this repository.")
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=", ".join(TIMEOUT_S))
-    parser.add_argument("--python", default=sys.executable, help="interpreter that runs them")
-    parser.add_argument("--label", default="", help="told apart by this in the report")
-    parser.add_argument("--total", nargs="+", metavar="RUN", help="add up these earlier runs")
+    parser.add_argument("checks", nargs="+", metavar="CHECK", help=", ".join(TIMEOUT_S))
+    parser.add_argument("--lanes", type=int, default=1, metavar="N", help="checks that run side by side")
     arguments = parser.parse_args()
-    if unknown := set(arguments.checks) - set(TIMEOUT_S):
+    if unknown := {name for name in arguments.checks if name.partition("-")[0] not in TIMEOUT_S}:
         parser.error(f"no such check: {', '.join(sorted(unknown))}")
     REPORTS.mkdir(parents=True, exist_ok=True)
-    if arguments.total:
-        outcomes = [earlier_outcome(name) for name in arguments.total]
-    else:
-        outcomes = [check(name, arguments.python, arguments.label) for name in arguments.checks]
-        print()
-        for outcome in outcomes:
-            print(f"{outcome.name:16} {summary([outcome])}")
-    print(summary(outcomes), flush=True)
+    start = time.monotonic()
+    outcomes = run_all(arguments.checks, arguments.lanes)
+    print()
+    for outcome in outcomes:
+        print(f"{outcome.name:16} {summary([outcome], outcome.wall_s)}")
+    print(summary(outcomes, time.monotonic() - start), flush=True)
     return int(any(outcome.failed for outcome in outcomes))
 
 
