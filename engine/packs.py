@@ -130,34 +130,32 @@ class Pack:
     def build_module(self, name: str, make: Callable[[], ModuleT], prefix: str = "") -> ModuleT:
         """Make a network in the sizes that the pack asks for, and fill it.
 
-        The network is drawn up without memory first and compared with the file, so that a pack never makes
-        this allocate more than its file holds.
+        The network is drawn up without memory and compared with the file, so that a pack never makes this
+        allocate more than its file holds.
 
         Args:
             name: File with its tensors.
-            make: Makes the network; called twice.
+            make: Makes the network; all its tensors are in the file.
             prefix: Beginning of the names of its tensors in the file.
 
         Returns:
-            The network, filled.
+            The network, filled, in its own types.
 
         Raises:
             PackError: If there is no network of these sizes, or the file does not hold exactly this one.
         """
-        from .weights.sketching import Undrawn, sketching
+        from .weights.sketching import sketching
 
         try:
             with sketching():
-                sketch = make()
+                module = make()
         except (RuntimeError, ValueError, TypeError, ArithmeticError) as problem:
             raise PackError(f"The pack's {PACK_FILE} asks for impossible sizes; {_DOWNLOAD}.") from problem
         shapes = safetensors_shapes(self.file(name))
         own = [key for key in matrix_names(shapes) if key.startswith(prefix)]
         held = {key[len(prefix) :]: shapes[key] for key in own}
-        _check_shapes(name, prefix, held, {key: value.shape for key, value in sketch.state_dict().items()})
-        with Undrawn():
-            module = make()
-        self.load_module(name, module, prefix)
+        _check_shapes(name, prefix, held, {key: value.shape for key, value in module.state_dict().items()})
+        self.load_module(name, module, prefix, cast_to_own=True)
         return module
 
     def load_rounded(self, name: str, module: nn.Module, dtype: torch.dtype) -> None:
@@ -179,12 +177,14 @@ class Pack:
                 held[group + rest] = tensor.to(dtype)
         module.load_state_dict(held, assign=True)
 
-    def load_module(self, name: str, module: nn.Module, prefix: str = "") -> None:
+    def load_module(
+        self, name: str, module: nn.Module, prefix: str = "", *, cast_to_own: bool = False
+    ) -> None:
         """Fill a network with the tensors of one file whose names begin with `prefix`.
 
         Floating weights may be stored in any floating type, or as int8 with scales of their rows; all names
         and shapes must match. A network on the meta device takes the file's tensors as they are, so that none
-        is in memory twice.
+        is in memory twice, or `cast_to_own`.
 
         Raises:
             PackError: If the file does not hold exactly this network.
@@ -196,6 +196,8 @@ class Pack:
         for key, tensor in wanted.items():
             if held[key].is_floating_point() != tensor.is_floating_point():
                 raise damaged(name, f"{prefix}{key} has type {held[key].dtype}")
+            if cast_to_own:
+                held[key] = held[key].to(tensor.dtype)
         module.load_state_dict(held, assign=any(tensor.is_meta for tensor in wanted.values()))
 
 

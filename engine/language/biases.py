@@ -69,7 +69,7 @@ def initial_time_bias(reach: int, num_heads: int) -> Tensor:
     Returns:
         (2 * reach + 2, num_heads); row 0 is for untimed pairs.
     """
-    slopes = 10.0 ** (torch.arange(num_heads) * (-1.6 / max(num_heads - 1, 1)))
+    slopes = torch.logspace(0.0, -1.6, num_heads)
     slopes[3 * num_heads // 4 :] = 0.0
     distance = torch.arange(-reach, reach + 1).abs()
     return torch.cat([torch.zeros(1, num_heads), -distance[:, None] * slopes])

@@ -260,7 +260,8 @@ class LanguageModel(nn.Module):
             self.depth = DepthLayer(config)
         if config.reads:
             self.reading = nn.Embedding(rows, config.d_model)
-        self.reset_parameters()
+        if not self.shared.weight.is_meta:
+            self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
