@@ -144,10 +144,11 @@ class DialogueWork:
 
     def _made(self, number: int, line: Line, record: LineRecord) -> tuple[Clip, LineRecord]:
         """Make a line's motion, from its earlier one where that helps; the record knows the sound then."""
-        from ..engine.emotions import PartEmotions
-        from ..engine.lines import heard_in, remake
-        from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
-        from .bridge.sound import read_waveform
+        with engine_host.importing():
+            from ..engine.emotions import PartEmotions
+            from ..engine.lines import heard_in, remake
+            from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
+            from .bridge.sound import read_waveform
 
         plan = self.plan
 

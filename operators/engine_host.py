@@ -33,6 +33,13 @@ WAIT_STEP_S = 0.05
 MANY_MODULES = 50
 """So many new modules are worth freezing."""
 
+_LIBRARIES = (
+    ("torch", "lib/libtorch_python.*"),
+    ("scipy", "../scipy.libs/libscipy_openblas*"),
+    ("onnxruntime", "capi/onnxruntime_pybind11_state*"),
+)
+"""Packages whose import opens large libraries, and where in them those are."""
+
 PACKAGES = ("torch", "scipy", "soundfile", "safetensors", "tokenizers")
 """What the engine imports and Blender does not bring."""
 
@@ -70,16 +77,9 @@ def load_engine(pack_dir: Path, device: str) -> MotionEngine:
         PackError: If the pack cannot be used.
     """
     began = time.perf_counter()
-    try:
-        _open_torch_library()
-        with importing():
-            from ..engine.pipeline import load_engine as load
-    except (ImportError, OSError) as error:
-        raise SetupError(
-            f"A package that the motion model needs is damaged or of the wrong version ({error}): install it "
-            "again as the README says, then restart Blender."
-        ) from error
     with importing():
+        from ..engine.pipeline import load_engine as load
+    with _uncollected():
         engine = load(pack_dir, device, _limit_mb)  # imports more
     LOG.info("loaded %s on %s in %.1f s", pack_dir, device, time.perf_counter() - began)
     return engine
@@ -87,7 +87,25 @@ def load_engine(pack_dir: Path, device: str) -> MotionEngine:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Keep Python's garbage collector from stopping the main thread while large packages are imported.
+    """Keep the import of large packages from stopping the main thread; for worker threads.
+
+    Raises:
+        SetupError: If a package is there but does not work.
+    """
+    with _uncollected():
+        try:
+            _open_libraries()
+            yield
+        except (ImportError, OSError) as error:
+            raise SetupError(
+                f"A package that the motion model needs is damaged or of the wrong version ({error}): "
+                "install it again as the README says, then restart Blender."
+            ) from error
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python's garbage collector out.
 
     Importing makes a million lasting objects; the collector would walk through all of them again and again,
     and holds Python's global lock while it does. Frozen, they are also spared by every later collection.
@@ -103,22 +121,23 @@ def importing() -> Iterator[None]:
             gc.enable()
 
 
-def _open_torch_library() -> None:
-    """Have the system open torch's large library before Python does.
+def _open_libraries() -> None:
+    """Have the system open the large libraries of packages before Python does.
 
     Python holds its global lock while it opens a library, which stops the main thread, and with it Blender's
     window, for as long as the disk needs; a call through ctypes does not. Where this finds nothing to open,
     the import that follows does the work or says what is wrong.
     """
-    if "torch" in sys.modules or os.name != "posix":
+    if os.name != "posix":
         return
-    found = importlib.util.find_spec("torch")
-    folders = (found.submodule_search_locations if found is not None else None) or []
-    for folder in folders:
-        for library in sorted(Path(folder, "lib").glob("libtorch_python.*")):
-            system = ctypes.CDLL(None)
-            system.dlopen.argtypes, system.dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
-            system.dlopen(str(library).encode(), os.RTLD_LAZY)
+    for package, place in _LIBRARIES:
+        found = importlib.util.find_spec(package) if package not in sys.modules else None
+        for folder in (found.submodule_search_locations if found is not None else None) or []:
+            for library in sorted(Path(folder).glob(place)):
+                system = ctypes.CDLL(None)
+                system.dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
+                system.dlopen.restype = ctypes.c_void_p
+                system.dlopen(str(library).encode(), os.RTLD_LAZY)
 
 
 @contextmanager

@@ -244,12 +244,11 @@ def make_motions(
     Raises:
         EngineError: With a sentence for the animator.
     """
-    from ..engine.emotions import PartEmotions
-    from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
-
     progress(0.0, "Reading the sound" if plan.sound else "Reading the text")
     with engine_host.importing():
         from ..engine.audio import waveform as _  # noqa: F401  (brings scipy)
+        from ..engine.emotions import PartEmotions
+        from ..engine.specs import AUDIO_HZ, GenerateRequest, SamplingOptions
         from .bridge.sound import read_waveform
     waveform = read_waveform(plan.sound) if plan.sound else None
     stretch = plan.stretch

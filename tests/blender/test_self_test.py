@@ -80,7 +80,7 @@ def test_a_damaged_package_is_one_sentence(
     def broken() -> None:
         raise OSError("libtorch_cpu.so: cannot open")
 
-    monkeypatch.setattr(host, "_open_torch_library", broken)
+    monkeypatch.setattr(host, "_open_libraries", broken)
     host.release()
     with pytest.raises(RuntimeError, match="damaged or of the wrong version"):
         bpy.ops.kinesics.self_test()
