@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engine.errors import AudioError, Cancelled, EngineError, StorageError
-from ..engine.specs import PARTS, PartDirection, Source
+from ..engine.specs import PARTS, Part, PartDirection, Source
 from . import engine_host
 from .dialogue_plan import DialoguePlan, Line
 from .generation import at_scene_rate
@@ -99,7 +99,7 @@ class DialogueWork:
 
         plan = self.plan
         before: Clip | None = None
-        end, chain = 0, f"{plan.fps} {plan.parts}"
+        end = 0
         for number, line in enumerate(plan.lines):
             made = self._motion(number, line)
             if made is None:
@@ -110,8 +110,7 @@ class DialogueWork:
             if before is not None:
                 pause = line.frame_start - end
                 clip, start = follow(before, pause, clip, self._idle(pause)), end
-            chain = _digest(f"{chain} {key} {line.frame_start} {start}".encode())
-            self.tell(Piece(number, clip, start, key, chain, is_new))
+            self.tell(Piece(number, clip, start, key, _print_of(clip, start, plan.parts), is_new))
             before, end = clip, line.frame_start + line.num_frames
         if self.problem is not None:
             raise self.problem
@@ -132,9 +131,7 @@ class DialogueWork:
             if found is not None:
                 return found[0], record.key, True
             if not self.stopped:
-                clip, record = self._made(number, line, record)
-                self._keep(clip, record)
-                return clip, record.key, True
+                return self._kept(*self._made(number, line, record)), record.key, True
         except Cancelled:
             pass  # what was there before stays, as for the lines that follow
         except EngineError as error:
@@ -177,12 +174,19 @@ class DialogueWork:
             records = earlier[1], record
             return remake(emotional, request, records, earlier[0], share, self.cancelled), record
 
-    def _keep(self, clip: Clip, record: LineRecord) -> None:
-        """Store a motion for later; where that fails it is used all the same, and nothing more is made."""
+    def _kept(self, clip: Clip, record: LineRecord) -> Clip:
+        """Store a motion for later; where that fails it is used all the same, and nothing more is made.
+
+        Returns:
+            What will be read from the disk from now on, which a file's own axes may have rounded.
+        """
         try:
             self.cache.store(clip, record)
         except StorageError as error:
             self.problem = self.problem or error
+            return clip
+        found = self.cache.load(record.key)
+        return clip if found is None else found[0]
 
     def _record(self, line: Line) -> LineRecord:
         """What a line's motion is made from."""
@@ -227,9 +231,18 @@ class DialogueWork:
             request = GenerateRequest(directions, duration_s=IDLE_S, sampling=SamplingOptions(seed=plan.seed))
             # Not stopped half way: it is short, and every pause needs it.
             with engine_host.engine_for(plan.pack_dir, plan.device, self.progress, lambda: False) as engine:
-                found = engine.generate_many([request])[0].clip, record
-            self._keep(*found)
+                clip = engine.generate_many([request])[0].clip
+            return at_scene_rate(self._kept(clip, record), plan.fps, IDLE_S)
         return at_scene_rate(found[0], plan.fps, IDLE_S)
+
+
+def _print_of(clip: Clip, start: int, parts: Sequence[Part]) -> str:
+    """Tells what would be written from all else that could be: every value, where, and for which parts."""
+    feet = () if clip.feet is None else (clip.feet.contacts, clip.feet.turns, clip.feet.root)
+    digest = hashlib.sha256(repr((clip.fps, clip.num_frames, start, *parts)).encode())
+    for values in (clip.poses, clip.trans, clip.expressions, *feet):
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _digest(data: bytes) -> str:

@@ -19,17 +19,32 @@ if TYPE_CHECKING:
 MANY_ROWS = {"spine": 6, "neck": 3}
 """Rows of the body parts that may have several bones; the others have one, or as many as were found."""
 
+SIDES = {"left": "Left", "right": "Right"}
+
+PLACES = {
+    "pelvis": "Hips", "hip": "Thigh", "knee": "Shin", "ankle": "Foot", "foot": "Toes", "spine": "Spine",
+    "neck": "Neck", "head": "Head", "jaw": "Jaw", "eye": "Eye", "collar": "Collarbone",
+    "shoulder": "Upper Arm", "elbow": "Forearm", "wrist": "Hand", "thumb": "Thumb", "index": "Index",
+    "middle": "Middle", "ring": "Ring", "pinky": "Pinky",
+}  # fmt: skip
+"""What animators call the bones that begin at SMPL-X joints."""
+
 PRESETS = "rigs"
 """Kind of the presets that tables of bones are kept as."""
 
 
 def slot_label(slot: str) -> str:
     """A body part in an animator's words."""
-    words = slot.removesuffix("_smplhf").split("_")
-    named = {"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "toes", "shoulder": "upper arm",
-             "elbow": "forearm", "wrist": "hand", "collar": "collarbone", "pelvis": "hips"}  # fmt: skip
-    text = " ".join(named.get(word, word) for word in words)
-    return re.sub(r"(\D)(\d)$", r"\1 \2", text).title()
+    return " ".join(word for word in slot_words(slot) if word)
+
+
+def slot_words(slot: str) -> tuple[str, str, str]:
+    """Side, place and number of a body part in an animator's words; empty where it has none."""
+    found = re.fullmatch(r"(?:(left|right)_)?([a-z]+?)(\d?)", slot.removesuffix("_smplhf"))
+    if found is None:
+        return "", slot, ""
+    side, place, number = found.groups(default="")
+    return SIDES.get(side, ""), PLACES.get(place, place.title()), number
 
 
 def kind_label(kind: str) -> str:

@@ -7,6 +7,7 @@ import bpy
 from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringProperty
 
 from ..operators import faces, generate, polls
+from .lines import TWO_NAMES, width_of
 from .panels import KinesicsPanel
 
 
@@ -61,7 +62,13 @@ class KINESICS_UL_face(bpy.types.UIList):
         active_data: KinesicsFace,
         active_propname: str,
     ) -> None:
-        """Draw one row."""
+        """Draw one row; where two names would be cut, the first and whether there is a second.
+
+        The chosen row's shape key stands in full below the list.
+        """
+        if width_of(context) < TWO_NAMES:
+            layout.label(text=faces.channel_label(item.channel), icon="CHECKMARK" if item.shape else "BLANK1")
+            return
         row = layout.split(factor=0.55)
         row.label(text=faces.channel_label(item.channel))
         row.label(text=item.shape, translate=False)

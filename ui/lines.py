@@ -17,6 +17,9 @@ MARGIN = 75
 NARROW = 255
 """A sidebar of fewer pixels of the interface, a little less than at first, has no room for some icons."""
 
+TWO_NAMES = 340
+"""A sidebar of fewer pixels of the interface has no room for two long names side by side."""
+
 UNKNOWN_WIDTH = 600
 """Width where nothing is drawn, as without a window."""
 

@@ -125,6 +125,8 @@ def _draw_self_test(column: bpy.types.UILayout, context: bpy.types.Context) -> N
     if session is None:
         column.operator("kinesics.self_test", icon="CHECKMARK")
     else:
+        # A bar right under the resting mouse would lend its looks to what Blender draws after it.
+        column.label(text="Self-Test", text_ctxt=CONTEXT, icon="CHECKMARK")
         column.progress(
             factor=session.state.fraction, text=session.state.message or "Starting", text_ctxt=CONTEXT
         )

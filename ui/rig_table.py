@@ -4,10 +4,20 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface
 from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringProperty
 
-from ..operators import generate, polls, rigs
+from ..operators import CONTEXT, generate, polls, rigs
 from .panels import KinesicsPanel
+
+
+def slot_text(slot: str) -> str:
+    """A body part in the animator's language."""
+    side, place, number = rigs.slot_words(slot)
+    place = pgettext_iface(place, CONTEXT)
+    if side:
+        place = pgettext_iface("{side} {place}").format(side=pgettext_iface(side, CONTEXT), place=place)
+    return f"{place} {number}".strip()
 
 
 class KinesicsRigRow(bpy.types.PropertyGroup):
@@ -52,8 +62,8 @@ class KINESICS_UL_rig(bpy.types.UIList):
     ) -> None:
         """Draw one row."""
         row = layout.split(factor=0.5)
-        row.label(text=rigs.slot_label(item.slot))
-        row.label(text=item.bone, translate=False)
+        row.label(text=slot_text(item.slot), translate=False)
+        row.label(text=item.bone.rpartition(":")[2], translate=False)  # the whole name stands below the list
 
     def filter_items(
         self, context: bpy.types.Context, data: KinesicsRig, propname: str
@@ -62,7 +72,7 @@ class KINESICS_UL_rig(bpy.types.UIList):
         if not self.filter_name:
             return [], []
         wanted = self.filter_name.lower()
-        shown = [wanted in f"{rigs.slot_label(row.slot)} {row.bone}".lower() for row in data.rows]
+        shown = [wanted in f"{slot_text(row.slot)} {row.bone}".lower() for row in data.rows]
         return [self.bitflag_filter_item if match else 0 for match in shown], []
 
 
@@ -87,7 +97,7 @@ class KINESICS_PT_rig(KinesicsPanel, bpy.types.Panel):
             column.template_list("KINESICS_UL_rig", "", table, "rows", table, "active", rows=8)
             if 0 <= table.active < len(table.rows):
                 chosen = table.rows[table.active]
-                column.label(text=rigs.slot_label(chosen.slot))
+                column.label(text=slot_text(chosen.slot), translate=False)
                 column.prop_search(chosen, "bone", character.data, "bones", text="")
             column.operator("kinesics.forget_rig", icon="X")
         row = column.row(align=True)

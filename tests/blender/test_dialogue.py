@@ -179,6 +179,21 @@ def test_moving_a_strip_moves_its_motion(dialogue: Any, plan: Any, character: An
     assert np.array_equal(hip(character), before)
 
 
+def test_keys_edited_behind_a_moved_strip_stay(
+    dialogue: Any, plan: Any, character: Any, engine: Any, module: Any
+) -> None:
+    """The last strip is as it was when the first moves, so its keys are not written again."""
+    run(dialogue, plan)
+    curve = module("operators.bridge.action").find_fcurve(character, HIP[0], 1)
+    curve.keyframe_points[250].co[1] += 0.25
+    before = hip(character)
+    session = run(dialogue, again(plan, lines=with_line(plan, 0, frame_start=11)))
+    assert session.num_written == 2
+    after = hip(character)
+    assert np.array_equal(after[:, 0], np.arange(11, 281))
+    assert np.array_equal(after[210:], before[220:]) and not np.array_equal(after[:100], before[:100])
+
+
 def test_an_edited_strip_alone_is_made_anew(dialogue: Any, plan: Any, character: Any, engine: Any) -> None:
     run(dialogue, plan)
     made = len(engine.requests)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.blender.support import add_face, bpy, fingerprint, keys_of, make_clip, refusal
+from tests.blender.test_register import Layout
 from tests.blender.test_rigs import build, definition
 
 Module = Callable[[str], Any]
@@ -169,6 +171,16 @@ def test_labels_are_in_words(module: Module) -> None:
     assert faces.channel_label("mouthPressUL") == "Mouth Press UL"
     assert {item[0] for item in faces.KINDS} == {"AUTO", *names.FACE_KINDS}
     assert [faces.kind_label(kind) for kind in names.FACE_KINDS] == [item[1] for item in faces.KINDS[1:]]
+
+
+@pytest.mark.parametrize(("width", "shown"), [(291, ["Eye Look In Left"]), (400, ["Eye Look In Left", "in"])])
+def test_a_narrow_list_shows_names_in_full(module: Module, width: int, shown: list[str]) -> None:
+    """Two names side by side would both be cut to "Eye Look..." and "eyeLook..."."""
+    preferences = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
+    context = SimpleNamespace(region=SimpleNamespace(width=width), preferences=preferences)
+    layout, row = Layout(), SimpleNamespace(channel="eyeLookInLeft", shape="in")
+    module("ui.face_table").KINESICS_UL_face.draw_item(None, context, layout, None, row, 0, None, "")
+    assert layout.drawn == shown
 
 
 def test_channels_that_a_clip_lacks_stay_as_they_are(character: Any, module: Module) -> None:

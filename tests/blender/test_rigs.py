@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,22 @@ def test_every_label_is_in_words(module: Module) -> None:
     names = module("engine.motion.rig_names")
     labels = [module("operators.rigs").slot_label(slot) for slot in names.SLOTS]
     assert len(set(labels)) == len(labels) and "Left Thigh" in labels and "Right Index 2" in labels
+
+
+def test_labels_are_there_in_the_language_of_the_animator(module: Module) -> None:
+    text_of, view = module("ui.rig_table").slot_text, bpy.context.preferences.view
+    labels = [module("operators.rigs").slot_label(slot) for slot in module("engine.motion.rig_names").SLOTS]
+    assert [text_of(slot) for slot in module("engine.motion.rig_names").SLOTS] == labels
+    if "zh_HANS" not in [item.identifier for item in view.bl_rna.properties["language"].enum_items]:
+        pytest.skip("this Blender was built without languages")
+    before = view.language, view.use_translate_interface
+    try:
+        view.language, view.use_translate_interface = "zh_HANS", True
+        chinese = [text_of(slot) for slot in module("engine.motion.rig_names").SLOTS]
+    finally:
+        view.language, view.use_translate_interface = before
+    assert "左大腿" in chinese and "右食指 2" in chinese
+    assert not any(re.search("[A-Za-z]", text) for text in chinese)
 
 
 def unregister_generated_panels() -> None:

@@ -86,8 +86,16 @@ def warp(region: bpy.types.Region, dx: int, dy: int) -> None:
     gui.window().cursor_warp(region.x + dx, region.y + region.height - dy)
 
 
-def find(what: str, kind: str = "VIEW_3D", name: str = "UI") -> Generator[float, None, tuple[int, int]]:
+def find(
+    what: str, kind: str = "VIEW_3D", name: str = "UI", begin: float = 0.0
+) -> Generator[float, None, tuple[int, int]]:
     """Find a button by a part of its operator's call or its property's path.
+
+    Args:
+        what: The part.
+        kind: Type of the editor.
+        name: Type of its region.
+        begin: Part of the region's height where the search begins; what is above comes last.
 
     Returns:
         Its place, counted from the top left corner of the region.
@@ -99,7 +107,9 @@ def find(what: str, kind: str = "VIEW_3D", name: str = "UI") -> Generator[float,
         return _places[what]
     region, step = gui.region(kind, name), round(11 * ui_scale())
     width = region.width - round(20 * ui_scale())
-    rows = range(step, region.height - 4, step)
+    rows = [*range(step, region.height - 4, step)]
+    first = round(begin * len(rows))
+    rows = rows[first:] + rows[:first]
     for look_s, column in itertools.product((LOOK_S, PATIENT_LOOK_S), COLUMNS):
         for place in ((round(width * column), dy) for dy in rows):
             warp(region, *place)
@@ -120,10 +130,10 @@ def _is_at(what: str, kind: str, name: str, place: tuple[int, int]) -> Generator
     return what in under_mouse(kind, name)
 
 
-def click(what: str, kind: str = "VIEW_3D", name: str = "UI", button: int = 1) -> Steps:
-    """Click a button with the mouse; what is outside the visible part of a panel is scrolled to."""
-    yield from find(what, kind, name)
-    yield from _xdo("click", button)
+def click(what: str, kind: str = "VIEW_3D", name: str = "UI", begin: float = 0.0) -> Steps:
+    """Click a button with the mouse; it must be in the visible part of the region."""
+    yield from find(what, kind, name, begin)
+    yield from _xdo("click", 1)
     yield SETTLE_S
 
 

@@ -25,6 +25,16 @@ MENDING = ("shape", "reading", "files", "rig", "face", "smplx")
 GROUPS = {"making": MAKING, "mending": MENDING}
 """Boxes that are drawn together, since all of them are higher than a screen."""
 
+LARGE_GROUPS = {
+    "dialogue": ("dialogue", "regenerate"),
+    "takes": ("takes",),
+    "shape": ("shape",),
+    "reading": ("reading", "files"),
+    "rig": ("rig", "smplx"),
+    "face": ("face",),
+}
+"""The same at twice the size."""
+
 shown: set[str] = set()
 drawn: set[str] = set()
 
@@ -109,9 +119,9 @@ def picture(name: str) -> Steps:
     note(**{name: sorted(drawn), f"{name}-width": region.width})
 
 
-def pictures(setting: str) -> Steps:
+def pictures(setting: str, groups: dict[str, tuple[str, ...]] = GROUPS) -> Steps:
     """One picture per group of boxes."""
-    for group, boxes in GROUPS.items():
+    for group, boxes in groups.items():
         shown.clear()
         shown.update(boxes)
         yield from picture(f"{setting}-{group}")
@@ -181,7 +191,9 @@ def steps() -> Steps:
     yield from preferences_picture("preferences.png")
     view.ui_scale = 2.0
     yield 1.0
-    yield from pictures("large")
+    yield from pictures("large-light", LARGE_GROUPS)
+    set_theme("Blender_Dark")
+    yield from pictures("large-dark", LARGE_GROUPS)
     note(finished=True)
 
 

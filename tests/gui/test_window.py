@@ -124,7 +124,7 @@ def takes(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str,
 
 @pytest.fixture(scope="session")
 def workbench(chroot: tuple[str, Path], harness: Path, extension: Path) -> dict[str, Any]:
-    """The search, after the first motion."""
+    """Reading, a film, the self-test and the search, after the first motion."""
     return run_visit("workbench", chroot, harness, extension)
 
 
@@ -241,6 +241,29 @@ def test_the_workbench_reaches_its_end_without_a_traceback(workbench: dict[str, 
     check_end(workbench)
 
 
+def test_read_emotion_and_describe_motion_show_bars_and_a_sentence(workbench: dict[str, Any]) -> None:
+    """The preview range is read; the panel changes by more than a word each time."""
+    assert workbench["read_frames"] == [30, 60]
+    assert len(workbench["chances"]) == 8 and abs(sum(workbench["chances"]) - 1.0) < 0.01
+    assert len(workbench["words"].split()) >= 3
+    bars, sentence = workbench["read_pixels"]
+    assert bars > 8 * 1000 and sentence > 200
+
+
+def test_playblast_leaves_a_film_with_sound_that_can_be_opened(workbench: dict[str, Any]) -> None:
+    assert workbench["film"] == [["h264", "video"], ["aac", "audio"]]
+    assert workbench["film_frames"][0] == workbench["film_opened"][2] == 12
+    assert min(workbench["film_opened"][:2]) > 100
+    assert workbench["film_loudest"] > 0.02, "the film is silent"
+    assert workbench["range_left"] == [True, 30, 41]
+
+
+def test_the_self_test_says_how_fast_it_is(workbench: dict[str, Any]) -> None:
+    works, sentence = workbench["self_test"]
+    assert works and re.fullmatch(r"It works: \d+\.\d s of motion per second on this CPU", sentence)
+    assert workbench["self_test_pixels"] > 500, "the sentence is not shown"
+
+
 def test_the_search_finds_what_the_buttons_do_and_each_is_one_undo_step(workbench: dict[str, Any]) -> None:
     """F3, words, Enter: a hold over the preview range, then the same frames anew."""
     assert workbench["held"] < 0.02 and workbench["holds_left"] == 0
@@ -257,12 +280,26 @@ def test_file_browsers_show_what_can_be_chosen(pictures: dict[str, Any]) -> None
     assert pictures["export-options"] and pictures["import_clip-options"]
 
 
-@pytest.mark.parametrize("setting", ["wide-dark", "dark", "light", "chinese", "large"])
+BOXES = {
+    "making": ["dialogue", "regenerate", "takes"],
+    "mending": ["face", "files", "reading", "rig", "shape", "smplx"],
+}
+LARGE_BOXES = {
+    "dialogue": ["dialogue", "regenerate"],
+    "takes": ["takes"],
+    "shape": ["shape"],
+    "reading": ["files", "reading"],
+    "rig": ["rig", "smplx"],
+    "face": ["face"],
+}
+
+
+@pytest.mark.parametrize("setting", ["wide-dark", "dark", "light", "chinese", "large-light", "large-dark"])
 def test_every_box_is_drawn_filled(pictures: dict[str, Any], setting: str) -> None:
-    assert pictures[f"{setting}-making"] == ["dialogue", "regenerate", "takes"]
-    assert pictures[f"{setting}-mending"] == ["face", "files", "reading", "rig", "shape", "smplx"]
-    narrow, scale = setting != "wide-dark", 2 if setting == "large" else 1
-    assert not narrow or pictures[f"{setting}-making-width"] <= 245 * scale
+    large = setting.startswith("large")
+    for group, boxes in (LARGE_BOXES if large else BOXES).items():
+        assert pictures[f"{setting}-{group}"] == boxes
+        assert setting == "wide-dark" or pictures[f"{setting}-{group}-width"] <= 245 * (2 if large else 1)
 
 
 def test_chinese_words_are_this_extensions_own(pictures: dict[str, Any]) -> None:
