@@ -70,6 +70,8 @@ def check_target(
     from .bridge import armature as armature_bridge
     from .bridge import shape_keys
 
+    if armature.pose is None:  # a script has only just made it
+        bpy.context.view_layer.update()
     rig = armature_bridge.read_rig(armature)
     if armature.library is not None:
         raise CharacterError(

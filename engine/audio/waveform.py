@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,10 +71,9 @@ def load_audio(path: str | Path) -> tuple[FloatArray, int]:
         raise AudioError(f"The sound file '{path.name}' is empty; export or copy it again.")
     try:
         with soundfile.SoundFile(str(path)) as file:
-            if file.frames > MAX_AUDIO_S * file.samplerate:
-                raise AudioError(_too_long(file.frames / file.samplerate))
+            check_duration(file.frames / file.samplerate)
             rate = int(file.samplerate)
-            mono = _read_mono(file)
+            mono = read_mono(file)
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, OSError) as error:
         raise AudioError(
             f"'{path.name}' cannot be read as a sound (damaged, or a format such as mp4 that only Blender's "
@@ -84,18 +84,44 @@ def load_audio(path: str | Path) -> tuple[FloatArray, int]:
     return mono, rate
 
 
-def _read_mono(file: SoundFile) -> FloatArray:
-    """The mean of an open file's channels, (N,), block after block."""
+def read_mono(file: SoundFile, num_wanted: int | None = None) -> FloatArray:
+    """Read an open file on from where it stands, block after block.
+
+    Args:
+        file: The file.
+        num_wanted: Most moments to read; None for all that are left.
+
+    Returns:
+        The mean of its channels, (N,), float32.
+
+    Raises:
+        AudioError: If that is more than one request may have.
+    """
     blocks: list[FloatArray] = []
-    frames, total = max(1, BLOCK_SAMPLES // file.channels), 0
-    while len(block := np.asarray(file.read(frames, dtype="float32", always_2d=True), np.float32)):
+    most, total = max(1, BLOCK_SAMPLES // file.channels), 0
+    while frames := most if num_wanted is None else min(most, num_wanted - total):
+        block = np.asarray(file.read(frames, dtype="float32", always_2d=True), np.float32)
+        if not len(block):
+            break
         blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32))
         total += len(block)
-        if total > MAX_AUDIO_S * file.samplerate:
-            raise AudioError(_too_long(total / file.samplerate))
+        check_duration(total / file.samplerate)
         if total > MAX_SAMPLES:
             raise AudioError("The sound has too many samples to open; export it at 48000 per second.")
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def check_duration(duration_s: float) -> None:
+    """Refuse a sound that is too long for one request.
+
+    Raises:
+        AudioError: If it lasts longer than `MAX_AUDIO_S`.
+    """
+    if duration_s <= MAX_AUDIO_S:
+        return
+    minutes, seconds = divmod(math.ceil(duration_s), 60)
+    lasts = f"{minutes // 60} h {minutes % 60} min {seconds} s"
+    raise AudioError(f"The sound lasts {lasts}; cut it to at most {MAX_AUDIO_S / 3600.0:g} hours.")
 
 
 def resample(wave: FloatArray, sample_rate: int, target_rate: int) -> FloatArray:
@@ -150,8 +176,7 @@ def check_waveform(wave: npt.ArrayLike, sample_rate: float) -> FloatArray:
             f"The sound lasts only {duration_s:.2f} s; it must last at least {MIN_AUDIO_S:g} s, "
             "so choose a longer one."
         )
-    if duration_s > MAX_AUDIO_S:
-        raise AudioError(_too_long(duration_s))
+    check_duration(duration_s)
     if not bool(np.isfinite(samples).all()):
         raise AudioError(
             "The sound holds damaged samples (not numbers); export it again or choose another file."
@@ -175,11 +200,6 @@ def _to_mono_float(samples: npt.NDArray[np.generic]) -> FloatArray:
     if samples.ndim == 2:
         samples = samples.astype(np.float32).mean(axis=1)
     return np.ascontiguousarray(samples, dtype=np.float32)
-
-
-def _too_long(duration_s: float) -> str:
-    limit = MAX_AUDIO_S / 3600.0
-    return f"The sound lasts {duration_s / 3600.0:.1f} hours; cut it to at most {limit:g} hours."
 
 
 def _peak(samples: FloatArray) -> float:

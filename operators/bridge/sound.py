@@ -12,7 +12,7 @@ import io
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -37,8 +37,18 @@ WAVEFORM_SUFFIXES = (
 )
 """File names the file dialog offers."""
 
+EXACT_SEEK = ("PCM_", "FLOAT", "DOUBLE")
+"""How the names of sample formats begin in which any sample can be gone to; those of FLAC are of the first.
+In Vorbis, libsndfile 1.2.2 was seen to come out elsewhere near the end, and in MP3 rounds otherwise."""
+
+SKIP_SAMPLES = 1 << 20
+"""Samples that are read at a time where they are not used."""
+
 MAX_CHANNEL = 128
 """Blender's highest channel of strips."""
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -182,8 +192,8 @@ def sound_duration(source: SoundSource) -> float:
 
         return float(soundfile.info(source.path).duration) - source.start_s
     except (ImportError, RuntimeError):
-        samples, rate = _decode_with_aud(source)
-        return len(samples) / rate - source.start_s
+        _, rate, length = _open_with_aud(source.path, source)
+        return length / rate - source.start_s
 
 
 def read_waveform(source: SoundSource) -> FloatArray:
@@ -205,28 +215,40 @@ def read_waveform(source: SoundSource) -> FloatArray:
 
 
 def used_samples(source: SoundSource) -> tuple[FloatArray, int]:
-    """The samples a strip plays, with silence where it has no sound.
+    """The samples a strip plays, with silence where it has no sound; the rest of a long file is not kept.
 
     Returns:
-        Samples, (N, channels), float32, and samples per second.
+        The mean of the channels, (N,), float32, and samples per second.
 
     Raises:
-        AudioError: If the sound cannot be decoded or the strip lies outside it.
+        AudioError: If the sound cannot be decoded, the strip lies outside it, or plays too much of it.
     """
-    samples, rate = _decode(source)
-    first = round(source.start_s * rate)
-    num_wanted = len(samples) - first if source.duration_s is None else round(source.duration_s * rate)
-    used = samples[max(first, 0) : max(first + num_wanted, 0)]
-    if len(samples) > 0 and len(used) == 0:
+    from ...engine.audio.waveform import check_duration
+
+    if source.duration_s is not None:
+        check_duration(source.duration_s)
+    used, rate, has_sound = _decode(source)
+    if has_sound and len(used) == 0:
         raise AudioError(
             f'The strip "{source.label}" lies wholly outside its sound: move its handles back over it.'
         )
-    before = min(max(-first, 0), num_wanted)
-    return np.pad(used, ((before, max(num_wanted - before - len(used), 0)), (0, 0))), rate
+    if source.duration_s is None:
+        return used, rate
+    num_wanted = round(source.duration_s * rate)
+    before = min(max(-round(source.start_s * rate), 0), num_wanted)
+    return np.pad(used, (before, max(num_wanted - before - len(used), 0))), rate
 
 
-def _decode(source: SoundSource) -> tuple[FloatArray, int]:
-    """All samples of a sound, (N, channels), and samples per second."""
+def _used_span(source: SoundSource, rate: int) -> tuple[int, int | None]:
+    """First sample of a file that a strip plays, and how many there are to play; None for all that follow."""
+    first = round(source.start_s * rate)
+    if source.duration_s is None:
+        return max(first, 0), None
+    return max(first, 0), max(round(source.duration_s * rate) + min(first, 0), 0)
+
+
+def _decode(source: SoundSource) -> tuple[FloatArray, int, bool]:
+    """Those samples of a sound that are used, (N,), samples per second, and whether it has any at all."""
     if source.packed is None:
         path = Path(source.path)
         if not path.is_file():  # it was there when the job began
@@ -237,35 +259,54 @@ def _decode(source: SoundSource) -> tuple[FloatArray, int]:
         import soundfile
     except ImportError:
         return _decode_with_aud(source)
+    from ...engine.audio.waveform import check_duration, read_mono
+
     try:
         with soundfile.SoundFile(source.path if source.packed is None else io.BytesIO(source.packed)) as file:
-            samples = np.asarray(file.read(dtype="float32", always_2d=True), dtype=np.float32)
-            return samples, int(file.samplerate)
+            first, num_used = _used_span(source, file.samplerate)
+            if num_used is None:
+                check_duration((file.frames - first) / file.samplerate)
+            if file.subtype.startswith(EXACT_SEEK):
+                file.seek(min(first, file.frames))
+            else:
+                _skip(file, first)
+            return read_mono(file, num_used), int(file.samplerate), file.frames > 0
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
         return _decode_with_aud(source)
 
 
-def _decode_with_aud(source: SoundSource) -> tuple[FloatArray, int]:
+def _skip(file: SoundFile, num_samples: int) -> None:
+    """Read so many samples on: in a format of overlapping blocks a seek may come out somewhere else."""
+    while num_samples > 0 and (read := len(file.read(min(num_samples, SKIP_SAMPLES), dtype="float32"))):
+        num_samples -= read
+
+
+def _decode_with_aud(source: SoundSource) -> tuple[FloatArray, int, bool]:
     """Decode what only Blender's own audio library reads, such as the AAC sound of a mp4 film."""
+    if source.packed is None:
+        return _aud_samples(source.path, source)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"sound{Path(source.path).suffix}"
+        path.write_bytes(source.packed)
+        return _aud_samples(str(path), source)
+
+
+def _open_with_aud(path: str, source: SoundSource) -> tuple[Any, int, int]:
+    """A sound of Blender's audio library, samples per second and their number.
+
+    Raises:
+        AudioError: If it cannot be opened.
+    """
     name = Path(source.path).name or source.label
-    unreadable = AudioError(
-        f'The sound "{name}" is damaged or of an unknown format: convert it to WAV or FLAC.'
-    )
     try:
         import aud
     except ImportError as error:
         raise AudioError(
             f'This Blender cannot read the format of "{name}": convert it to WAV, FLAC, OGG or MP3.'
         ) from error
-    if source.packed is None:
-        return _aud_samples(aud, source.path, unreadable)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"sound{Path(source.path).suffix}"
-        path.write_bytes(source.packed)
-        return _aud_samples(aud, str(path), unreadable)
-
-
-def _aud_samples(aud: Any, path: str, unreadable: AudioError) -> tuple[FloatArray, int]:
+    unreadable = AudioError(
+        f'The sound "{name}" is damaged or of an unknown format: convert it to WAV or FLAC.'
+    )
     sound = aud.Sound.file(path)
     # `data` ends the whole process on a file that cannot be opened; `specs` and `length` raise instead.
     try:
@@ -275,5 +316,18 @@ def _aud_samples(aud: Any, path: str, unreadable: AudioError) -> tuple[FloatArra
         raise unreadable from error
     if rate <= 0 or channels <= 0 or length == 0:
         raise unreadable
+    return sound, int(rate), int(length)
+
+
+def _aud_samples(path: str, source: SoundSource) -> tuple[FloatArray, int, bool]:
+    from ...engine.audio.waveform import check_duration
+
+    sound, rate, length = _open_with_aud(path, source)
+    first, num_used = _used_span(source, rate)
+    if num_used is None:
+        check_duration((length - first) / rate)
+    else:
+        sound = sound.limit(0.0, (first + num_used) / rate)
     samples = np.asarray(sound.data(), dtype=np.float32)
-    return samples.reshape(-1, int(channels)), int(rate)
+    samples = samples.reshape(-1, int(sound.specs[1]))[first:]
+    return samples[:num_used].mean(axis=1, dtype=np.float32), rate, True
