@@ -22,6 +22,7 @@ from .job import STOPPED, IsCancelled, ReportProgress
 from .sessions import JobSession
 
 if TYPE_CHECKING:
+    from ..engine.installing.accelerators import Choice
     from ..engine.installing.lock import Wheel
 
 EXTENSION = Path(__file__).resolve().parent.parent
@@ -39,15 +40,30 @@ def home() -> Path:
 
 
 @cache
-def listed_wheels() -> tuple[Wheel, ...]:
-    """What belongs to this Blender's Python.
+def chosen_build(processor_only: bool = False) -> Choice:
+    """What belongs to this Blender's Python and this machine's graphics card.
+
+    Args:
+        processor_only: Take no notice of a graphics card.
 
     Raises:
         InstallError: If there is nothing for it.
     """
-    from ..engine.installing import lock
+    from ..engine.installing import accelerators, lock
 
-    return lock.wheels_for(lock.this_target(), lock.read_lock())
+    found = accelerators.found_accelerators()
+    if processor_only:
+        found = found[-1:]
+    return accelerators.choose_build(lock.this_target(), lock.read_lock(), found)
+
+
+def listed_wheels(processor_only: bool = False) -> tuple[Wheel, ...]:
+    """The wheels of that build.
+
+    Raises:
+        InstallError: If there is nothing for it.
+    """
+    return chosen_build(processor_only).wheels
 
 
 def attach() -> None:
@@ -56,7 +72,9 @@ def attach() -> None:
     from ..engine.installing import folder
 
     try:
-        packages = folder.installed_packages(home(), listed_wheels())
+        builds = (listed_wheels(), listed_wheels(processor_only=True))
+        whole = [folder.installed_packages(home(), wheels) for wheels in builds]
+        packages = next((path for path in whole if path is not None), None)
     except (EngineError, ValueError):  # no wheels for this machine, or an add-on without a folder of its own
         packages = None
     if packages is not None and str(packages) not in sys.path:
@@ -80,29 +98,30 @@ def is_needed() -> bool:
 
 
 @cache
-def offer() -> str:
+def offer(processor_only: bool = False) -> str:
     """What would be installed and how big it is, or why nothing can be, in a sentence."""
     from ..engine.installing.unpacking import gigabytes
 
     try:
-        wheels = listed_wheels()
+        wheels = listed_wheels(processor_only)
     except EngineError as error:
         return str(error)
     size, unpacked = sum(wheel.size for wheel in wheels), sum(wheel.unpacked for wheel in wheels)
     torch = next(wheel for wheel in wheels if wheel.name == "torch")
     return (
-        f"{len(wheels)} packages for the processor with torch {torch.version}: "
+        f"{chosen_build(processor_only).reason}: {len(wheels)} packages with torch {torch.version}, "
         f"{gigabytes(size)} to get, {gigabytes(unpacked)} on disk"
     )
 
 
-def installer_command(wheels_dir: str, index: str) -> list[str]:
+def installer_command(wheels_dir: str, index: str, processor_only: bool = False) -> list[str]:
     """How the installer is started.
 
     Raises:
         SetupError: If it would need the network and Blender is to stay offline.
     """
     command = [sys.executable, "-s", "-m", "engine.installing.worker", str(home())]
+    command += ["--build", chosen_build(processor_only).build]
     if wheels_dir.strip():
         return [*command, "--from", bpy.path.abspath(wheels_dir)]
     if not bpy.app.online_access:
@@ -179,8 +198,10 @@ class KINESICS_OT_install_engine(MotionOperator, bpy.types.Operator):
     def new_session(self, context: bpy.types.Context) -> JobSession[None]:
         """The installation as the preferences say, not started."""
         preferences = preferences_of(context)
-        listed_wheels()
-        command = installer_command(preferences.wheels_dir, preferences.wheel_index)
+        listed_wheels(preferences.processor_only)
+        command = installer_command(
+            preferences.wheels_dir, preferences.wheel_index, preferences.processor_only
+        )
         return JobSession(lambda progress, cancelled: run_installer(command, progress, cancelled))
 
     def _write(self, session: JobSession[None], made: None) -> set[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from engine.installing.lock import LOCK_FILE, Wheel, file_sha256, target_name  # noqa: E402
+from engine.installing.lock import CUDA, LOCK_FILE, Wheel, file_sha256, target_name  # noqa: E402
 
 CACHE = ROOT / "build" / "wheels"
 PYTHONS = ("3.11", "3.13")
@@ -60,6 +60,15 @@ PACKAGES = (
 names, serves downloads only; without it nothing in the extension can reach the network."""
 OTHER_VERSIONS = {"scipy": "1.15.3"}
 """The scipy of requirements.txt wants numpy 1.26; Blender 4.2 and 4.3 bring an older one."""
+CUDA_TORCH = "2.14.1"
+"""torch for NVIDIA cards under Linux, as PyPI has it; what it needs beside `PACKAGES` comes with it. It is
+newer than the one for the processor, since PyPI had all that belongs to it."""
+CUDA_TAGS = (
+    *(f"manylinux_2_{minor}_x86_64" for minor in (26, 25, 18, 12, 5)),
+    "manylinux2010_x86_64",
+    "manylinux1_x86_64",
+)
+"""Tags of NVIDIA's own wheels that `PLATFORMS` lacks."""
 HEADER = """\
 # Wheels the engine runs on, by platform and Python; written by tools/lock_wheels.py.
 """
@@ -71,11 +80,12 @@ class Target:
 
     system: str
     python: str
+    cuda: bool = False
 
     @property
     def name(self) -> str:
         """As the list writes it."""
-        return target_name(self.system, self.python)
+        return target_name(self.system, self.python, CUDA if self.cuda else "")
 
 
 def pinned() -> dict[str, str]:
@@ -98,15 +108,38 @@ def fetch(requirement: str, target: Target, index: str | None, folder: Path = CA
         if requirement.partition("==")[2] == old.name.split("-")[1]:
             return old
         old.unlink()
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    command += ["--dest", str(landing), "--python-version", target.python, "--implementation", "cp"]
-    command += [word for tag in PLATFORMS[target.system] for word in ("--platform", tag)]
-    command += ["--index-url", index] if index else []
-    run = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
-    if run.returncode != 0:
+    if not downloaded(["--no-deps", requirement], target, index, landing):
         print(f"{target.name}: pip finds no {requirement}", file=sys.stderr)
         return None
     return next(landing.glob("*.whl"))
+
+
+def fetch_cuda(target: Target, index: str | None, folder: Path = CACHE) -> list[Path] | None:
+    """Have pip put torch for NVIDIA cards into the folder, with what it needs beside `PACKAGES`.
+
+    Returns:
+        The wheels, or None if pip lacks one.
+    """
+    landing = folder / target.name / "cuda"
+    landing.mkdir(parents=True, exist_ok=True)
+    constraints = landing / "constraints.txt"
+    ours = pinned() | {"torch": CUDA_TORCH}
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in ours.items()))
+    if not downloaded(["-c", str(constraints), f"torch=={CUDA_TORCH}"], target, index, landing):
+        print(f"{target.name}: pip lacks something that torch {CUDA_TORCH} needs", file=sys.stderr)
+        return None
+    known = {name.lower().replace("-", "_") for name in PACKAGES} - {"torch"}
+    return [path for path in sorted(landing.glob("*.whl")) if path.name.split("-")[0].lower() not in known]
+
+
+def downloaded(words: list[str], target: Target, index: str | None, landing: Path) -> bool:
+    """Whether pip could put what is asked for into a folder."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
+    command += ["--dest", str(landing), "--python-version", target.python, "--implementation", "cp"]
+    tags = PLATFORMS[target.system] + (CUDA_TAGS if target.cuda else ())
+    command += [word for tag in tags for word in ("--platform", tag)]
+    command += ["--index-url", index] if index else []
+    return subprocess.run([*command, *words], capture_output=True, text=True, check=False).returncode == 0
 
 
 def described(path: Path, name: str, target: Target) -> Wheel:
@@ -115,6 +148,25 @@ def described(path: Path, name: str, target: Target) -> Wheel:
         unpacked = sum(info.file_size for info in archive.infolist())
     version = path.name.split("-")[1]
     return Wheel(name, version, path.name, file_sha256(path), path.stat().st_size, unpacked, (target.name,))
+
+
+def wheels_of(target: Target, index: str | None) -> list[Wheel] | None:
+    """Every wheel of a target, or None if pip lacks one."""
+    versions = pinned()
+    found: list[Wheel] = []
+    if target.cuda:
+        del versions["torch"]
+        paths = fetch_cuda(target, index)
+        if paths is None:
+            return None
+        found = [described(path, path.name.split("-")[0].replace("_", "-"), target) for path in paths]
+    for name, version in versions.items():
+        cpu = "+cpu" if name == "torch" and target.system == "linux-x64" else ""
+        path = fetch(f"{name}=={version}{cpu}", target, index)
+        if path is None:
+            return None
+        found.append(described(path, name, target))
+    return found
 
 
 def merged(wheels: list[Wheel]) -> list[Wheel]:
@@ -148,18 +200,14 @@ def main() -> int:
     arguments = parser.parse_args()
     wheels: list[Wheel] = []
     missing: list[str] = []
-    for target in (Target(system, python) for system in PLATFORMS for python in PYTHONS):
-        found: list[Wheel] = []
-        for name, version in pinned().items():
-            cpu = "+cpu" if name == "torch" and target.system == "linux-x64" else ""
-            path = fetch(f"{name}=={version}{cpu}", target, arguments.index)
-            if path is None:
-                missing.append(target.name)
-                break
-            found.append(described(path, name, target))
-        else:
-            wheels += found
-            print(f"{target.name}: {len(found)} wheels", flush=True)
+    plain = [Target(system, python) for system in PLATFORMS for python in PYTHONS]
+    for target in (*plain, *(Target("linux-x64", python, cuda=True) for python in PYTHONS)):
+        found = wheels_of(target, arguments.index)
+        if found is None:
+            missing.append(target.name)
+            continue
+        wheels += found
+        print(f"{target.name}: {len(found)} wheels", flush=True)
     if missing and not arguments.leave_out:
         return 1
     LOCK_FILE.write_text(written(merged(wheels)), encoding="utf-8")

@@ -208,7 +208,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     report(light)
-    listed = {target for wheel in read_lock() for target in wheel.targets}
+    listed = {target for wheel in read_lock() for target in wheel.targets} & TARGETS.keys()
     if arguments.full and not arguments.target and TARGETS.keys() - listed:
         print(f"not listed in wheels.toml, so left out: {', '.join(sorted(TARGETS.keys() - listed))}")
     for name in arguments.target or (sorted(listed) if arguments.full else ()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 from bpy.app.translations import pgettext_iface
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ..operators import CONTEXT, engine_host, generate, import_model, install_engine, log, self_test
 from ..operators.dialogue_plan import DEFAULT_CACHE_MB
@@ -66,6 +66,11 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         max=1 << 20,
     )
 
+    processor_only: BoolProperty(
+        name="For the Processor Only",
+        description="Install the engine for the processor alone, which is much smaller, even where there "
+        "is a graphics card",
+    )
     wheels_dir: StringProperty(
         name="Engine Files",
         description="Folder with the engine's files, to install it without network; empty downloads them",
@@ -103,7 +108,8 @@ def _draw_install(
 ) -> None:
     """What the engine's installation would get, and its button."""
     box = column.box()
-    draw_lines(box, context, install_engine.offer(), "INFO")
+    draw_lines(box, context, install_engine.offer(preferences.processor_only), "INFO")
+    box.prop(preferences, "processor_only")
     box.prop(preferences, "wheels_dir")
     box.prop(preferences, "wheel_index")
     box.operator("kinesics.install_engine", icon="IMPORT")

@@ -51,13 +51,17 @@ class Wheel:
     targets: tuple[str, ...]
 
 
-def target_name(system: str, python: str) -> str:
-    """A platform and a Python in one word: `linux-x64-py3.11`."""
-    return f"{system}-py{python}"
+CUDA = "cuda"
+"""The build for NVIDIA graphics cards, which runs on the processor, too; the other builds have no name."""
 
 
-def this_target() -> str:
-    """The target of the running Python.
+def target_name(system: str, python: str, build: str = "") -> str:
+    """A platform, a Python and a build in one word: `linux-x64-py3.11`, `linux-x64-py3.11-cuda`."""
+    return f"{system}-py{python}" + (f"-{build}" if build else "")
+
+
+def this_target(build: str = "") -> str:
+    """The target of the running Python, and one of its builds.
 
     Raises:
         InstallError: If no wheels are listed for such a machine.
@@ -68,7 +72,7 @@ def this_target() -> str:
             f"There is no engine for this kind of machine ({platform.system()}, {platform.machine()}): "
             "it runs on Linux and Windows with an Intel or AMD processor, and on Macs with Apple silicon."
         )
-    return target_name(system, f"{sys.version_info.major}.{sys.version_info.minor}")
+    return target_name(system, f"{sys.version_info.major}.{sys.version_info.minor}", build)
 
 
 def read_lock(path: Path = LOCK_FILE) -> tuple[Wheel, ...]:

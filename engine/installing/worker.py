@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process that installs the engine: fetches or copies wheels, checks, unpacks, renames.
 
-    python -m engine.installing.worker HOME [--from FOLDER] [--index URL]
+    python -m engine.installing.worker HOME [--build cuda] [--from FOLDER] [--index URL]
 
 Writes one JSON object a line: `fraction` and `message`, at the end `done`, or `error` with a sentence for the
 animator. Ends by itself when its standard input closes, so that it never outlives the Blender that began it.
@@ -35,7 +35,7 @@ from .folder import (
     remove,
     remove_others,
 )
-from .lock import LOCK_FILE, Wheel, read_lock, this_target, wheels_for
+from .lock import CUDA, LOCK_FILE, Wheel, read_lock, this_target, wheels_for
 from .unpacking import check_space, check_wheel, gigabytes, unpack
 
 Report = Callable[[float, str], None]
@@ -271,12 +271,13 @@ def main() -> int:
     parser.add_argument("home", type=Path)
     parser.add_argument("--from", dest="folder", type=Path, help="folder of wheels; no network is used")
     parser.add_argument("--index", default="", help="one more package index for pip")
+    parser.add_argument("--build", choices=("", CUDA), default="", help="empty for the processor's")
     parser.add_argument("--lock", type=Path, default=LOCK_FILE, help="list of wheels")
     arguments = parser.parse_args()
     threading.Thread(target=stop_with_input, daemon=True).start()
     fetch = copy_from(arguments.folder) if arguments.folder else download(arguments.index)
     try:
-        wheels = wheels_for(this_target(), read_lock(arguments.lock))
+        wheels = wheels_for(this_target(arguments.build), read_lock(arguments.lock))
         install(arguments.home, wheels, fetch, lambda part, text: tell(fraction=part, message=text))
     except EngineError as error:
         tell(error=str(error))

@@ -217,8 +217,9 @@ def fingerprint() -> str:
 
 
 REMEDIES = (
-    "(add|bake|choose|click|close|convert|copy|cut|describe|do not use|download|export|get|install|it must last|leave|"
-    "make|move|open|or|parent|press|push|remove|render|restore|select|set|shorten|switch|unmute|use|write)"
+    "(add|bake|choose|click|close|convert|copy|cut|describe|do not use|download|export|get|install|"
+    "it must last|leave|make|move|open|or|parent|press|push|remove|render|restore|select|set|shorten|"
+    "switch|unmute|use|write)"
 )
 """What an animator is told to do begins with one of these."""
 

@@ -40,7 +40,7 @@ def shop(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         f'targets = ["{lock.this_target()}"]\n'
     )
     command, wheels = operator.installer_command, lock.read_lock(listed)
-    monkeypatch.setattr(operator, "listed_wheels", lambda: wheels)
+    monkeypatch.setattr(operator, "listed_wheels", lambda processor_only=False: wheels)
     monkeypatch.setattr(
         operator, "installer_command", lambda *words: [*command(*words), "--lock", str(listed)]
     )
@@ -89,4 +89,34 @@ def test_cancelled_it_stops_and_installs_nothing(shop: Shop, module: Any) -> Non
 
 def test_the_offer_names_sizes(module: Any) -> None:
     operator = module("operators.install_engine")
-    assert "packages for the processor" in operator.offer() and "on disk" in operator.offer()
+    said = operator.offer(processor_only=True)
+    assert "so the processor is used: " in said and " packages with torch " in said and "on disk" in said
+
+
+def test_an_engine_that_is_whole_is_used_whichever_build_it_is(
+    module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A graphics card that was put in later, or a driver that was renewed, makes no engine useless."""
+    operator, folder = module("operators.install_engine"), module("engine.installing.folder")
+    accelerators = module("engine.installing.accelerators")
+    card = (accelerators.Accelerator(accelerators.Kind.CUDA), accelerators.Accelerator(accelerators.Kind.CPU))
+    monkeypatch.setattr(accelerators, "found_accelerators", lambda: card)
+    operator.chosen_build.cache_clear()
+    monkeypatch.setattr(operator, "home", lambda: tmp_path)
+    small, large = operator.listed_wheels(processor_only=True), operator.listed_wheels()
+    assert small != large and sum(w.size for w in small) < sum(w.size for w in large) / 5
+    assert "--build cuda" in " ".join(operator.installer_command(str(tmp_path), ""))
+    assert "--build  --from" in " ".join(operator.installer_command(str(tmp_path), "", True))
+    try:
+        for wheels in (small, large):
+            packages = tmp_path / f"{len(wheels)} wheels"
+            there = {wheels: packages}
+            monkeypatch.setattr(folder, "installed_packages", lambda _, asked, there=there: there.get(asked))
+            operator.detach()
+            operator.attach()
+            assert str(packages) in sys.path
+    finally:
+        operator.detach()
+        operator.chosen_build.cache_clear()
+        monkeypatch.undo()
+        operator.attach()

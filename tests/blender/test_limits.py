@@ -132,7 +132,8 @@ def test_other_rates_and_frames_before_zero(
     character.kinesics_shape.energy_upper = 1.5
     frames = module("operators.bridge.stand_in").take_frames(character, scene)
     assert frames == range(first, first + 2 * fps)
-    sampling, rig = module("operators.bridge.sampling"), module("operators.bridge.armature").read_rig(character)
+    sampling = module("operators.bridge.sampling")
+    rig = module("operators.bridge.armature").read_rig(character)
     seen = sampling.current_clip(character, rig, scene, first, 2 * fps, float(fps))
     for preset, suffix in (("KINESICS", ".npz"), ("BVH", ".bvh"), ("GLTF", ".glb")):
         saved = tmp_path / f"out{suffix}"

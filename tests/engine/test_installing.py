@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from engine.errors import InstallError
 from engine.installing import folder, lock, unpacking, worker
+from engine.installing.accelerators import Accelerator, Kind, choose_build, found_accelerators
 from engine.installing.lock import Wheel, file_sha256, this_target
 from tools.lock_wheels import written
 
@@ -77,10 +79,13 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
-def test_the_list_in_the_extension_names_whole_sets_for_five_targets() -> None:
+def test_the_list_in_the_extension_names_whole_sets_for_every_blender() -> None:
     listed = lock.read_lock()
     targets = {target for wheel in listed for target in wheel.targets}
-    assert {lock.target_name(system, "3.11") for system in lock.SYSTEMS.values()} <= targets
+    for system in lock.SYSTEMS.values():
+        for python in ("3.11", "3.13"):
+            choice = choose_build(lock.target_name(system, python), listed, (Accelerator(Kind.CPU),))
+            assert choice.wheels and choice.reason
     for target in targets:
         names = {wheel.name for wheel in lock.wheels_for(target, listed)}
         assert {"torch", "scipy", "soundfile", "safetensors", "tokenizers", "onnx", "onnxruntime"} <= names
@@ -91,7 +96,8 @@ def test_the_list_in_the_extension_names_whole_sets_for_five_targets() -> None:
 def test_the_list_agrees_with_the_requirements() -> None:
     pins = {line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines()}
     for wheel in lock.read_lock():
-        if wheel.name != "scipy":  # an older one, for the numpy of Blender 4.2
+        cuda_only = all(target.endswith("-cuda") for target in wheel.targets)
+        if wheel.name != "scipy" and not cuda_only:  # an older one, for the numpy of Blender 4.2
             assert f"{wheel.name}=={wheel.version.partition('+')[0]}" in pins
 
 
@@ -309,3 +315,78 @@ def test_the_process_says_what_is_wrong(
     process.stdin.close()
     assert process.returncode == 1
     assert "put it there and try again" in json.loads(output.splitlines()[-1])["error"]
+
+
+NVIDIA = (
+    "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Thu Oct 19 18:56:32 UTC 2023\nGCC version: 12.3\n"
+)
+OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"
+MACHINES: dict[str, tuple[str, str, dict[str, str], list[tuple[Kind, int | None]]]] = {
+    "plain": ("linux", "x86_64", {}, []),
+    "nvidia": (
+        "linux",
+        "x86_64",
+        {"proc/driver/nvidia/version": NVIDIA.format("590.1.2")},
+        [(Kind.CUDA, 590)],
+    ),
+    "open": ("linux", "x86_64", {"proc/driver/nvidia/version": OPEN}, [(Kind.CUDA, 580)]),
+    "odd": ("linux", "x86_64", {"proc/driver/nvidia/version": "something else\n1.2"}, [(Kind.CUDA, None)]),
+    "wsl": ("linux", "x86_64", {"usr/lib/wsl/lib/libcuda.so.1": ""}, [(Kind.CUDA, None)]),
+    "amd": (
+        "linux",
+        "x86_64",
+        {
+            "dev/kfd": "",
+            "sys/class/kfd/kfd/topology/nodes/0/properties": "cpu_cores_count 8\nsimd_count 0\n",
+            "sys/class/kfd/kfd/topology/nodes/1/properties": "cpu_cores_count 0\nsimd_count 256\n",
+        },
+        [(Kind.ROCM, None)],
+    ),
+    "amd processor alone": (
+        "linux",
+        "x86_64",
+        {"dev/kfd": "", "sys/class/kfd/kfd/topology/nodes/0/properties": "simd_count 0\n"},
+        [],
+    ),
+    "windows": ("win32", "AMD64", {"System32/nvcuda.dll": ""}, [(Kind.CUDA, None)]),
+    "windows without": ("win32", "AMD64", {"System32/other.dll": ""}, []),
+    "mac": ("darwin", "arm64", {}, [(Kind.METAL, None)]),
+    "old mac": ("darwin", "x86_64", {}, []),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_graphics_cards_are_found_by_what_drivers_lay_down(name: str, tmp_path: Path) -> None:
+    system, machine, files, wanted = MACHINES[name]
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    found = found_accelerators(system, machine, tmp_path, {"SystemRoot": str(tmp_path)})
+    assert found == (*(Accelerator(*one) for one in wanted), Accelerator(Kind.CPU))
+
+
+@pytest.mark.parametrize(
+    ("target", "best", "build", "said"),
+    [
+        ("linux-x64-py3.11", Accelerator(Kind.CUDA, 580), "cuda", "is used"),
+        ("linux-x64-py3.11", Accelerator(Kind.CUDA), "cuda", "is used"),
+        ("linux-x64-py3.11", Accelerator(Kind.CUDA, 535), "", "too old .535; 580"),
+        ("linux-x64-py3.11", Accelerator(Kind.ROCM), "", "An AMD graphics card was found, but"),
+        ("linux-x64-py3.11", Accelerator(Kind.CPU), "", "No graphics card"),
+        ("linux-x64-py3.13", Accelerator(Kind.CUDA, 590), "cuda", "is used"),
+        ("linux-x64-py3.13", Accelerator(Kind.CPU), "cuda", "runs without"),
+        ("windows-x64-py3.13", Accelerator(Kind.CUDA), "", "there is no build for it here"),
+        ("macos-arm64-py3.13", Accelerator(Kind.METAL), "", "On a Mac"),
+    ],
+)
+def test_the_build_fits_the_graphics_card(target: str, best: Accelerator, build: str, said: str) -> None:
+    choice = choose_build(target, lock.read_lock(), (best, Accelerator(Kind.CPU)))
+    assert choice.build == build and re.search(said, choice.reason), choice.reason
+    assert {wheel.name.startswith("nvidia-") for wheel in choice.wheels} == (
+        {False, True} if build else {False}
+    )
+
+
+def test_a_python_without_wheels_is_told_which_there_are() -> None:
+    with pytest.raises(InstallError, match=r"no engine for linux-x64-py3.9 yet.*linux-x64-py3.11"):
+        choose_build("linux-x64-py3.9", lock.read_lock(), (Accelerator(Kind.CPU),))
