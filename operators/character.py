@@ -58,7 +58,7 @@ def add_smplx_character(context: bpy.types.Context, path: Path) -> bpy.types.Obj
     """
     from ..engine.motion.skeleton import Skeleton
     from ..engine.motion.smplx_file import load_smplx_mesh
-    from .bridge import character_mesh
+    from .bridge import character_mesh, expressions
     from .bridge.armature import build_armature
 
     model = load_smplx_mesh(path)
@@ -74,6 +74,9 @@ def add_smplx_character(context: bpy.types.Context, path: Path) -> bpy.types.Obj
             for index, offsets in enumerate(model.expressions)
         ],
     )
+    # The map of its face is fitted and kept now, so that no motion has to wait for it.
+    names = [block.name for block in body.data.shape_keys.key_blocks]
+    expressions.fit_of(armature, body, expressions.expression_shapes(names))
     return _present(context, armature)
 
 

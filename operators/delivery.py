@@ -154,7 +154,7 @@ def deliver_stretch(
     parts = unlocked(armature, parts)
     last = first + clip.num_frames - 1
     rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
-    clip = clip if faces else with_jaw_bone(clip)
+    clip = clip if any(face.opens_mouth for face in faces) else with_jaw_bone(clip)
     takes.separate(armature)
     settled = shaped.settle(armature, parts)
     curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), rig.bones_of(parts), first)
@@ -268,7 +268,7 @@ def put(
 
     parts = unlocked(armature, parts)
     rig, faces = check_target(armature, parts, clip.expression_names)
-    clip = clip if faces else with_jaw_bone(clip)
+    clip = clip if any(face.opens_mouth for face in faces) else with_jaw_bone(clip)
     takes.separate(armature)
     poses = clip_to_bones(clip, rig)
     bones = rig.bones_of(parts)

@@ -22,13 +22,29 @@ def character_of(context: bpy.types.Context) -> bpy.types.Object | None:
 def needed_character(context: bpy.types.Context) -> bpy.types.Object:
     """The character; raises `CharacterError` if there is none."""
     armature = character_of(context)
+    if armature is None and instanced_character(context):
+        raise CharacterError(
+            "The character is inside an instance of a collection, which cannot be moved: use Object > "
+            "Library Override > Make, or Object > Apply > Make Instances Real."
+        )
     if armature is None:
         raise CharacterError("There is no character: use Add Character, or select the armature of one.")
     return armature
 
 
+def instanced_character(context: bpy.types.Context) -> bool:
+    """Whether the active object is an instance of a collection that has an armature."""
+    active = context.view_layer.objects.active if context.view_layer else None
+    if active is None or active.instance_type != "COLLECTION" or active.instance_collection is None:
+        return False
+    return any(item.type == "ARMATURE" for item in active.instance_collection.all_objects)
+
+
 def has_character(operator: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
     """Whether there is an armature to drive."""
+    if character_of(context) is None and instanced_character(context):
+        operator.poll_message_set("Override the instance, or make it real, and select its armature")
+        return False
     if character_of(context) is None:
         operator.poll_message_set("Add a character, or select the armature of one")
         return False

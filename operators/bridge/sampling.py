@@ -51,7 +51,7 @@ def sample_clip(
     from dataclasses import replace
 
     from ...engine.motion.arkit import ARKIT_NAMES
-    from ...engine.motion.face_bases import jaw_channels, to_arkit
+    from ...engine.motion.face_bases import jaw_channels
 
     times = frame_start + np.arange(num_frames) * (scene_fps(scene) / fps)
     if _poses_are_plain(armature, rig):
@@ -60,12 +60,11 @@ def sample_clip(
         poses = yield from _by_stepping(armature, rig, scene, times)
     expressions = np.zeros((num_frames, len(ARKIT_NAMES)), dtype=np.float32)
     faces = shape_keys.find_face_meshes(armature, ARKIT_NAMES)
-    channels: dict[str, np.ndarray] = {}
+    values: list[np.ndarray] = []
     for face in faces:
-        values = yield from _face_values(face, scene, times)
-        channels |= dict(zip(face.blocks, values.T, strict=True))
+        values.append((yield from _face_values(face, scene, times)))
     if faces:
-        expressions = to_arkit(np.stack(list(channels.values()), axis=1), faces[0].kind, tuple(channels))
+        expressions = shape_keys.arkit_values(faces, values)
     clip = bones_to_clip(poses, rig, fps)
     clip = replace(
         clip,
@@ -74,7 +73,7 @@ def sample_clip(
         basis="arkit",
         feet=feet.read(armature, times),
     )
-    return clip if faces else jaw_channels(clip)
+    return clip if any(face.opens_mouth for face in faces) else jaw_channels(clip)
 
 
 def current_clip(

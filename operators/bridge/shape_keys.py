@@ -16,11 +16,15 @@ from . import action
 
 if TYPE_CHECKING:
     from ...engine.motion.clip import Clip
+    from ...engine.motion.expression_fit import ExpressionFit
     from ...engine.motion.face_names import FaceMapping
 
 
 SMPLX = "smplx"
 """Kind of a face whose channels are those of the clip itself, by number."""
+
+EXPRESSIONS = "expressions"
+"""Kind of a face with SMPL-X expressions that follows ARKit's channels by a map of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,21 @@ class FaceMesh:
     Attributes:
         mesh_name: Name of the mesh datablock.
         blocks: Shape key name of each channel that the mesh has, by channel name.
-        kind: Kind of face the channels belong to, a key of `face_names.FACE_KINDS`, or `SMPLX`.
+        kind: Kind of face the channels belong to, a key of `face_names.FACE_KINDS`, `SMPLX` or `EXPRESSIONS`.
         channels: All channels of the character, on any mesh, which share a mixture out among them.
+        fit: The map of a face of the kind `EXPRESSIONS`.
     """
 
     mesh_name: str
     blocks: dict[str, str]
     kind: str
     channels: tuple[str, ...]
+    fit: ExpressionFit | None = None
+
+    @property
+    def opens_mouth(self) -> bool:
+        """Whether the shapes open the mouth; else the jaw bone does."""
+        return self.kind != EXPRESSIONS
 
 
 def meshes_of(armature: bpy.types.Object) -> list[bpy.types.Object]:
@@ -98,11 +109,36 @@ def find_face_meshes(armature: bpy.types.Object, channel_names: tuple[str, ...])
         kind = found.kind
         blocks = {mesh: dict(mapping_of_face(kind, names).shapes) for mesh, names in shapes.items()}
     else:
-        return []
+        return _expression_faces(armature, shapes)
     if kind == "arkit":  # channels that a clip lacks stay as they are
         blocks = {mesh: {n: some[n] for n in channel_names if n in some} for mesh, some in blocks.items()}
     channels = tuple(dict.fromkeys(channel for some in blocks.values() for channel in some))
     return [FaceMesh(mesh, some, kind, channels) for mesh, some in blocks.items() if some]
+
+
+def _expression_faces(armature: bpy.types.Object, shapes: dict[str, list[str]]) -> list[FaceMesh]:
+    """Meshes with the expressions of a SMPL-X model, each with its map."""
+    from .expressions import expression_shapes, fit_of
+
+    faces: list[FaceMesh] = []
+    for item in meshes_of(armature):
+        found = expression_shapes(shapes.get(item.data.name, []))
+        fit = fit_of(armature, item, found) if found else None
+        if fit is not None:
+            faces.append(FaceMesh(item.data.name, found, EXPRESSIONS, tuple(found), fit))
+    return faces
+
+
+def arkit_values(faces: list[FaceMesh], values: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
+    """ARKit weights, (F, 52), of the channels of a character's meshes, each (F, channels)."""
+    from ...engine.motion.face_bases import to_arkit
+
+    if faces[0].fit is not None:
+        return faces[0].fit.to_arkit(values[0])
+    channels: dict[str, npt.NDArray[np.float64]] = {}
+    for face, columns in zip(faces, values, strict=True):
+        channels |= dict(zip(face.blocks, columns.T, strict=True))
+    return to_arkit(np.stack(list(channels.values()), axis=1), faces[0].kind, tuple(channels))
 
 
 def face_values(face: FaceMesh, clip: Clip) -> npt.NDArray[np.float32]:
@@ -111,6 +147,8 @@ def face_values(face: FaceMesh, clip: Clip) -> npt.NDArray[np.float32]:
 
     if face.kind == SMPLX:
         return clip.expressions[:, [clip.expression_names.index(name) for name in face.blocks]]
+    if face.fit is not None:
+        return face.fit.from_arkit(all_channels(clip))
     values = from_arkit(all_channels(clip), face.kind, face.channels)
     return values[:, [face.channels.index(name) for name in face.blocks]]
 
