@@ -11,6 +11,7 @@ that turn the eyes are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from .arkit import ARKIT_INDEX, ARKIT_NAMES
 from .arrays import AnyFloatArray, DoubleArray, FloatArray
 from .character_asset import CharacterAsset
 from .skeleton import DEFAULT_SKELETON, JOINT_NAMES
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 LANDMARKS = tuple(JOINT_NAMES.index(name) for name in ("head", "jaw", "left_eye_smplhf", "right_eye_smplhf"))
 """Joints by which two heads are laid over each other."""
@@ -91,7 +95,7 @@ def fit_expressions(
     Raises:
         ClipError: If the two faces do not lie over each other, so that this is no SMPL-X model.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     marks, ours = joints[list(LANDMARKS)], DEFAULT_SKELETON.rest_joints[list(LANDMARKS)]
     face = np.flatnonzero(np.linalg.norm(vertices - marks.mean(axis=0), axis=1) < _FACE_REACH_M)
@@ -99,7 +103,7 @@ def fit_expressions(
         raise _not_smplx()
     near = np.linalg.norm(asset.vertices - ours.mean(axis=0), axis=1) < 1.5 * _FACE_REACH_M
     used = np.flatnonzero(near)
-    tree = cKDTree(asset.vertices[used].astype(np.float64))
+    tree = KDTree(asset.vertices[used].astype(np.float64))
     places, scale = _laid_over(vertices[face], marks, ours, tree)
     distances, neighbours = tree.query(places, k=_NEIGHBOURS)
     close = distances[:, 0] < _NEAR_M
@@ -126,7 +130,7 @@ def _not_smplx() -> ClipError:
 
 
 def _laid_over(
-    points: AnyFloatArray, marks: AnyFloatArray, ours: AnyFloatArray, tree: object
+    points: AnyFloatArray, marks: AnyFloatArray, ours: AnyFloatArray, tree: KDTree
 ) -> tuple[DoubleArray, DoubleArray]:
     """Points of a face moved and scaled so that they lie over the default character's.
 
@@ -136,10 +140,10 @@ def _laid_over(
     spread = [np.linalg.norm(place - place.mean(axis=0)) for place in (ours, marks)]
     scale = np.full(3, spread[0] / max(float(spread[1]), 1e-9))
     shift = ours.mean(axis=0) - scale * marks.mean(axis=0)
-    known: DoubleArray = tree.data  # pyright: ignore[reportAttributeAccessIssue]
+    known = np.asarray(tree.data, dtype=np.float64)
     for _ in range(_ALIGNMENTS):
         places = points * scale + shift
-        distances, nearest = tree.query(places)  # pyright: ignore[reportAttributeAccessIssue]
+        distances, nearest = tree.query(places)
         good = distances < np.quantile(distances, 0.8) + 1e-9
         source, target = points[good].astype(np.float64), known[nearest[good]]
         centre, aim = source.mean(axis=0), target.mean(axis=0)
