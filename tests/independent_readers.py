@@ -4,8 +4,8 @@
     python tests/independent_readers.py FILE OUT.npz
 
 OUT holds names (N,), parents (N,) by name, times (F,) in seconds, places (F, N, 3) and turns (F, N, 3, 3) of
-every joint and node in the world, Z up and in metres, and shapes with their values (F, C). FBX is read by
-Assimp, glTF by pygltflib, USD by Pixar's own usd-core.
+every joint and node in the world, Z up and in metres, and shapes with their values (F, C). FBX and BVH
+are read by Assimp, glTF by pygltflib, USD by Pixar's own usd-core.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-LIBRARIES = {".fbx": "pyassimp", ".glb": "pygltflib", ".usdc": "pxr"}
+LIBRARIES = {".fbx": "pyassimp", ".bvh": "pyassimp", ".glb": "pygltflib", ".usdc": "pxr"}
 Y_TO_Z = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
 
 
@@ -113,7 +113,7 @@ def read_fbx(path: Path) -> Animation:
         for column in range(mesh.mNumAnimMeshes):
             shape = mesh.mAnimMeshes[column].contents.mName.data.decode()
             shapes.setdefault(shape, np.interp(ticks, times, table[:, column]))
-    told = metadata(scene)
+    told = metadata(scene) if scene.mMetadata else {"UpAxis": 1.0, "UnitScaleFactor": 1.0}  # BVH says neither
     return Animation(
         ticks / take.mTicksPerSecond, names, [names[place] if place >= 0 else "" for place in above],
         world(local, above), told["UpAxis"] == 1, told["UnitScaleFactor"] / 100.0, shapes,
@@ -226,7 +226,7 @@ def read_usd(path: Path) -> Animation:
     )  # fmt: skip
 
 
-READERS = {".fbx": read_fbx, ".glb": read_gltf, ".usdc": read_usd}
+READERS = {".fbx": read_fbx, ".bvh": read_fbx, ".glb": read_gltf, ".usdc": read_usd}
 
 
 def available(suffix: str, python: Path) -> bool:

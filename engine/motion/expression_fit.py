@@ -105,7 +105,8 @@ def fit_expressions(
     used = np.flatnonzero(near)
     tree = KDTree(asset.vertices[used].astype(np.float64))
     places, scale = _laid_over(vertices[face], marks, ours, tree)
-    distances, neighbours = tree.query(places, k=_NEIGHBOURS)
+    found = tree.query(places, k=_NEIGHBOURS)
+    distances, neighbours = np.asarray(found[0]), np.asarray(found[1], dtype=np.int64)
     close = distances[:, 0] < _NEAR_M
     if close.sum() < 0.3 * len(face):
         raise _not_smplx()
@@ -143,7 +144,8 @@ def _laid_over(
     known = np.asarray(tree.data, dtype=np.float64)
     for _ in range(_ALIGNMENTS):
         places = points * scale + shift
-        distances, nearest = tree.query(places)
+        found = tree.query(places)
+        distances, nearest = np.asarray(found[0]), np.asarray(found[1], dtype=np.int64)
         good = distances < np.quantile(distances, 0.8) + 1e-9
         source, target = points[good].astype(np.float64), known[nearest[good]]
         centre, aim = source.mean(axis=0), target.mean(axis=0)

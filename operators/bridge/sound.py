@@ -12,7 +12,7 @@ import io
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import bpy
 import numpy as np
@@ -307,12 +307,12 @@ def _open_with_aud(path: str, source: SoundSource) -> tuple[Any, int, int]:
     unreadable = AudioError(
         f'The sound "{name}" is damaged or of an unknown format: convert it to WAV or FLAC.'
     )
-    sound = aud.Sound.file(path)
+    sound, failure = aud.Sound.file(path), cast(type[Exception], aud.error)
     # `data` ends the whole process on a file that cannot be opened; `specs` and `length` raise instead.
     try:
         rate, channels = sound.specs
         length = sound.length
-    except aud.error as error:
+    except failure as error:
         raise unreadable from error
     if rate <= 0 or channels <= 0 or length == 0:
         raise unreadable
