@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One long line with a model of the published size: its windows one after the other, and four at a time.
 
-    python benchmarks/line.py [--seconds 60] [--alone]
+    python benchmarks/line.py [--seconds 60] [--alone] [--fast]
 
-Random weights of FLAN-T5-base's size with the published vocabulary, in eight bits as in use. Each window
+Random weights of FLAN-T5-base's size with the published vocabulary, as in use, or in eight bits. Each window
 reads a request of about 230 words and writes 4 s of four parts (480 codes), a sixth of which it takes over
 from the one before (lom-spec 3.5). Faster than real time is less than a second of work for one of motion.
 """
@@ -36,11 +36,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--alone", action="store_true", help="also one window after the other")
+    parser.add_argument("--fast", action="store_true", help="in eight bits")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     case = flan_case()
-    model = case.model.eval().requires_grad_(False).to(torch.bfloat16)  # as a pack of this size is loaded
-    weights, words = decoder_weights(model), case.vocabulary
+    model = case.model.eval().requires_grad_(False)  # as a pack of this size is loaded
+    weights, words = decoder_weights(model, arguments.fast), case.vocabulary
     num_steps = round(arguments.seconds * MOTION_FPS)
     starts = [start for start, _ in windows(num_steps, WINDOW_STEPS, OVERLAP_STEPS[Release.SPEECH])]
     prompts = [torch.randint(2, 32000, (case.encoder_tokens,)).tolist() for _ in starts]

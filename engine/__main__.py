@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--seed", type=int, default=0)
     generate.add_argument("--temperature", type=float, default=SamplingOptions.temperature)
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    generate.add_argument("--fast", action="store_true", help="the published model faster; some poses differ")
     generate.add_argument("--pack", type=Path, default=DEFAULT_PACK)
     generate.add_argument(
         "--compatible",
@@ -162,7 +163,7 @@ def generate(arguments: argparse.Namespace) -> None:
     from .pipeline import load_engine
 
     began = time.perf_counter()
-    engine = load_engine(arguments.pack, arguments.device)
+    engine = load_engine(arguments.pack, arguments.device, fast=arguments.fast)
     load_s = time.perf_counter() - began
     result = compatible(engine, request) if arguments.compatible else engine.generate(request)
     save_npz(result.clip, arguments.out)

@@ -159,9 +159,10 @@ class Pack:
         return module
 
     def load_rounded(self, name: str, module: nn.Module, dtype: torch.dtype) -> None:
-        """Fill a network on the meta device with the tensors of one file, rounded to another floating type.
+        """Fill a network on the meta device with the tensors of one file, rounded to a floating type.
 
-        Only a few tensors at a time are in memory as the file has them.
+        Only a few tensors at a time are in memory as the file has them; those of the file's own type stay as
+        they are, block by block, so that a block's memory is free once its weights are forgotten.
 
         Raises:
             PackError: If the file does not hold exactly this network.
@@ -176,6 +177,21 @@ class Pack:
                     raise damaged(name, f"{group}{rest} has type {tensor.dtype}")
                 held[group + rest] = tensor.to(dtype)
         module.load_state_dict(held, assign=True)
+
+    def load_but(self, name: str, module: nn.Module, prefix: str, left: str) -> None:
+        """Fill a network on the meta device as `load_module` does, but for the weights named `left*`.
+
+        Raises:
+            PackError: If the file does not hold exactly this network, those weights included.
+        """
+        shapes = safetensors_shapes(self.file(name))
+        own = {key[len(prefix) :]: shape for key, shape in shapes.items() if key.startswith(prefix)}
+        wanted = {key: tensor.shape for key, tensor in module.state_dict().items()}
+        _check_shapes(name, prefix, own, wanted)
+        for key in wanted:
+            if not key.startswith(left):
+                held = self.tensors(name, prefix + key)[""]
+                module.load_state_dict({key: held.float()}, strict=False, assign=True)
 
     def load_module(
         self, name: str, module: nn.Module, prefix: str = "", *, cast_to_own: bool = False

@@ -405,7 +405,7 @@ def chosen_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0) -> MotionEngine:
+def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0, fast: bool = False) -> MotionEngine:
     """Load a pack and the engine for its kind.
 
     Args:
@@ -413,6 +413,7 @@ def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0) -> Moti
         device: "auto", "cpu" or "cuda"; auto takes a GPU where there is one.
         limit_mb: Most memory for the model, 0 for no limit. On a GPU motions are made fewer at a time to stay
             below it.
+        fast: Round the decoder of a model of the published size, which changes some of its choices.
 
     Returns:
         The engine.
@@ -429,5 +430,5 @@ def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0) -> Moti
     if pack.kind != STARTER:
         from .published.engine import load_published_engine
 
-        return load_published_engine(pack, torch.device(chosen))
+        return load_published_engine(pack, torch.device(chosen), fast)
     return Engine(pack, torch.device(chosen))

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ..engine.specs import MotionEngine
 
 _lock = threading.Lock()
-_loaded: dict[tuple[str, str, float, int], MotionEngine] = {}
+_loaded: dict[tuple[str, str, float, int, bool], MotionEngine] = {}
 _limit_mb = 0
+_fast = False
 
 WAIT_STEP_S = 0.05
 """How often a waiting job looks whether it was cancelled, in seconds."""
@@ -69,6 +70,12 @@ def set_memory_limit(limit_mb: int) -> None:
     _limit_mb = limit_mb
 
 
+def set_fast(fast: bool) -> None:
+    """Whether a large model that is loaded from now on may be less exact."""
+    global _fast
+    _fast = fast
+
+
 def load_engine(pack_dir: Path, device: str) -> MotionEngine:
     """Load a pack from disk; the first call imports torch.
 
@@ -80,7 +87,7 @@ def load_engine(pack_dir: Path, device: str) -> MotionEngine:
     with importing():
         from ..engine.pipeline import load_engine as load
     with _uncollected():
-        engine = load(pack_dir, device, _limit_mb)  # imports more
+        engine = load(pack_dir, device, _limit_mb, _fast)  # imports more
     LOG.info("loaded %s on %s in %.1f s", pack_dir, device, time.perf_counter() - began)
     return engine
 
@@ -158,7 +165,7 @@ def engine_for(
             raise Cancelled(STOPPED)
     try:
         card = pack_dir / "pack.toml"
-        key = (str(pack_dir), device, card.stat().st_mtime if card.is_file() else 0.0, _limit_mb)
+        key = (str(pack_dir), device, card.stat().st_mtime if card.is_file() else 0.0, _limit_mb, _fast)
         if key not in _loaded:
             progress(0.0, "Loading the motion model")
             engine = load_engine(pack_dir, device)

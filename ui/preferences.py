@@ -28,6 +28,10 @@ def _apply_memory_limit(preferences: KinesicsPreferences, _context: bpy.types.Co
     engine_host.set_memory_limit(preferences.memory_mb)
 
 
+def _apply_fast(preferences: KinesicsPreferences, _context: bpy.types.Context) -> None:
+    engine_host.set_fast(preferences.fast)
+
+
 class KinesicsPreferences(bpy.types.AddonPreferences):
     """Which model makes the motion, and where it runs."""
 
@@ -51,6 +55,13 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         min=0,
         max=1 << 20,
         update=_apply_memory_limit,
+    )
+    fast: BoolProperty(
+        name="Faster Published Model",
+        description="Make the published model's motion faster and in less memory. A few poses in a hundred "
+        "then differ from what it would otherwise choose. The bundled model stays as it is",
+        default=False,
+        update=_apply_fast,
     )
     log_level: EnumProperty(
         name="Console",
@@ -92,6 +103,7 @@ class KinesicsPreferences(bpy.types.AddonPreferences):
         _draw_import(column)
         column.prop(self, "device")
         column.prop(self, "memory_mb")
+        column.prop(self, "fast")
         _draw_self_test(column, context)
         column.operator("kinesics.release_memory", icon="TRASH")
         row = column.row(align=True)
@@ -155,10 +167,11 @@ def draw_smplx_licence(layout: bpy.types.UILayout, context: bpy.types.Context) -
 
 
 def attach() -> None:
-    """Have the console and the memory limit as they were chosen."""
+    """Have the console, the memory limit and the exactness as they were chosen."""
     preferences = generate.preferences_of(bpy.context)
     log.attach(preferences.log_level if preferences is not None else log.LEVELS[0][0])
     engine_host.set_memory_limit(preferences.memory_mb if preferences is not None else 0)
+    engine_host.set_fast(preferences is not None and preferences.fast)
 
 
 def detach() -> None:

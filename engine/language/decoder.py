@@ -13,19 +13,20 @@ import importlib.util
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .biases import hide_padding
+from .half import linear_wide
 from .model import LanguageModel, embed_steps
 from .rows import RowsDecoder, TorchRows
 from .torch_blocks import project, run_blocks
 
 EXACT_WEIGHTS = 20_000_000
-"""Decoders of up to so many weights, which a processor's cache holds, keep them as they are on a CPU."""
+"""Decoders of up to so many weights, which a processor's cache holds, gain little from rounding them."""
 
 ONNX_HEAD_WIDTH = 8
 """ONNX Runtime's attention wants the width of a head to be a multiple of this."""
@@ -101,18 +102,13 @@ class DecoderWeights(ABC):
         """Some rows of the output head, (stop - first, d_model), in the type of the states."""
         return self.head[first:stop].to(self.dtype)
 
+    def scores(self, states: Tensor) -> Tensor:
+        """Scores of all words, (R, rows of the table), from states (R, d_model)."""
+        return linear_wide(states, self.head)
+
     def stepping(self) -> AbstractContextManager[None]:
         """Held while steps are made, so that an engine can set threads as it wants them."""
         return nullcontext()
-
-
-@runtime_checkable
-class FreeableWeights(Protocol):
-    """Weights that are copies, so that the model's own decoder can be forgotten."""
-
-    def forget_decoder(self) -> None:
-        """Give its memory back; the model encodes as before and decodes no more."""
-        ...
 
 
 def is_large(model: LanguageModel) -> bool:
@@ -120,18 +116,25 @@ def is_large(model: LanguageModel) -> bool:
     return sum(weight.numel() for weight in model.decoder.parameters()) > EXACT_WEIGHTS
 
 
-def decoder_weights(model: LanguageModel) -> DecoderWeights:
-    """Weights for the fastest engine that this machine has for the model's device."""
+def decoder_weights(model: LanguageModel, fast: bool = False, spare: bool = False) -> DecoderWeights:
+    """Weights for the fastest engine that this machine has for the model's device.
+
+    Args:
+        model: The language model.
+        fast: Round a large model's decoder to eight bits, to bfloat16 on a GPU or without ONNX Runtime. That
+            changes some of its choices (`benchmarks/published_precision.py`).
+        spare: Where the weights are copies, give the model's own decoder's memory back; it decodes no more.
+    """
     if model.lm_head.weight.device.type == "cuda":
         from .graph_decoder import GraphDecoderWeights
 
-        return GraphDecoderWeights(model, torch.bfloat16)
-    fits = model.config.d_kv % ONNX_HEAD_WIDTH == 0
-    if model.lm_head.weight.device.type == "cpu" and fits and onnx_is_there():
+        return GraphDecoderWeights(model, torch.float32 if is_large(model) and not fast else torch.bfloat16)
+    on_cpu, rounds = model.lm_head.weight.device.type == "cpu", fast and is_large(model)
+    if on_cpu and model.config.d_kv % ONNX_HEAD_WIDTH == 0 and onnx_is_there():
         from .onnx_decoder import OnnxDecoderWeights
 
-        return OnnxDecoderWeights(model)
-    return TorchDecoderWeights(model, model.shared.weight.dtype)
+        return OnnxDecoderWeights(model, 8 if rounds else 32, spare)
+    return TorchDecoderWeights(model, torch.bfloat16 if rounds and on_cpu else torch.float32)
 
 
 def onnx_is_there() -> bool:

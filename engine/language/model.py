@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from .biases import UNTIMED, hide_padding, initial_time_bias, relative_position_bucket, time_bucket
 from .config import LanguageModelConfig
+from .half import is_half, run_wide
 
 ABSENT = -1
 """Stands where a position has fewer tokens than the widest one."""
@@ -311,14 +312,16 @@ class LanguageModel(nn.Module):
             Encoder states, (B, L, d_model).
         """
         x = self.embed(ids)
+        if is_half(self.shared):
+            x = x.float()
         if text_states is not None and is_text is not None and bool(is_text.any()):
             x = torch.where(is_text[..., None], self.text_projection(text_states.to(x.dtype)), x)
         times = self._times(times, ids.shape[1], ids.device)
         bias = hide_padding(self.encoder.self_bias(times, times), mask).to(x.dtype)
         x = self.encoder.dropout(x)
         for block in self.encoder.block:
-            x = block(x, bias)
-        return self.encoder.dropout(self.encoder.final_layer_norm(x))
+            x = run_wide(block, x, bias)
+        return self.encoder.dropout(run_wide(self.encoder.final_layer_norm, x))
 
     def decode(
         self,

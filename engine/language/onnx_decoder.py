@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The decoder on ONNX Runtime: one call per step instead of some two hundred, large weights in eight bits.
+"""The decoder on ONNX Runtime: one call per step instead of some two hundred, in float32 or in eight bits.
 
 On a CPU one row is bound by the memory that a step reads and by the cost of calls, not by arithmetic; this
-engine makes one call and reads, of a large model, a quarter of the bytes. `benchmarks/decode.py` measures it.
+engine makes one call, and reads a quarter of the bytes in eight bits. `benchmarks/decode.py` measures it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 import torch.nn.functional as F
-from onnx import ModelProto
 from torch import Tensor
 
 from ..motion.arrays import FloatArray
 from .biases import hide_padding
-from .decoder import DecoderWeights, StepDecoder, is_large
+from .decoder import DecoderWeights, StepDecoder
 from .model import LanguageModel, embed_steps
-from .onnx_graph import depth_graph, step_graph
+from .onnx_graph import Graph, depth_graph, step_graph
 from .rows import RowsDecoder, self_bias_table
 
 ERRORS_ONLY = 3
@@ -35,14 +34,14 @@ class OnnxDecoderWeights(DecoderWeights):
 
     Args:
         model: The language model, on the CPU, d_kv a multiple of `ONNX_HEAD_WIDTH`.
-        bits: Of the stored weights: 8, or 32 for plain float32; None for 32 where that is fast enough.
+        bits: Of the stored weights: 8, or 32 for plain float32.
+        spare: Give the memory of the model's own decoder back, of which this is a copy: the model encodes as
+            before and decodes no more.
     """
 
-    def __init__(self, model: LanguageModel, bits: int | None = None) -> None:
+    def __init__(self, model: LanguageModel, bits: int = 32, spare: bool = False) -> None:
         super().__init__(model, table_dtype=model.shared.weight.dtype)
-        if bits is None:
-            bits = 8 if is_large(model) else 32
-        self.session = _session(step_graph(model, bits), torch.get_num_threads())
+        self.session = _session(step_graph(model, bits, spare), torch.get_num_threads())
         self.depth_session = _session(depth_graph(model), 1) if self.config.depth_ff else None
         self.memory_weights = [
             [
@@ -51,16 +50,6 @@ class OnnxDecoderWeights(DecoderWeights):
             ]
             for block in model.decoder.block
         ]
-
-    def forget_decoder(self) -> None:
-        """Give back the memory of the model's own decoder, of which ONNX Runtime has a copy.
-
-        What the requests need stays: keys and values of the encoder's states, and the biases.
-        """
-        for name, weight in self.model.decoder.named_parameters():
-            needed = ".EncDecAttention.k." in name or ".EncDecAttention.v." in name or "bias" in name
-            if not needed:
-                weight.data = weight.data.new_empty(0)
 
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
         """Make room for one batch of windows; arguments as in `DecoderWeights.start`."""
@@ -93,19 +82,21 @@ class OnnxDecoderWeights(DecoderWeights):
             torch.set_num_threads(threads)
 
 
-def _session(graph: ModelProto, threads: int) -> Any:
+def _session(graph: Graph, threads: int) -> Any:
     """Load a graph; nothing is reported to anyone."""
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in graph.weights.values()]
+    options.add_external_initializers(list(graph.weights), values)
     providers = ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
+    return onnxruntime.InferenceSession(graph.proto.SerializeToString(), options, providers=providers)
 
 
 def _project(encoded: Tensor, weight: Tensor) -> Tensor:
     """Encoder states times a transposed weight, in float32."""
-    return F.linear(encoded.to(weight.dtype), weight).float()
+    return F.linear(encoded.float(), weight.float())
 
 
 class _Bound:

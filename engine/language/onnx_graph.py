@@ -12,6 +12,7 @@ Operators of the domain `com.microsoft`: docs/ContribOperators.md of ONNX Runtim
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from torch import Tensor
 from ..motion.arrays import FloatArray
 from .model import LanguageModel
 
+Arrays = dict[str, npt.NDArray[Any]]
+"""Weights by name."""
+
 BLOCK = 32
 """Inputs that share a scale."""
 
@@ -33,12 +37,27 @@ CONTRIB = "com.microsoft"
 OPSET, CONTRIB_OPSET, IR_VERSION = 17, 1, 9
 
 
-def step_graph(model: LanguageModel, bits: int) -> ModelProto:
+@dataclass(frozen=True)
+class Graph:
+    """A graph, and its weights beside it: inside it they would be in memory several times while it is loaded.
+
+    Attributes:
+        proto: The graph, whose weights are declared as lying elsewhere.
+        weights: The weights.
+    """
+
+    proto: ModelProto
+    weights: Arrays
+
+
+def step_graph(model: LanguageModel, bits: int, spare: bool = False) -> Graph:
     """Build the graph of one step.
 
     Args:
         model: The language model.
         bits: Of the stored weights: 8, or 32 for plain float32.
+        spare: Give the memory of each block back once it is in the graph; what requests need stays: keys and
+            values of the encoder's states, and the biases.
 
     Returns:
         Graph with the inputs `x` (B, n, d_model), `self_bias` (1 or B, H, n, T), `cross_bias` (B, H, n, Lk),
@@ -47,10 +66,10 @@ def step_graph(model: LanguageModel, bits: int) -> ModelProto:
         `cross_value_i` (B, H, Lk, d_kv). Outputs are `states` (B, d_model) and the caches `new_key_i`,
         `new_value_i`, which are meant to be bound to the memory of `key_i` and `value_i`.
     """
-    return _StepGraph(model, bits).build()
+    return _StepGraph(model, bits, spare).build()
 
 
-def depth_graph(model: LanguageModel) -> ModelProto:
+def depth_graph(model: LanguageModel) -> Graph:
     """Build the graph from one quantizer level to the next, in float32, being small.
 
     Args:
@@ -60,23 +79,25 @@ def depth_graph(model: LanguageModel) -> ModelProto:
         Graph with the inputs `states` and `drawn` (B, d_model), the embedding rows of the codes just drawn,
         and the output `next` (B, d_model).
     """
-    return _DepthGraph(model, 32).build()
+    return _DepthGraph(model, 32, spare=False).build()
 
 
 class _Graph:
     """Parts of a graph under construction."""
 
-    def __init__(self, model: LanguageModel, bits: int) -> None:
-        self.model, self.config, self.bits = model, model.config, bits
+    def __init__(self, model: LanguageModel, bits: int, spare: bool) -> None:
+        self.model, self.config, self.bits, self.spare = model, model.config, bits, spare
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
+        self.weights: Arrays = {}
         self.inputs: list[ValueInfoProto] = []
         self.outputs: list[ValueInfoProto] = []
 
-    def _finish(self, name: str) -> ModelProto:
+    def _finish(self, name: str) -> Graph:
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, CONTRIB_OPSET)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+        return Graph(proto, self.weights)
 
     def _feed_forward(self, x: str, weights: Mapping[str, Tensor], prefix: str, name: str) -> str:
         """T5 v1.1's gated GELU."""
@@ -100,14 +121,10 @@ class _Graph:
         if self.bits == 32:
             return self._node("MatMul", [x, self._constant(f"{name}_weight", weight.T)], [name])
         quantized, scales = quantize(weight.detach().float().numpy())
-        stored = [
-            numpy_helper.from_array(quantized, f"{name}_weight"),
-            numpy_helper.from_array(scales, f"{name}_scale"),
-        ]
-        self.constants += stored
+        stored = [self._store(f"{name}_weight", quantized), self._store(f"{name}_scale", scales)]
         return self._node(
             "MatMulNBits",
-            [x, *(tensor.name for tensor in stored)],
+            [x, *stored],
             [name],
             CONTRIB,
             K=weight.shape[1],
@@ -118,8 +135,16 @@ class _Graph:
         )
 
     def _constant(self, name: str, values: Tensor) -> str:
-        array = np.ascontiguousarray(values.detach().float().numpy())
-        self.constants.append(numpy_helper.from_array(array, name))
+        return self._store(name, np.ascontiguousarray(values.detach().float().numpy()))
+
+    def _store(self, name: str, array: npt.NDArray[Any]) -> str:
+        """Keep a weight beside the graph."""
+        self.weights[name] = array
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        declared = TensorProto(name=name, data_type=kind, dims=array.shape)
+        declared.data_location = TensorProto.EXTERNAL
+        declared.external_data.add(key="location", value="beside")
+        self.constants.append(declared)
         return name
 
     def _input(self, name: str, kind: int, shape: list[Any]) -> str:
@@ -137,7 +162,7 @@ class _Graph:
 
 
 class _StepGraph(_Graph):
-    def build(self) -> ModelProto:
+    def build(self) -> Graph:
         config = self.config
         heads = config.num_heads
         x = self._input("x", TensorProto.FLOAT, ["B", "n", config.d_model])
@@ -155,6 +180,8 @@ class _StepGraph(_Graph):
         normed = "normed"
         for index, (block, norm) in enumerate(zip(blocks, norms, strict=True)):
             x, normed = self._block(index, block, norm, x, normed)
+            if self.spare:
+                _forget(block)
         at_end = numpy_helper.from_array(np.array(-1, dtype=np.int64), "at_end")
         self.constants.append(at_end)
         self._node("Gather", [normed, "at_end"], ["states"], axis=1)
@@ -203,8 +230,15 @@ class _StepGraph(_Graph):
         return self._add_and_norm(x, y, next_norm, f"c_{index}")
 
 
+def _forget(block: Mapping[str, Tensor]) -> None:
+    """Take the memory from a block's weights, but for what requests need."""
+    for name, weight in block.items():
+        needed = any(word in name for word in (".EncDecAttention.k.", ".EncDecAttention.v.", "bias"))
+        weight.data = weight.data.clone() if needed else weight.data.new_empty(0)  # no part of a larger one
+
+
 class _DepthGraph(_Graph):
-    def build(self) -> ModelProto:
+    def build(self) -> Graph:
         shape = ["B", self.config.d_model]
         for name in ("states", "drawn"):
             self._input(name, TensorProto.FLOAT, shape)

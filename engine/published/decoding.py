@@ -110,7 +110,7 @@ def write_freely(
             if cancel is not None and cancel():
                 raise Cancelled("Stopped; nothing was changed.")
             states = decoder.advance(torch.tensor([[last]], device=weights.head.device))
-            scores = F.linear(states.to(weights.head.dtype), weights.head).float().cpu()
+            scores = weights.scores(states).float().cpu()
             last = _next_word(scores, options, generator)
             if last == END:
                 break

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import RequestError
 from ..glimpses import Glimpses, decoded_between, moved_to
-from ..language.decoder import DecoderWeights, FreeableWeights, decoder_weights
+from ..language.decoder import DecoderWeights, decoder_weights, is_large
 from ..memory import give_back, in_halves, is_full
 from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
@@ -95,16 +95,10 @@ class LoadedModel:
     @cached_property
     def weights(self) -> DecoderWeights:
         """Weights of the language model as the decoder wants them; the model itself may lose its decoder."""
-        weights = decoder_weights(self.model.language)
-        if isinstance(weights, FreeableWeights) and self.is_large:
-            weights.forget_decoder()
-            give_back()
+        language = self.model.language
+        weights = decoder_weights(language, self.model.fast, spare=is_large(language))
+        give_back()
         return weights
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the model is of the published size rather than a miniature."""
-        return self.model.language.shared.weight.dtype == torch.bfloat16
 
     @property
     def stride(self) -> int:
@@ -113,13 +107,16 @@ class LoadedModel:
 
 
 class PublishedEngine:
-    """A loaded published pack; the counterpart of `pipeline.Engine`. Not safe for two threads at once."""
+    """A loaded published pack; the counterpart of `pipeline.Engine`. Not safe for two threads at once.
 
-    def __init__(self, pack: Pack, device: torch.device) -> None:
+    Its language models are rounded where `fast` says so, see `decoder_weights`.
+    """
+
+    def __init__(self, pack: Pack, device: torch.device, fast: bool = False) -> None:
         self.pack = pack
         self.device = device
         self.models = {
-            release: LoadedModel(PublishedModel(pack, release, device)) for release in releases_of(pack)
+            release: LoadedModel(PublishedModel(pack, release, device, fast)) for release in releases_of(pack)
         }
         _ = next(iter(self.models.values())).weights  # so that a damaged pack is known at once
 
@@ -194,11 +191,13 @@ class PublishedEngine:
         return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
 
 
-def load_published_engine(pack: Pack, device: torch.device) -> PublishedEngine | FourPartEngine:
-    """Load an imported pack, whichever release it holds; raises `PackError` if it is damaged."""
+def load_published_engine(
+    pack: Pack, device: torch.device, fast: bool = False
+) -> PublishedEngine | FourPartEngine:
+    """Load an imported pack, whichever release it holds, see `PublishedEngine`; raises `PackError`."""
     if pack.value(str, "release") == Release.FOUR_PART.value:
         return FourPartEngine(pack, device)
-    return PublishedEngine(pack, device)
+    return PublishedEngine(pack, device, fast)
 
 
 class _Generation:

@@ -29,6 +29,12 @@ HEAD = "lm_head.weight"
 RELEASED_AUDIO_START = 500
 """Number of the audio start in the released weights; 502 at the repository's head (spec 3.1)."""
 
+OLDER_SECOND_ROWS = 49_784
+"""Words of the second version's language model before it became decoder-only (spec 4.1)."""
+
+_OLDER_SECOND_NAME = ".self_attention.Wq."
+"""Part of the names that the library of that model gives its weights (FAT5, spec 3.2)."""
+
 MAX_VOCABULARY = 1_000_000
 MAX_WIDTH = 16_384
 MAX_LAYERS = 100
@@ -51,6 +57,12 @@ def recognise_language(shapes: Shapes, file_name: str) -> LanguageModelConfig:
     Raises:
         PackError: If a weight is missing or has another shape; unknown ones are passed over.
     """
+    if shapes.get(WORD_TABLE, (0,))[0] == OLDER_SECOND_ROWS or any(_OLDER_SECOND_NAME in n for n in shapes):
+        raise PackError(
+            f"The file {file_name} holds the second version's older language model, which hears by another "
+            "program and is not imported; download the first version's Instruct_Mixed_A2M_LM.ckpt or the "
+            "four-part model, huggingface.co/JuzeZhang/LoM-a2m-4part."
+        )
     try:
         buckets, heads = shapes[_BIAS]
         rows, width = shapes[WORD_TABLE]

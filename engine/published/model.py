@@ -37,13 +37,16 @@ from .importer import (
     SPEECH_PREFIX,
     WORDS_FILE,
 )
-from .speech import SpeechConfig, build_speech
+from .speech import SpeechConfig, build_speech, lend_layers
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-CPU_CHUNK_S, GPU_CHUNK_S = 10.0, 30.0
+SPEECH_LAYERS = "encoder.layers."
+"""How the names of the speech model's layers begin."""
+
+CPU_CHUNK_S, GPU_CHUNK_S = 6.0, 30.0
 """Seconds of sound read at once: the first convolution holds 512 numbers for each 5 samples."""
 
 
@@ -54,12 +57,15 @@ class PublishedModel:
         pack: The pack.
         release: Which of its models.
         device: Where the networks run.
+        fast: Round a language model of the published size on a CPU: kept in float16, sums in float32.
     """
 
-    def __init__(self, pack: Pack, release: Release, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, pack: Pack, release: Release, device: str | torch.device = "cpu", fast: bool = False
+    ) -> None:
         if pack.kind != PUBLISHED:
             raise PackError(f"The pack {pack.name} does not hold the published model; choose one that does.")
-        self.pack, self.release, self.device = pack, release, device
+        self.pack, self.release, self.device, self.fast = pack, release, device, fast
         self._table, self._prefix = place_of(pack, release)
         self.vocabulary = Vocabulary.from_dict(pack.table(*self._table, "vocabulary"))
 
@@ -79,9 +85,7 @@ class PublishedModel:
     def language(self) -> LanguageModel:
         """The language model; its output head is a matrix of its own.
 
-        `encode` and `decode` take the mask of what is padded, which published code leaves to its library. On
-        a CPU a model of the published size is rounded to bfloat16, as the published demo does; its decoder
-        then works in eight bits, made from that.
+        `encode` and `decode` take the mask of what is padded, which published code leaves to its library.
         """
         table = self.pack.table(*self._table, "language_model")
         config = config_from_dict(LanguageModelConfig, table, "the language model")
@@ -90,7 +94,8 @@ class PublishedModel:
         with sketching():
             model = LanguageModel(config)
         if is_large(model) and torch.device(self.device).type == "cpu":
-            self.pack.load_rounded(self._prefix + LANGUAGE_FILE, model, torch.bfloat16)
+            dtype = torch.float16 if self.fast else torch.float32
+            self.pack.load_rounded(self._prefix + LANGUAGE_FILE, model, dtype)
         else:
             self.pack.load_module(self._prefix + LANGUAGE_FILE, model)
         return model.eval().requires_grad_(False).to(self.device)
@@ -220,11 +225,16 @@ def _speech(pack: Pack, vocabulary: Vocabulary, device: str | torch.device) -> H
     config = SpeechConfig.from_dict(pack.table("speech", "model"))
     with sketching():
         model = build_speech(config)
-    pack.load_module(SPEECH_FILE, model, SPEECH_PREFIX)
+    on_cpu = torch.device(device).type == "cpu"
+    if on_cpu:
+        pack.load_but(SPEECH_FILE, model, SPEECH_PREFIX, SPEECH_LAYERS)
+        lend_layers(model, lambda index: pack.tensors(SPEECH_FILE, f"{SPEECH_PREFIX}{SPEECH_LAYERS}{index}."))
+    else:
+        pack.load_module(SPEECH_FILE, model, SPEECH_PREFIX)
     centres = pack.tensors(SPEECH_FILE, CENTRES_NAME)[""]
     if len(centres) > vocabulary.audio.codebook_size:
         raise PackError("The pack's vocabulary does not fit its speech model; import the model again.")
-    chunk_s = CPU_CHUNK_S if torch.device(device).type == "cpu" else GPU_CHUNK_S
+    chunk_s = CPU_CHUNK_S if on_cpu else GPU_CHUNK_S
     layer = pack.value(int, "speech", "layer")
     tokenizer = HubertTokenizer(model, centres, layer=layer, chunk_s=chunk_s)
-    return tokenizer.requires_grad_(False).to(device)
+    return tokenizer if on_cpu else tokenizer.requires_grad_(False).to(device)

@@ -220,6 +220,23 @@ def speech_weights(
     return weights
 
 
+def lend_layers(model: HubertModel, read: Callable[[int], Mapping[str, Tensor]]) -> None:
+    """Have each layer of the transformer in memory only while it works.
+
+    Args:
+        model: The network, its layers without memory.
+        read: Gives a layer's weights by its number.
+    """
+
+    def fill(index: int, layer: torch.nn.Module) -> None:
+        layer.load_state_dict(dict(read(index)), assign=True)
+        layer.requires_grad_(False)
+
+    for index, layer in enumerate(model.get_submodule("encoder.layers").children()):
+        layer.register_forward_pre_hook(lambda module, _inputs, index=index: fill(index, module))
+        layer.register_forward_hook(lambda module, _inputs, _output: module.to("meta") and None)
+
+
 def build_speech(config: SpeechConfig) -> HubertModel:
     """The network of transformers, whose weights are those of `config.shapes()`.
 

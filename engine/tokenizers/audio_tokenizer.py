@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +27,9 @@ HUBERT_STRIDE = 320
 
 HUBERT_RECEPTIVE_FIELD = 400
 """Samples that the first step of HuBERT's convolutions sees."""
+
+NORM_FRAMES = 16_000
+"""Frames of the first convolution (3200 per second) that are summed up at once."""
 
 PUBLISHED_CHUNK = 1_600_000
 """Samples that the published script reads at once."""
@@ -82,11 +87,24 @@ def speech_channel_weights(prosody: float = 6.0) -> Tensor:
     return weights
 
 
+class _Scaled(nn.Module):
+    """x times a scale plus a shift, (B, channels, 1) each."""
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, T) -> same, in place."""
+        return x.mul_(self.scale).add_(self.shift)
+
+
 class HubertTokenizer(nn.Module):
     """HuBERT hidden states to the nearest k-means centre, 50 codes per second (spec section 5).
 
     Long sounds are read in chunks that share context on both sides; of each chunk only the steps
-    inside it are kept, so no step is lost between chunks and none drifts. Samples are not normalised.
+    inside it are kept, so no step is lost between chunks and none drifts. The first convolution's
+    normalisation is that of the whole sound. Samples are not normalised.
 
     Args:
         model: The network, in evaluation mode.
@@ -208,15 +226,42 @@ class HubertTokenizer(nn.Module):
             raise AudioError("The sound is too short to hold speech; choose one of at least 0.25 seconds.")
         steps = (num_samples - HUBERT_RECEPTIVE_FIELD) // HUBERT_STRIDE + 1
         kept: list[Tensor] = []
-        for start in range(0, steps, self.chunk_steps):
-            stop = min(start + self.chunk_steps, steps)
-            first = max(0, start - self.context_steps)
-            last = min(steps, stop + self.context_steps)
-            # The last pass takes the samples after its last step too, as a pass over the whole would.
-            end = num_samples if last == steps else (last - 1) * HUBERT_STRIDE + HUBERT_RECEPTIVE_FIELD
-            output = self.model(waveform[:, first * HUBERT_STRIDE : end], output_hidden_states=True)
-            kept.append(output.hidden_states[self.layer][:, start - first : stop - first])
+        with self._normalised_as_a_whole(waveform):
+            for start in range(0, steps, self.chunk_steps):
+                stop = min(start + self.chunk_steps, steps)
+                first = max(0, start - self.context_steps)
+                last = min(steps, stop + self.context_steps)
+                # The last pass takes the samples after its last step too, as a pass over the whole would.
+                end = num_samples if last == steps else (last - 1) * HUBERT_STRIDE + HUBERT_RECEPTIVE_FIELD
+                output = self.model(waveform[:, first * HUBERT_STRIDE : end], output_hidden_states=True)
+                kept.append(output.hidden_states[self.layer][:, start - first : stop - first].clone())
         return torch.cat(kept, 1)
+
+    @contextmanager
+    def _normalised_as_a_whole(self, waveform: Tensor) -> Generator[None]:
+        """Have the first convolution's normalisation, which goes over time, see the whole sound (B, N).
+
+        A chunk alone would be normalised by itself, so that codes would depend on how a sound is cut.
+        """
+        first: Any = self.model.feature_extractor.conv_layers[0]
+        norm = first.layer_norm
+        if not isinstance(norm, nn.GroupNorm) or waveform.shape[1] <= self.chunk_steps * HUBERT_STRIDE:
+            yield
+            return
+        kernel, stride = first.conv.kernel_size[0], first.conv.stride[0]
+        count, sums = (waveform.shape[1] - kernel) // stride + 1, []
+        for start in range(0, count, NORM_FRAMES):
+            stop = min(start + NORM_FRAMES, count)
+            y = first.conv(waveform[:, None, start * stride : (stop - 1) * stride + kernel])
+            plain = y.sum(-1, dtype=torch.float64)
+            sums.append(torch.stack([plain, y.square_().sum(-1, dtype=torch.float64)]))
+        mean, square = torch.stack(sums).sum(0) / count  # (B, channels) each
+        scale = norm.weight * (square - mean.square() + norm.eps).rsqrt()
+        first.layer_norm = _Scaled(scale[..., None].float(), (norm.bias - mean * scale)[..., None].float())
+        try:
+            yield
+        finally:
+            first.layer_norm = norm
 
     @torch.no_grad()
     def encode_as_published(self, waveform: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from engine.language import decoder
 from engine.language.decoder import DecoderWeights, TorchDecoderWeights, onnx_is_there
 from engine.language.model import LanguageModel, LanguageModelConfig
 
@@ -90,14 +91,71 @@ def test_eight_bits_of_a_rounded_model_need_its_decoder_no_more(model: LanguageM
     expected = model.decode(words[None], memory, mask)[0, -1]
     rounded = LanguageModel(model.config).eval().requires_grad_(False)
     rounded.load_state_dict(model.state_dict())
-    rounded.to(torch.bfloat16)
-    weights = OnnxDecoderWeights(rounded, 8)
-    weights.forget_decoder()
+    rounded.half()
+    weights = OnnxDecoderWeights(rounded, 8, spare=True)
     left = sum(weight.numel() for weight in rounded.decoder.parameters())
     assert left < 0.35 * sum(weight.numel() for weight in model.decoder.parameters())
     encoded = rounded.encode(request, mask)
     rows = weights.start_rows(1, LENGTH, MEMORY)
     rows.begin(0, encoded[0])
     states = rows.feed([words.tolist()])[0]
+    assert encoded.dtype == torch.float32
+    assert 0.0 < float((encoded - memory).norm() / memory.norm()) < 2e-3
     assert 0.0 < float((states - expected).norm() / expected.norm()) < 0.1
     assert weights.head_rows(3, 8).dtype == torch.float32
+    wanted = states @ rounded.lm_head.weight.float().T
+    torch.testing.assert_close(weights.scores(states[None])[0], wanted)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("bits", [8, 32])
+def test_the_runtime_keeps_weights_of_its_own(
+    model: LanguageModel, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the graph was made of is given back, so nothing may be read there later."""
+    if not onnx_is_there():
+        pytest.skip("needs onnxruntime")
+    from engine.language import onnx_decoder
+
+    graphs: list[onnx_decoder.Graph] = []
+
+    def kept(model: LanguageModel, bits: int, spare: bool) -> onnx_decoder.Graph:
+        graphs.append(step_graph(model, bits, spare))
+        return graphs[-1]
+
+    step_graph = onnx_decoder.step_graph
+    monkeypatch.setattr(onnx_decoder, "step_graph", kept)
+    weights = onnx_decoder.OnnxDecoderWeights(model, bits)
+
+    def states() -> torch.Tensor:
+        rows = weights.start_rows(1, LENGTH, MEMORY)
+        rows.begin(0, torch.ones(MEMORY, model.config.d_model))
+        return rows.feed([[3, 4, 5]])
+
+    before = states()
+    for array in graphs[0].weights.values():
+        array[...] = 0
+    assert torch.equal(states(), before) and len(graphs[0].weights) > 20
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("has_onnx", [False, True])
+def test_only_a_large_model_is_rounded_and_only_where_that_is_asked_for(
+    model: LanguageModel, large: bool, has_onnx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_onnx and not onnx_is_there():
+        pytest.skip("needs onnxruntime")
+    monkeypatch.setattr(decoder, "EXACT_WEIGHTS", 0 if large else 10**9)
+    monkeypatch.setattr(decoder, "onnx_is_there", lambda: has_onnx)
+    torch.manual_seed(3)
+    request, words = torch.randint(0, NUM_WORDS, (1, MEMORY)), torch.randint(0, NUM_WORDS, (6,))
+    mask = torch.ones_like(request, dtype=torch.bool)
+    memory = model.encode(request, mask)
+    expected = model.decode(words[None], memory, mask)[0, -1]
+    for fast in (False, True):
+        rows = decoder.decoder_weights(model, fast).start_rows(1, LENGTH, MEMORY)
+        rows.begin(0, memory[0])
+        error = float((rows.feed([words.tolist()])[0] - expected).norm() / expected.norm())
+        assert error < 1e-4 or (fast and large and error < 0.1)
+        assert error > 1e-4 or not (fast and large)

@@ -408,20 +408,32 @@ def test_where_memory_is_short_windows_are_written_one_at_a_time(
     assert tried == [3, 1]
 
 
+@pytest.mark.parametrize("fast", [False, True])
 def test_a_model_of_the_real_size_is_rounded_and_loses_what_it_does_not_need(
-    pack: Path, monkeypatch: pytest.MonkeyPatch
+    fast: bool, pack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from engine.language import decoder
+    from engine.published import engine as published_engine
     from engine.published import model as module
 
     monkeypatch.setattr(module, "is_large", lambda _: True)
-    loaded = load_engine(pack, "cpu")
+    monkeypatch.setattr(decoder, "is_large", lambda _: True)
+    monkeypatch.setattr(published_engine, "is_large", lambda _: True)
+    loaded = load_engine(pack, "cpu", fast=fast)
     assert isinstance(loaded, PublishedEngine)
     one = loaded.models[Release.SPEECH]
-    assert {weight.dtype for weight in one.model.language.parameters()} == {torch.bfloat16}
+    kept = torch.float16 if fast else torch.float32
+    assert {weight.dtype for weight in one.model.language.parameters()} == {kept}
     result = loaded.generate(GenerateRequest(waveform=speech(1.0), sampling=GREEDY))
     assert result.clip.num_frames == 30 and "speech" not in one.model.__dict__, "heard, then forgotten"
     again = loaded.generate(GenerateRequest(waveform=speech(1.0), sampling=GREEDY))
     assert again.codes == result.codes
+    if not fast:
+        monkeypatch.undo()
+        assert (
+            load_engine(pack, "cpu").generate(GenerateRequest(waveform=speech(1.0), sampling=GREEDY)).codes
+            == result.codes
+        ), "not rounded, so the same"
     freely = loaded.generate_as_published(GenerateRequest(waveform=speech(0.5), sampling=GREEDY))
     assert freely.clip.num_frames == 120
 

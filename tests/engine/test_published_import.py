@@ -402,6 +402,12 @@ BROKEN: dict[str, tuple[str, Callable[[made.Tensors], object], str]] = {
         put(f"{T5}decoder.embed_tokens.weight", torch.zeros(made.NUM_WORDS, 8)),
         "differ",
     ),
+    "the second version's rows": (LM, put(f"{T5}shared.weight", torch.ones(49784, 1)), "four-part model"),
+    "the second version's names": (
+        LM,
+        put(f"{T5}encoder.block.0.layer.0.self_attention_layer.self_attention.Wq.weight", torch.ones(1)),
+        "second version's older language model",
+    ),
     "a number that is none": (LM, put(f"{T5}encoder.final_layer_norm.weight", NAN), "not numbers"),
     "a motion bias missing": (VQ, drop("vae_upper.encoder.main.3.bias"), r"upper.*encoder\.main\.3\.bias"),
     "an unknown motion weight": (VQ, put("vae_face.extra", torch.ones(1)), "face.*extra"),

@@ -76,14 +76,17 @@ def test_the_real_size_hears_as_transformers() -> None:
         assert len(found[0].unique()) > 50
 
 
-def test_chunks_neither_lose_nor_shift_a_step() -> None:
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_chunks_neither_lose_nor_shift_a_step(norm: str) -> None:
     """Convolutions and position embedding see at most the shared context, so chunks give equal codes."""
-    network = model(0, "layer")
+    network = model(0, norm)
     whole = HubertTokenizer(network, centres(), layer=0, chunk_s=1e3)
     chunked = HubertTokenizer(network, centres(), layer=0, chunk_s=0.7, context_s=0.5)
     for seconds in (0.025, 0.7, 0.72, 3.33, 5.0):
         waveform = sound(seconds)
         assert torch.equal(chunked.encode(waveform), whole.encode(waveform))
+        expected = network(waveform).last_hidden_state
+        torch.testing.assert_close(chunked.hidden_states(waveform), expected, atol=2e-5, rtol=1e-4)
 
 
 def test_chunks_of_the_whole_network_stay_in_step() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import torch.nn.functional as F
 
 from engine.errors import CodeRangeError, PackError
 from engine.motion.rotations import axis_angle_to_matrix
@@ -140,6 +141,69 @@ def test_families_are_told_apart_by_shapes(family: Family, layers: int, stride: 
         codes = rebuilt.encode(features)
         assert codes.shape == (2, 64 // stride)
         assert rebuilt.decode(codes).shape == features.shape
+
+
+def convolved(state: dict[str, torch.Tensor], name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
+    return F.conv1d(x, state[f"{name}.weight"], state[f"{name}.bias"], stride, 1)
+
+
+def residual(state: dict[str, torch.Tensor], name: str, x: torch.Tensor) -> torch.Tensor:
+    inner = F.leaky_relu(convolved(state, f"{name}.model.0", x), 0.2)
+    return x + convolved(state, f"{name}.model.2", inner)
+
+
+def spec_encode(family: Family, layers: int, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The encoder as spec 2.1 to 2.3 describes it, (B, D, F) -> (B, C, T)."""
+    strides = {
+        Family.DSUS_PAPER: [1, 2, 2, 2],
+        Family.DSUS2_PAPER: [1, 1, 2, 2],
+        Family.DSUS: [2, 2 if layers == 2 else 1],
+    }.get(family, [1, 1, 1, 1])
+    for index in range(2 if family is Family.DSUS else layers):
+        x = F.leaky_relu(convolved(state, f"encoder.main.{3 * index}", x, strides[index]), 0.2)
+        x = residual(state, f"encoder.main.{3 * index + 2}", x)
+    return x
+
+
+def spec_decode(family: Family, layers: int, state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The decoder as spec 2.1 to 2.3 describes it, (B, C, T) -> (B, D, F)."""
+    if family in (Family.CONV, Family.CONV_PLAIN, Family.DSUS):
+        x = residual(state, "decoder.main.1", residual(state, "decoder.main.0", x))
+        step = 3 if family is Family.DSUS else 2
+        for index in range(layers):
+            if family is Family.DSUS:
+                x = x.repeat_interleave(2, dim=2)
+            x = F.leaky_relu(convolved(state, f"decoder.main.{step * (index + 1)}", x), 0.2)
+        return convolved(state, f"decoder.main.{2 + step * layers}", x)
+    ups = {Family.DSUS_PAPER: layers - 1, Family.DSUS2_PAPER: layers - 2}.get(family, 0)
+    place = 0
+    for index in range(layers):
+        x = residual(state, f"decoder.main.{place}", x)
+        if index < ups:
+            x, place = x.repeat_interleave(2, dim=2), place + 1
+        x, place = convolved(state, f"decoder.main.{place + 1}", x), place + 2
+    return convolved(state, f"decoder.main.{place + 1}", F.leaky_relu(x, 0.2))
+
+
+@pytest.mark.parametrize(("family", "layers", "stride"), [*FAMILIES, (Family.DSUS_PAPER, 1, 1)])
+def test_families_compute_what_the_specification_says(family: Family, layers: int, stride: int) -> None:
+    torch.manual_seed(layers)
+    config = MotionVQVAEConfig(family, feature_dim=18, width=8, codebook_size=12, num_layers=layers)
+    state = {name: torch.randn_like(value) * 0.3 for name, value in MotionVQVAE(config).state_dict().items()}
+    model = build_tokenizer(state, "file")
+    for frames in (64, 61):
+        x = torch.randn(2, frames, 18)
+        latents = spec_encode(family, layers, state, x.transpose(1, 2)).transpose(1, 2)
+        if family is Family.CONV_PLAIN:
+            rebuilt = spec_decode(family, layers, state, latents.transpose(1, 2)).transpose(1, 2)
+            torch.testing.assert_close(model(x).reconstruction, rebuilt, atol=1e-5, rtol=1e-4)
+            continue
+        book = state["quantizer.embedding.weight"]
+        codes = torch.cdist(latents.double(), book.double().expand(2, -1, -1)).argmin(-1)
+        torch.testing.assert_close(model.encoder_output(x), latents, atol=1e-5, rtol=1e-4)
+        assert model.stride == stride and torch.equal(model.encode(x), codes)
+        rebuilt = spec_decode(family, layers, state, book[codes].transpose(1, 2)).transpose(1, 2)
+        torch.testing.assert_close(model.decode(codes), rebuilt, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
