@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -125,7 +127,7 @@ def test_the_runtime_keeps_weights_of_its_own(
 
     step_graph = onnx_decoder.step_graph
     monkeypatch.setattr(onnx_decoder, "step_graph", kept)
-    weights = onnx_decoder.OnnxDecoderWeights(model, bits)
+    weights = onnx_decoder.OnnxDecoderWeights(copy.deepcopy(model), bits)
 
     def states() -> torch.Tensor:
         rows = weights.start_rows(1, LENGTH, MEMORY)
