@@ -172,10 +172,11 @@ class Pack:
         _check_shapes(name, "", shapes, wanted)
         held: dict[str, Tensor] = {}
         for group in sorted({".".join(key.split(".")[:3]) for key in shapes}):
-            for rest, tensor in self.tensors(name, group).items():
+            start = group if group in shapes else f"{group}."
+            for rest, tensor in self.tensors(name, start).items():
                 if not tensor.is_floating_point():
-                    raise damaged(name, f"{group}{rest} has type {tensor.dtype}")
-                held[group + rest] = tensor.to(dtype)
+                    raise damaged(name, f"{start}{rest} has type {tensor.dtype}")
+                held[start + rest] = tensor.to(dtype)
         module.load_state_dict(held, assign=True)
 
     def load_but(self, name: str, module: nn.Module, prefix: str, left: str) -> None:

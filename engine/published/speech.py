@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -228,13 +229,22 @@ def lend_layers(model: HubertModel, read: Callable[[int], Mapping[str, Tensor]])
         read: Gives a layer's weights by its number.
     """
 
-    def fill(index: int, layer: torch.nn.Module) -> None:
-        layer.load_state_dict(dict(read(index)), assign=True)
-        layer.requires_grad_(False)
-
     for index, layer in enumerate(model.get_submodule("encoder.layers").children()):
-        layer.register_forward_pre_hook(lambda module, _inputs, index=index: fill(index, module))
-        layer.register_forward_hook(lambda module, _inputs, _output: module.to("meta") and None)
+        layer.register_forward_pre_hook(partial(_fill, read, index))
+        layer.register_forward_hook(_empty)
+
+
+def _fill(
+    read: Callable[[int], Mapping[str, Tensor]], index: int, layer: torch.nn.Module, _inputs: object
+) -> None:
+    """Read a layer's weights before it works."""
+    layer.load_state_dict(dict(read(index)), assign=True)
+    layer.requires_grad_(False)
+
+
+def _empty(layer: torch.nn.Module, _inputs: object, _output: object) -> None:
+    """Give them back afterwards."""
+    layer.to("meta")
 
 
 def build_speech(config: SpeechConfig) -> HubertModel:
