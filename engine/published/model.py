@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SPEECH_LAYERS = "encoder.layers."
 """How the names of the speech model's layers begin."""
 
-CPU_CHUNK_S, GPU_CHUNK_S = 6.0, 30.0
+CPU_CHUNK_S, GPU_CHUNK_S = 10.0, 30.0
 """Seconds of sound read at once: the first convolution holds 512 numbers for each 5 samples."""
 
 
