@@ -113,7 +113,8 @@ def read_fbx(path: Path) -> Animation:
         for column in range(mesh.mNumAnimMeshes):
             shape = mesh.mAnimMeshes[column].contents.mName.data.decode()
             shapes.setdefault(shape, np.interp(ticks, times, table[:, column]))
-    told = metadata(scene) if scene.mMetadata else {"UpAxis": 1.0, "UnitScaleFactor": 1.0}  # BVH says neither
+    told = {"UpAxis": 1.0, "UnitScaleFactor": 1.0}  # BVH says neither
+    told |= metadata(scene) if scene.mMetadata else {}
     return Animation(
         ticks / take.mTicksPerSecond, names, [names[place] if place >= 0 else "" for place in above],
         world(local, above), told["UpAxis"] == 1, told["UnitScaleFactor"] / 100.0, shapes,
