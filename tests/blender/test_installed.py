@@ -60,7 +60,8 @@ def found(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(
-    bpy.app.version < (4, 3, 0), reason="the bpy module of 4.2 crashes where an extension is installed over another"
+    bpy.app.version < (4, 3, 0),
+    reason="the bpy module of 4.2 crashes where an extension is installed over another",
 )
 def test_from_the_first_installation_to_the_last_trace(tmp_path: Path) -> None:
     resources = tmp_path / "user"
