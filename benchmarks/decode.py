@@ -153,7 +153,7 @@ def as_transformers(model: LanguageModel) -> Any:
     added = [
         name
         for name in report.unexpected_keys
-        if not name.startswith(("text_projection.", "depth.")) and "time_bias" not in name
+        if not name.startswith(("text_projection.", "depth.", "reading.")) and "time_bias" not in name
     ]
     if lost or added:
         raise RuntimeError(f"the weights do not fit transformers' T5: lacking {lost}, unknown {added}")
