@@ -19,8 +19,8 @@ _DRAWS = frozenset({"normal_", "uniform_", "kaiming_uniform_"})
 """Names of the in-place draws, of a tensor and of `torch.nn.init`, behind torch's layers and initialisers."""
 
 
-class Undrawn(TorchFunctionMode):
-    """Leaves random start values out: parameters hold what was in memory until they are filled."""
+class _Undrawn(TorchFunctionMode):
+    """Leaves random start values out."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -33,5 +33,5 @@ class Undrawn(TorchFunctionMode):
 @contextmanager
 def sketching() -> Generator[None, None, None]:
     """Networks made inside have names and shapes and no memory: they are on torch's meta device."""
-    with torch.device("meta"), Undrawn():
+    with torch.device("meta"), _Undrawn():
         yield

@@ -7,7 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
+
+import pytest
+
+from engine.motion.character_asset import CharacterAsset, load_character
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -24,3 +29,18 @@ class _NoBlender:
 
 
 sys.meta_path.insert(0, _NoBlender())
+
+
+@pytest.fixture(scope="module")
+def character_file(repository: Path) -> Path:
+    """The built character."""
+    path = repository / "assets" / "character.npz"
+    if not path.is_file():
+        pytest.skip("needs assets/character.npz: run `make assets/character.npz`")
+    return path
+
+
+@pytest.fixture(scope="module")
+def character(character_file: Path) -> CharacterAsset:
+    """It, read."""
+    return load_character(character_file)

@@ -17,21 +17,6 @@ from engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, MIRROR
 LEFT_EYE = JOINT_NAMES.index("left_eye_smplhf")
 
 
-@pytest.fixture(scope="module")
-def path(repository: Path) -> Path:
-    """The built asset."""
-    asset = repository / "assets" / "character.npz"
-    if not asset.is_file():
-        pytest.skip("needs assets/character.npz: run `make assets/character.npz`")
-    return asset
-
-
-@pytest.fixture(scope="module")
-def character(path: Path) -> CharacterAsset:
-    """The asset, read."""
-    return load_character(path)
-
-
 def centre(character: CharacterAsset, name: str) -> np.ndarray:
     """Mean position of what a shape moves, weighted by how far."""
     rows, offsets = character.shapes[name]
@@ -45,8 +30,8 @@ def strongest(character: CharacterAsset, name: str) -> np.ndarray:
     return offsets[np.linalg.norm(offsets, axis=1).argmax()]
 
 
-def test_size(path: Path, character: CharacterAsset) -> None:
-    assert path.stat().st_size < 6e6
+def test_size(character_file: Path, character: CharacterAsset) -> None:
+    assert character_file.stat().st_size < 6e6
     assert len(character.vertices) < 65536
     assert tuple(character.shapes) == ARKIT_NAMES
 
@@ -136,7 +121,9 @@ def test_directions(character: CharacterAsset, name: str, axis: int, sign: int, 
     assert along.max() > least
 
 
-def test_round_trip_is_exact_and_repeatable(character: CharacterAsset, path: Path, tmp_path: Path) -> None:
+def test_round_trip_is_exact_and_repeatable(
+    character: CharacterAsset, character_file: Path, tmp_path: Path
+) -> None:
     save_character(tmp_path / "a.npz", character, 6)
     save_character(tmp_path / "b.npz", character, 6)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
@@ -147,8 +134,8 @@ def test_round_trip_is_exact_and_repeatable(character: CharacterAsset, path: Pat
 
 
 @pytest.mark.parametrize("key", ["quads", "weight_values", "shape_names", "format_version", "shape_vertices"])
-def test_wrong_contents_are_refused(path: Path, tmp_path: Path, key: str) -> None:
-    with np.load(path, allow_pickle=False) as file:
+def test_wrong_contents_are_refused(character_file: Path, tmp_path: Path, key: str) -> None:
+    with np.load(character_file, allow_pickle=False) as file:
         table = {name: file[name] for name in file.files}
     table[key] = np.flip(table[key]) if key == "shape_names" else table[key] + 1
     if key in ("quads", "shape_vertices"):
@@ -158,8 +145,8 @@ def test_wrong_contents_are_refused(path: Path, tmp_path: Path, key: str) -> Non
         load_character(tmp_path / "character.npz")
 
 
-def test_cut_and_missing_files_are_refused(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:5000])
+def test_cut_and_missing_files_are_refused(character_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.npz").write_bytes(character_file.read_bytes()[:5000])
     (tmp_path / "text.npz").write_text(json.dumps({}))
     for name in ("cut.npz", "text.npz", "absent.npz"):
         with pytest.raises(ClipError, match=r"make assets/character\.npz"):

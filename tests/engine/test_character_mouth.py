@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from engine.motion.character_asset import CharacterAsset, load_character
+from engine.motion.character_asset import CharacterAsset
 
 PIXEL, HALF_WIDTH = 0.0005, 0.032
 MOUTH_CENTRE = np.array([0.0, 0.555, 0.12])
@@ -25,15 +23,6 @@ LIPS = {
     "rolled": {"mouthRollLower": 0.35, "mouthRollUpper": 0.3},
 }
 """Lip shapes as strong as the starter pack mixes them with an open jaw."""
-
-
-@pytest.fixture(scope="module")
-def character(repository: Path) -> CharacterAsset:
-    """The built asset."""
-    path = repository / "assets" / "character.npz"
-    if not path.is_file():
-        pytest.skip("needs assets/character.npz: run `make assets/character.npz`")
-    return load_character(path)
 
 
 def vertices_of(character: CharacterAsset, material: str) -> np.ndarray:

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from engine.errors import ClipError
 from engine.motion.arkit import ARKIT_INDEX, ARKIT_NAMES
-from engine.motion.character_asset import CharacterAsset, load_character
+from engine.motion.character_asset import CharacterAsset
 from engine.motion.expression_fit import JAW_CHANNELS, ExpressionFit, fit_expressions
 from engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES
 
@@ -18,42 +16,34 @@ NUM_EXPRESSIONS = 50
 HEAD = [JOINT_NAMES.index(name) for name in ("head", "jaw")]
 
 
-def dense(asset: CharacterAsset) -> np.ndarray:
+def dense(character: CharacterAsset) -> np.ndarray:
     """Every face shape at every vertex, (52, V, 3)."""
-    offsets = np.zeros((len(ARKIT_NAMES), len(asset.vertices), 3))
-    for name, (rows, moved) in asset.shapes.items():
+    offsets = np.zeros((len(ARKIT_NAMES), len(character.vertices), 3))
+    for name, (rows, moved) in character.shapes.items():
         offsets[ARKIT_INDEX[name], rows] = moved
     return offsets
 
 
-def model(asset: CharacterAsset, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def model(character: CharacterAsset, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A model of other size, fewer and displaced points, whose expressions are unknown mixtures.
 
     Returns:
         Vertices, expressions (50, V, 3) and joints.
     """
     rng = np.random.default_rng(seed)
-    head = np.flatnonzero(asset.weights[:, HEAD].sum(axis=1) > 0.5)
+    head = np.flatnonzero(character.weights[:, HEAD].sum(axis=1) > 0.5)
     kept = np.sort(rng.permutation(head)[: int(0.7 * len(head))])
     mixing = np.linalg.qr(rng.standard_normal((len(ARKIT_NAMES), NUM_EXPRESSIONS)))[0].T
     shift = np.array([0.02, -0.3, 0.01])
-    vertices = asset.vertices[kept] * scale + shift
-    expressions = np.einsum("ca,avx->cvx", mixing, dense(asset)[:, kept]) * scale
+    vertices = character.vertices[kept] * scale + shift
+    expressions = np.einsum("ca,avx->cvx", mixing, dense(character)[:, kept]) * scale
     return vertices, expressions, DEFAULT_SKELETON.rest_joints * scale + shift
 
 
-@pytest.fixture(scope="module")
-def asset(repository: Path) -> CharacterAsset:
-    path = repository / "assets" / "character.npz"
-    if not path.is_file():
-        pytest.skip("assets/character.npz is not built; run make demo")
-    return load_character(path)
-
-
 @pytest.mark.parametrize("scale", [1.0, 1.08])
-def test_the_face_looks_the_same_and_reads_back(asset: CharacterAsset, scale: float) -> None:
-    vertices, expressions, joints = model(asset, scale, 3)
-    fit = fit_expressions(vertices, expressions, joints, asset)
+def test_the_face_looks_the_same_and_reads_back(character: CharacterAsset, scale: float) -> None:
+    vertices, expressions, joints = model(character, scale, 3)
+    fit = fit_expressions(vertices, expressions, joints, character)
     assert fit.coefficients.shape == (52, NUM_EXPRESSIONS)
     names = [n for n in ARKIT_NAMES if n not in JAW_CHANNELS and not n.startswith(("eyeLook", "tongue"))]
     weights = np.zeros((len(names) + 1, 52))
@@ -62,9 +52,9 @@ def test_the_face_looks_the_same_and_reads_back(asset: CharacterAsset, scale: fl
     weights[-1, [ARKIT_INDEX[name] for name in ("mouthSmileLeft", "browInnerUp", "mouthPucker")]] = 0.5
     made = fit.from_arkit(weights)
     shown = np.einsum("fc,cvx->fvx", made, expressions)
-    mouth = next(iter(asset.shapes["mouthSmileLeft"]))
+    mouth = next(iter(character.shapes["mouthSmileLeft"]))
     assert len(mouth) > 50
-    moved = np.einsum("fa,avx->fvx", weights, dense(asset))
+    moved = np.einsum("fa,avx->fvx", weights, dense(character))
     sizes = [np.linalg.norm(offsets, axis=-1).max() for offsets in moved]
     reach = [np.linalg.norm(offsets, axis=-1).max() / scale for offsets in shown]
     assert 0.6 < np.median(np.array(reach) / np.array(sizes)) < 1.2
@@ -73,8 +63,8 @@ def test_the_face_looks_the_same_and_reads_back(asset: CharacterAsset, scale: fl
     assert np.abs(back[-1] - weights[-1]).max() < 0.15
 
 
-def test_jaw_and_eyes_are_left_to_their_joints(asset: CharacterAsset) -> None:
-    fit = fit_expressions(*model(asset, 1.0, 1), asset)
+def test_jaw_and_eyes_are_left_to_their_joints(character: CharacterAsset) -> None:
+    fit = fit_expressions(*model(character, 1.0, 1), character)
     silent = [ARKIT_INDEX[name] for name in (*JAW_CHANNELS, "eyeLookUpLeft")]
     assert not fit.coefficients[silent].any()
     values = np.zeros((1, 52))
@@ -93,7 +83,7 @@ def test_weights_beyond_their_range_are_cut_and_rest_is_rest() -> None:
     assert weights.shape == (5, 52) and weights.min() >= 0.0 and weights.max() <= 1.0
 
 
-def test_another_body_is_refused(asset: CharacterAsset) -> None:
-    vertices, expressions, joints = model(asset, 1.0, 1)
+def test_another_body_is_refused(character: CharacterAsset) -> None:
+    vertices, expressions, joints = model(character, 1.0, 1)
     with pytest.raises(ClipError, match=r"choose SMPLX_NEUTRAL\.npz"):
-        fit_expressions(np.full_like(vertices, 9.0), expressions, joints, asset)
+        fit_expressions(np.full_like(vertices, 9.0), expressions, joints, character)
