@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.blender.support import bpy, fingerprint, keys_of, make_clip, refusal
+from tests.motion_layouts import LAYOUTS, motion
 
 
 def test_npz_round_trip(character: Any, scene: Any, module: Callable[[str], Any], tmp_path: Path) -> None:
@@ -26,6 +28,20 @@ def test_npz_round_trip(character: Any, scene: Any, module: Callable[[str], Any]
     assert np.abs(back.trans - clip.trans).max() < 1e-5
     assert np.abs(back.expressions - clip.expressions).max() < 1e-5
     assert len(tuple(specs.Part)) == 4
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_the_demos_write_is_imported(character: Any, scene: Any, tmp_path: Path, layout: str) -> None:
+    arrays = motion(20)
+    LAYOUTS[layout](tmp_path / "in.npz", arrays)
+    scene.render.fps, scene.render.fps_base = 30, 1.0
+    scene.frame_start, scene.frame_end = 1, 20
+    scene.frame_set(1)
+    assert bpy.ops.kinesics.import_clip(filepath=str(tmp_path / "in.npz")) == {"FINISHED"}
+    assert bpy.ops.kinesics.export(preset="BEAT2", filepath=str(tmp_path / "out")) == {"FINISHED"}
+    with np.load(tmp_path / "out.npz") as back:
+        assert np.abs(back["poses"] - arrays["poses"]).max() < 1e-4
+        assert np.abs(back["trans"] - arrays["trans"]).max() < 1e-5
 
 
 def test_bad_motion_files(character: Any, tmp_path: Path) -> None:

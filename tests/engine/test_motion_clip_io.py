@@ -19,6 +19,7 @@ from engine.motion.arkit import ARKIT_NAMES
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz, save_npz
 from engine.motion.rotations import axis_angle_to_matrix
+from tests.motion_layouts import LAYOUTS, motion
 
 GOOD: dict[str, Any] = {
     "poses": np.full((6, 165), 0.1, dtype=np.float32),
@@ -45,6 +46,18 @@ def test_reads_the_reference_clip(shared_dir: Path) -> None:
     np.testing.assert_array_equal(clip.trans, raw["trans"])
     np.testing.assert_array_equal(clip.expressions, raw["expressions"])
     assert (clip.fps, clip.basis, clip.model, clip.betas.shape) == (30, "smplx", "smplx2020", (300,))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_the_demos_write_is_read_exactly(tmp_path: Path, layout: str) -> None:
+    arrays, path = motion(20), tmp_path / "clip.npz"
+    LAYOUTS[layout](path, arrays)
+    clip, betas = load_npz(path), np.load(path)["betas"]
+    np.testing.assert_array_equal(clip.poses.reshape(20, 165), arrays["poses"])
+    np.testing.assert_array_equal(clip.trans, arrays["trans"])
+    np.testing.assert_array_equal(clip.expressions, arrays["expressions"])
+    np.testing.assert_array_equal(clip.betas, betas.astype(np.float32))
+    assert (clip.fps, clip.basis, clip.model, clip.gender) == (30, "smplx", "smplx2020", "neutral")
 
 
 def test_our_own_file_goes_there_and_back(tmp_path: Path) -> None:
