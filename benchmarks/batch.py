@@ -33,6 +33,7 @@ def main() -> int:
     from engine.batch.run import make_folders, model_of
     from engine.batch.table import read_table
     from engine.batch.work import Job, make_line
+    from engine.packs import load_pack
     from engine.pipeline import load_engine
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -56,7 +57,7 @@ def main() -> int:
 
         many = Job(folder / "many", options.pack, model, "cpu")
         make_folders(many.out)
-        processes = num_processes(0, len(lines), "cpu")
+        processes = num_processes(0, len(lines), "cpu", load_pack(options.pack).num_values())
         begun = time.perf_counter()
         ends = []
         for _ in run_lines(lines, many, processes):

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .batch.command import add_batch, batch
+from .batch.command import FAST_HELP, add_batch, batch
 from .errors import AudioError, EngineError, RequestError
 from .language.instruction import parse_timed
 from .specs import (
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--seed", type=int, default=0)
     generate.add_argument("--temperature", type=float, default=SamplingOptions.temperature)
     generate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    generate.add_argument("--fast", action="store_true", help="the published model faster; some poses differ")
+    generate.add_argument("--fast", action="store_true", help=FAST_HELP)
     generate.add_argument("--pack", type=Path, default=DEFAULT_PACK)
     generate.add_argument(
         "--compatible",

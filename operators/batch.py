@@ -44,8 +44,10 @@ def command(arguments: list[str]) -> int:
     batch = parser.add_subparsers(dest="command", required=True).add_parser(
         "batch", help="a motion on a character for every row of a table, exported"
     )
-    pack = generate.pack_folder(generate.preferences_of(bpy.context))
+    preferences = generate.preferences_of(bpy.context)
+    pack = generate.pack_folder(preferences)
     add_table(batch, pack, "Also: character (a .blend file) and export (a preset, as --export).")
+    batch.set_defaults(fast=preferences is not None and preferences.fast)
     batch.add_argument("--character", type=Path, help="default: a new Kinesics character")
     batch.add_argument("--export", choices=sorted(PRESETS), default=DEFAULT_PRESET, type=str.upper)
     batch.add_argument("--root", choices=[name for name, *_ in ROOTS], default="HIPS", type=str.upper)
@@ -64,7 +66,9 @@ def _run(chosen: argparse.Namespace, report: Any) -> Any:
         from ..engine.batch.table import read_table
         from ..engine.batch.work import Job
     lines = [_completed(line, chosen) for line in read_table(chosen.table)]
-    job = Job(chosen.out.resolve(), chosen.pack.resolve(), model_of(chosen.pack), chosen.device)
+    engine_host.set_fast(chosen.fast)
+    model = model_of(chosen.pack, chosen.fast)
+    job = Job(chosen.out.resolve(), chosen.pack.resolve(), model, chosen.device, chosen.fast)
 
     def make(left: Sequence[Line]) -> Iterator[LineResult]:
         with engine_host.engine_for(job.pack, job.device, lambda _done, _text: None, lambda: False) as engine:

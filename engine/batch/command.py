@@ -13,6 +13,8 @@ from ..errors import EngineError
 from .report import PAGE
 from .run import BatchOptions, Tally, run_batch
 
+FAST_HELP = "the published model faster; some poses differ"
+
 
 def add_batch(parser: argparse.ArgumentParser, pack: Path) -> None:
     """Add the options of `batch`.
@@ -49,13 +51,16 @@ def add_table(parser: argparse.ArgumentParser, pack: Path, more: str) -> None:
     parser.add_argument("--resume", action="store_true", help="leave what an earlier run has finished")
     parser.add_argument("--pack", type=Path, default=pack)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--fast", action="store_true", help=FAST_HELP)
 
 
 def batch(arguments: argparse.Namespace) -> int:
     """Run `batch`; 0 where every line was made, see `finish`."""
     processes = max(arguments.processes, 0)
     place = None if arguments.ray is None else RayPlace(arguments.ray, processes or 2)
-    options = BatchOptions(arguments.pack, arguments.device, processes, arguments.resume, place)
+    options = BatchOptions(
+        arguments.pack, arguments.device, processes, arguments.resume, place, arguments.fast
+    )
     return finish(arguments, lambda report: run_batch(arguments.table, arguments.out, options, report))
 
 

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from ..memory import free_memory_mb
+from ..memory import BYTES_PER_VALUE, free_memory_mb
 from ..specs import MotionEngine
 from .records import LineResult, store
 from .table import Line
 from .work import Job, failed, make_line
 
-PROCESS_MB = 900
-"""Memory to reckon with per process: the starter pack and a line of ten minutes (`benchmarks/memory.py`)."""
+PROCESS_MB = 550
+"""Memory to reckon with per process beside its model: Python, torch and a line of ten minutes
+(`benchmarks/memory.py`)."""
 
 AHEAD = 2
 """Lines handed out per process, so that none waits for its next one."""
@@ -32,20 +33,18 @@ _MOST_MB = 1e6
 _engine: MotionEngine | None = None
 
 
-def num_processes(wanted: int, lines: int, device: str) -> int:
+def num_processes(wanted: int, lines: int, device: str, num_values: int) -> int:
     """How many processes to use.
 
     Args:
         wanted: What was asked for, 0 for as many as fit.
         lines: To be made.
         device: "cpu" or "cuda"; a GPU serves one process.
+        num_values: Numbers in the model's weights, of which every process has its own.
     """
-    fitting = (
-        1
-        if device == "cuda"
-        else min(os.cpu_count() or 1, int(min(free_memory_mb(), _MOST_MB) // PROCESS_MB))
-    )
-    return max(1, min(wanted or fitting, lines))
+    each_mb = PROCESS_MB + num_values * BYTES_PER_VALUE / 1e6
+    fitting = min(os.cpu_count() or 1, int(min(free_memory_mb(), _MOST_MB) // each_mb))
+    return max(1, min(wanted or (1 if device == "cuda" else fitting), lines))
 
 
 def run_lines(lines: Sequence[Line], job: Job, processes: int) -> Iterator[LineResult]:
@@ -109,5 +108,5 @@ def make_in_process(line: Line, job: Job, threads: int) -> LineResult:
         from ..pipeline import load_engine
 
         torch.set_num_threads(threads)
-        _engine = load_engine(job.pack, job.device)
+        _engine = load_engine(job.pack, job.device, fast=job.fast)
     return make_line(_engine, line, job)

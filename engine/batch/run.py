@@ -31,6 +31,7 @@ class BatchOptions:
         processes: At once on this machine; 0 for as many as fit.
         resume: Leave lines that an earlier run made of the same ingredients.
         ray: Where Ray runs; None for this machine alone, without Ray.
+        fast: Have the published model round, see `engine.pipeline.load_engine`.
     """
 
     pack: Path
@@ -38,6 +39,7 @@ class BatchOptions:
     processes: int = 0
     resume: bool = False
     ray: RayPlace | None = None
+    fast: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def run_batch(table: Path, out: Path, options: BatchOptions, report: Callable[[T
         EngineError: If the table, the pack or the folder cannot be used.
     """
     lines = read_table(table)
-    job = Job(out, options.pack.resolve(), model_of(options.pack), options.device)
+    model = model_of(options.pack, options.fast)
+    job = Job(out, options.pack.resolve(), model, options.device, options.fast)
     return run_through(lines, job, options.resume, lambda left: _made(left, job, options), report)
 
 
@@ -108,14 +111,14 @@ def run_through(
     return _tally(lines, results, 0.0)
 
 
-def model_of(pack: Path) -> str:
-    """Tells a model pack from every other: its card names the hash of each of its files.
+def model_of(pack: Path, fast: bool = False) -> str:
+    """Tells a model pack, and whether it may round, from every other: its card names the hash of each file.
 
     Raises:
         PackError: If the pack is missing or damaged.
     """
     load_pack(pack)
-    return hashlib.sha256((pack / PACK_FILE).read_bytes()).hexdigest()[:16]
+    return hashlib.sha256((pack / PACK_FILE).read_bytes()).hexdigest()[:16] + ("-fast" if fast else "")
 
 
 def make_folders(out: Path) -> None:
@@ -147,7 +150,8 @@ def _made(lines: Sequence[Line], job: Job, options: BatchOptions) -> Iterator[Li
     from ..pipeline import chosen_device
     from .pool import num_processes, run_lines
 
-    return run_lines(lines, job, num_processes(options.processes, len(lines), chosen_device(options.device)))
+    device, num_values = chosen_device(options.device), load_pack(job.pack).num_values()
+    return run_lines(lines, job, num_processes(options.processes, len(lines), device, num_values))
 
 
 def _tally(lines: Sequence[Line], results: dict[str, LineResult], each_s: float) -> Tally:

@@ -28,14 +28,16 @@ class Job:
     Attributes:
         out: Folder of the batch.
         pack: The model pack's folder.
-        model: Tells the pack from others.
+        model: Tells what moves the lines from others, see `engine.batch.run.model_of`.
         device: "auto", "cpu" or "cuda".
+        fast: Have the published model round, see `engine.pipeline.load_engine`.
     """
 
     out: Path
     pack: Path
     model: str
     device: str = "cpu"
+    fast: bool = False
 
 
 def request_of(line: Line) -> tuple[GenerateRequest, FloatArray | None]:

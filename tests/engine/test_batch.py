@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 from engine.__main__ import main
@@ -28,7 +30,7 @@ from engine.batch.work import Job, make_line
 from engine.errors import RequestError, StorageError
 from engine.motion.clip_io import load_npz
 from engine.pipeline import load_engine
-from engine.specs import AUDIO_HZ, MOTION_FPS, Part
+from engine.specs import AUDIO_HZ, MOTION_FPS, MotionEngine, Part
 from tests.tiny_pack import write_tiny_pack
 
 
@@ -151,6 +153,38 @@ def test_resume_makes_what_is_missing_or_changed(
     again = {file for file in out.glob("*.npz") if file.stat().st_mtime_ns != before[file]}
     assert {file.stem for file in again} == {"a", "b", "d"}
     assert all(row["state"] == "made" and float(row["motion_s"]) > 0 for row in told(out).values())
+
+
+def test_fast_is_asked_of_the_model_and_makes_lines_anew(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def load(root: Path, device: str, fast: bool) -> MotionEngine:
+        asked.append(fast)
+        return load_engine(root, device, fast=fast)
+
+    def here(lines: Sequence[Line], job: Job, _processes: int) -> Iterator[records.LineResult]:
+        monkeypatch.setattr(pool, "_engine", None)
+        return (pool.make_in_process(line, job, torch.get_num_threads()) for line in lines)
+
+    monkeypatch.setattr("engine.pipeline.load_engine", load)
+    monkeypatch.setattr(pool, "run_lines", here)
+    path, out = table_of(tmp_path, ",walk,1,0.5,a"), tmp_path / "out"
+    command = ["batch", str(path), "--out", str(out), "--pack", str(pack), "--device", "cpu", "--resume"]
+    for words, loaded in ((["--fast"], [True]), (["--fast"], [True]), ([], [True, False])):
+        assert main([*command, *words]) == 0
+        assert asked == loaded
+
+
+def test_processes_are_as_many_as_their_models_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "free_memory_mb", lambda: 10_000.0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    starter, published = 44_000_000, 350_000_000
+    assert pool.num_processes(0, 100, "cpu", starter) == 11
+    assert pool.num_processes(0, 100, "cpu", published) == 2
+    assert pool.num_processes(0, 100, "cuda", starter) == 1
+    assert pool.num_processes(5, 3, "cpu", published) == 3
 
 
 def test_another_sound_or_pack_makes_a_line_anew(tmp_path: Path) -> None:
