@@ -20,6 +20,8 @@ import bpy
 
 KEY = "bl_ext.user_default.kinesics"
 NUM_PRESETS = 30
+ENGINE_PACKAGES = ("torch", "scipy", "soundfile", "safetensors", "tokenizers", "onnx", "onnxruntime")
+"""What only the full zip brings."""
 
 
 def install(archive: str) -> None:
@@ -127,6 +129,26 @@ def presets_at_once(_archive: str) -> dict[str, Any]:
         whole += {words[0] for words in table["bones"].values()} == {table["kind"]}
         delivery.deliver(clips.Clip.rest(30, 30.0), armature, parts, 1, "Take")
     return {"whole": whole, "keys": len(armature.animation_data.action.name) > 0}
+
+
+def full(archive: str) -> dict[str, Any]:
+    """Install the zip with the engine inside, and have its own packages make a motion."""
+    install(archive)
+    armature, scene = character(), bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, 60
+    settings = scene.kinesics
+    settings.audio_source, settings.lower.source, settings.lower.text = "NONE", "TEXT", "walk forward"
+    assert bpy.ops.kinesics.generate("EXEC_DEFAULT") == {"FINISHED"}
+    places = []
+    for frame in (scene.frame_start, scene.frame_end):
+        scene.frame_set(frame)
+        places.append(armature.pose.bones["pelvis"].head.copy())
+    extensions = Path(os.environ["BLENDER_USER_RESOURCES"], "extensions")
+    packages = [importlib.import_module(name) for name in ENGINE_PACKAGES]
+    return {
+        "walked_m": (places[1] - places[0]).length,
+        "from elsewhere": [p.__name__ for p in packages if extensions not in Path(p.__file__ or "").parents],
+    }
 
 
 def uninstall(_archive: str) -> dict[str, Any]:

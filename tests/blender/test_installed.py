@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.blender.installed import NUM_PRESETS
@@ -18,6 +20,12 @@ from tests.blender.support import REPOSITORY, bpy
 
 SHIPPED = ("blender_manifest.toml", "__init__.py", "LICENSE", "engine", "operators", "ui")
 OFFLINE = ("data", "training", "evaluation")
+FULL_ZIPS = sorted((REPOSITORY / "dist").glob("kinesics-*-linux-x64-py3.11-full.zip"))
+"""What `make package` has left, if it was run."""
+BLENDERS_OWN = (
+    "bpy", "numpy", "numpy.libs", "requests", "urllib3", "certifi", "idna", "charset_normalizer", "zstandard",
+)  # fmt: skip
+"""The bpy module and what Blender brings beside it: all that a Python needs to be one."""
 
 
 def make_zip(path: Path, version: str) -> Path:
@@ -37,9 +45,11 @@ def make_zip(path: Path, version: str) -> Path:
     return path
 
 
-def start(step: str, archive: Path, resources: Path) -> subprocess.Popen[str]:
+def start(
+    step: str, archive: Path, resources: Path, python: str | Path = sys.executable
+) -> subprocess.Popen[str]:
     """One Blender that does one step."""
-    command = [sys.executable, "-m", "tests.blender.installed", step, str(archive)]
+    command = [str(python), "-m", "tests.blender.installed", step, str(archive)]
     environment = os.environ | {"BLENDER_USER_RESOURCES": str(resources)}
     return subprocess.Popen(
         command,
@@ -53,7 +63,7 @@ def start(step: str, archive: Path, resources: Path) -> subprocess.Popen[str]:
 
 def found(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What it printed."""
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     lines = [line for line in output.splitlines() if line.startswith("FOUND ")]
     assert process.returncode == 0 and lines, output[-3000:]
     return json.loads(lines[-1].removeprefix("FOUND "))
@@ -90,3 +100,15 @@ def test_from_the_first_installation_to_the_last_trace(tmp_path: Path) -> None:
         "scene": False,
         "path": [],
     }
+
+
+@pytest.mark.skipif(not FULL_ZIPS, reason="there is no full zip for this machine: run make package")
+def test_the_full_zip_needs_nothing_but_blender(tmp_path: Path) -> None:
+    bare, resources = tmp_path / "bare", tmp_path / "user"
+    resources.mkdir()
+    venv.create(bare, symlinks=True)
+    packages, ours = next(bare.glob("lib/python3*/site-packages")), Path(np.__file__).parents[1]
+    for name in BLENDERS_OWN:
+        (packages / name).symlink_to(ours / name, target_is_directory=True)
+    told = found(start("full", FULL_ZIPS[-1], resources, bare / "bin" / "python"))
+    assert told["walked_m"] > 0.5 and not told["from elsewhere"]
