@@ -38,8 +38,10 @@ LONGEST_S = 2.0
 """Processor time that one input may take."""
 ENDLESS_S = 10.0
 """Processor time after which the watcher ends a process that stays with one input."""
-STILL_S = 300.0
-"""The same in time on the wall, for one that waits."""
+LOOK_S = 0.5
+"""Between two looks of the watcher."""
+STILL_LOOKS = 600
+"""So many looks at the same input end a process that waits; time does not count, as a machine may sleep."""
 TIMES_FILE = 4
 SLACK_BYTES = 16 << 20
 """Growth that the process itself may need: the heap grows in steps, libraries load parts when first used."""
@@ -314,13 +316,14 @@ def _one_worker(total: Count, place: Path, inputs: int, seed: int) -> str:
     with Path(FOLDER, f"worker-{os.getpid()}.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         died, now = "", place / "now"
-        seen: tuple[int, float, float] = (0, 0.0, time.monotonic())
+        seen, looks = (0, 0.0), 0
         while process.poll() is None:
-            time.sleep(0.5)
+            time.sleep(LOOK_S)
+            looks += 1
             changed = now.stat().st_mtime_ns if (place / "count.json").exists() and now.exists() else 0
             if not changed or changed != seen[0]:
-                seen = (changed, processor_s(process.pid), time.monotonic())
-            elif processor_s(process.pid) - seen[1] > ENDLESS_S or time.monotonic() - seen[2] > STILL_S:
+                seen, looks = (changed, processor_s(process.pid)), 0
+            elif processor_s(process.pid) - seen[1] > ENDLESS_S or looks > STILL_LOOKS:
                 died = "no end"
                 process.kill()
                 process.wait()
