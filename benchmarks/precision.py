@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,13 @@ sys.path.insert(0, str(ROOT))
 
 from engine import pipeline  # noqa: E402
 from engine.audio.waveform import load_audio  # noqa: E402
-from engine.language import decoding  # noqa: E402
-from engine.language.decoder import DecoderWeights, StepDecoder, TorchDecoderWeights  # noqa: E402
+from engine.language.decoder import StepDecoder, TorchDecoderWeights  # noqa: E402
+from engine.language.drawing import StepDraw  # noqa: E402
+from engine.language.layout import BLOCK_ORDER  # noqa: E402
 from engine.language.onnx_decoder import OnnxDecoderWeights  # noqa: E402
 from engine.motion.features import starter_clip  # noqa: E402
 from engine.motion.kinematics import clip_joint_positions  # noqa: E402
-from engine.specs import PARTS, GenerateRequest, Part, PartDirection, SamplingOptions, Source  # noqa: E402
-from engine.tokenizers.vocabulary import Vocabulary  # noqa: E402
+from engine.specs import PARTS, GenerateRequest, Part, PartDirection, Source  # noqa: E402
 
 AGREE_LIMIT, DISTANCE_LIMIT_MM = 0.99, 2.0
 INSTRUCTIONS = ("walk forward", "jump", None)
@@ -43,13 +42,34 @@ class Pair(TorchDecoderWeights):
     def __init__(self, engine: pipeline.Engine) -> None:
         super().__init__(engine.model)
         self.rounded = OnnxDecoderWeights(engine.model, 8)
-        self.twin: StepDecoder | None = None
         self.states = torch.empty(0)
+        self.likeliest: dict[tuple[tuple[int, int], ...], list[list[Tensor]]] = {}
+        self.variation: list[Tensor] = []
 
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
         """As the float32 decoder; what the other one says is left in `states`."""
         exact = super().start(encoded, mask, self_bias, cross_bias)
         return _Both(self, exact, self.rounded.start(encoded, mask, self_bias, cross_bias))
+
+    def draw_step(self, states: Tensor, uniform: Tensor, asked: StepDraw) -> Tensor:
+        """Draw with float32, and note what either decoder would choose."""
+        drawn = super().draw_step(states, uniform, asked)
+        both, engines = [states, self.states], [self, self.rounded]
+        chosen: list[list[Tensor]] = [[], []]
+        for level, (first, stop) in enumerate(asked.levels):
+            chances = []
+            for index in range(2):
+                if level:
+                    rows = drawn[:, level - 1] + asked.levels[level - 1][0]
+                    both[index] = engines[index].deepen(both[index], rows.repeat(len(both[index])))
+                logits = F.linear(both[index], self.head_rows(first, stop))
+                if len(logits) > 1:
+                    logits = logits[1:] + asked.guidance * (logits[:1] - logits[1:])
+                chances.append((logits / asked.options.temperature).softmax(dim=-1))
+                chosen[index].append(chances[index].argmax(dim=-1))
+            self.variation.append((chances[0] - chances[1]).abs().sum(dim=-1) / 2)
+        self.likeliest.setdefault(asked.levels, []).append([torch.cat(codes) for codes in chosen])
+        return drawn
 
 
 class _Both:
@@ -65,48 +85,6 @@ class _Both:
         """Feed both."""
         self.pair.states = self.rounded.advance(ids)
         return self.exact.advance(ids)
-
-
-class Record:
-    """Stands in for the engine's draw of a step, and notes what either decoder would choose."""
-
-    def __init__(self) -> None:
-        self.draw = decoding._draw_step
-        self.likeliest: dict[Part, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self.variation: list[Tensor] = []
-
-    def __call__(
-        self,
-        weights: DecoderWeights,
-        vocabulary: Vocabulary,
-        part: Part,
-        states: Tensor,
-        uniform: Tensor,
-        guidance: float,
-        options: SamplingOptions,
-    ) -> Tensor:
-        """Draw as the engine does; arguments as there."""
-        assert isinstance(weights, Pair)
-        drawn = self.draw(weights, vocabulary, part, states, uniform, guidance, options)
-        batch, levels = uniform.shape
-        both, engines = [states, weights.states], [weights, weights.rounded]
-        chosen: list[list[Tensor]] = [[], []]
-        for level in range(levels):
-            first, stop = vocabulary.part_range(part, level)
-            offset, chances = weights.config.embedding_offset, []
-            for index in range(2):
-                if level:
-                    ids = drawn[:, level - 1] + vocabulary.part_range(part, level - 1)[0]
-                    ids = ids.repeat(len(both[index]) // batch)
-                    both[index] = engines[index].deepen(both[index], ids)
-                logits = F.linear(both[index], weights.head[first - offset : stop - offset])
-                if len(logits) > batch:
-                    logits = logits[batch:] + guidance * (logits[:batch] - logits[batch:])
-                chances.append((logits / options.temperature).softmax(dim=-1))
-                chosen[index].append(chances[index].argmax(dim=-1))
-            self.variation.append((chances[0] - chances[1]).abs().sum(dim=-1) / 2)
-        self.likeliest[part].append((torch.stack(chosen[0], 1)[0], torch.stack(chosen[1], 1)[0]))
-        return drawn
 
 
 def joints(engine: pipeline.Engine, codes: dict[Part, Tensor]) -> np.ndarray:
@@ -126,22 +104,20 @@ def main() -> int:
     arguments = parser.parse_args()
     engine = pipeline.load_engine(arguments.pack, "cpu")
     assert isinstance(engine, pipeline.Engine)
-    engine.weights = Pair(engine)
     wave, rate = load_audio(arguments.audio)
     wave = np.resize(wave, round(arguments.seconds * rate)).astype(np.float32)
     agreed, total, variation, distances = 0, 0, [], []
     for text in INSTRUCTIONS:
-        record = decoding._draw_step = Record()
         directions = {} if text is None else {Part.LOWER: PartDirection(Source.TEXT, text)}
+        engine.weights = pair = Pair(engine)
         engine.generate(GenerateRequest(directions=directions, waveform=wave, sample_rate=rate))
-        decoding._draw_step = record.draw
-        sides = [
-            {part: torch.cat([pair[side] for pair in pairs]) for part, pairs in record.likeliest.items()}
-            for side in range(2)
-        ]
+        sides: list[dict[Part, Tensor]] = [{}, {}]
+        for part, drawn in zip(BLOCK_ORDER, pair.likeliest.values(), strict=True):
+            for side in range(2):
+                sides[side][part] = torch.cat([codes[side] for codes in drawn])
         agreed += sum(int((sides[0][part] == sides[1][part]).sum()) for part in PARTS)
         total += sum(len(sides[0][part]) for part in PARTS)
-        variation.append(float(torch.cat(record.variation).mean()))
+        variation.append(float(torch.cat(pair.variation).mean()))
         apart = np.linalg.norm(joints(engine, sides[0]) - joints(engine, sides[1]), axis=-1)
         distances.append(float(apart.mean()) * 1e3)
     share, distance = agreed / total, float(np.mean(distances))

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .biases import hide_padding
+from .drawing import StepDraw, draw
 from .half import linear_wide
 from .model import LanguageModel, embed_steps
 from .rows import RowsDecoder, TorchRows
@@ -95,8 +96,40 @@ class DecoderWeights(ABC):
         """
 
     @abstractmethod
-    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
-        """States that draw the next quantizer level, from states (R, d_model) and ids just drawn (R,)."""
+    def deepen(self, states: Tensor, rows: Tensor) -> Tensor:
+        """States that draw the next quantizer level.
+
+        Args:
+            states: That drew this level, (R, d_model).
+            rows: Of the embedding table, of what was drawn, (R,).
+        """
+
+    def draw_step(self, states: Tensor, uniform: Tensor, asked: StepDraw) -> Tensor:
+        """Draw one step, level after level.
+
+        Args:
+            states: Of the step, (R, d_model); beyond the batch's rows stand the unconditional ones.
+            uniform: One number per row and level, (B, levels).
+            asked: What is drawn, and how.
+
+        Returns:
+            Codes, (B, levels), int64.
+        """
+        batch = len(uniform)
+        drawn: list[Tensor] = []
+        for level, (first, stop) in enumerate(asked.levels):
+            if level:
+                rows = drawn[-1] + asked.levels[level - 1][0]
+                states = self.deepen(states, rows.repeat(len(states) // batch))
+            logits = F.linear(states, self.head_rows(first, stop)).float()
+            if len(states) > batch:
+                logits = logits[batch:] + asked.guidance * (logits[:batch] - logits[batch:])
+            drawn.append(draw(logits, uniform[:, level], asked.options))
+        return torch.stack(drawn, dim=1)
+
+    def table_rows(self, first: int, stop: int) -> tuple[int, int]:
+        """Rows of the tables that hold a range of ids."""
+        return first - self.config.embedding_offset, stop - self.config.embedding_offset
 
     def head_rows(self, first: int, stop: int) -> Tensor:
         """Some rows of the output head, (stop - first, d_model), in the type of the states."""
@@ -180,11 +213,11 @@ class TorchDecoderWeights(DecoderWeights):
         """As `DecoderWeights.start_rows`."""
         return TorchRows(self, num_rows, length, memory_length)
 
-    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
+    def deepen(self, states: Tensor, rows: Tensor) -> Tensor:
         """As `DecoderWeights.deepen`."""
         if self.depth is None:
             raise ValueError("This model has one quantizer level.")
-        return self.depth(states, F.embedding(ids - self.config.embedding_offset, self.embedding))
+        return self.depth(states, F.embedding(rows, self.embedding))
 
 
 def _fuse(block: torch.nn.Module, dtype: torch.dtype) -> _Layer:

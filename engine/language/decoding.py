@@ -12,40 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import Cancelled
 from ..specs import CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 from .decoder import DecoderWeights, StepDecoder
+from .drawing import StepDraw
 from .layout import DecoderPlan, EncoderBatch, edge_tokens, step_tokens
-
-
-def draw(logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
-    """Draw one code per row by inverse transform sampling.
-
-    Args:
-        logits: (B, K).
-        uniform: One number in [0, 1) per row, (B,).
-        options: Temperature, top-k, top-p.
-
-    Returns:
-        Indices, (B,), int64.
-    """
-    if options.temperature <= 0.0:
-        return logits.argmax(dim=-1)
-    probabilities, order = (logits / options.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
-    if options.top_k > 0:
-        probabilities[:, options.top_k :] = 0.0
-    cumulative = probabilities.cumsum(dim=-1)
-    kept = cumulative[:, -1:]
-    if options.top_p < 1.0:  # all that begin below the limit, so at least one
-        num_kept = (cumulative - probabilities < options.top_p).sum(dim=-1, keepdim=True)
-        kept = cumulative.gather(1, num_kept - 1)
-    chosen = torch.searchsorted(cumulative, uniform[:, None] * kept, right=True)
-    chosen = chosen.clamp_(max=logits.shape[-1] - 1)
-    return order.gather(1, chosen)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -133,7 +107,14 @@ def _write(
     first_draw = 0
     for index, part in enumerate(plan.order):
         rows = max(rows_of[later] for later in plan.order[index:])
-        levels, guidance = plan.levels[part], request.guidance.get(part, 1.0)
+        levels = plan.levels[part]
+        asked = StepDraw(
+            tuple(weights.table_rows(*vocabulary.part_range(part, level)) for level in range(levels)),
+            request.guidance.get(part, 1.0),
+            options,
+        )
+        empty = torch.zeros((batch, levels), dtype=torch.int64, device=device)
+        first_ids = step_tokens(part, empty, vocabulary, plan.width)
         codes = torch.empty((batch, plan.num_codes(part)), dtype=torch.int64, device=device)
         known = request.forced[part].shape[1] if part in request.forced else 0
         if known:
@@ -149,9 +130,10 @@ def _write(
                 raise Cancelled("Stopped; nothing was changed.")
             states = decoder.advance(_repeat(pending, rows))
             drawn = uniform[:, first_draw + position : first_draw + position + levels]
-            step = _draw_step(weights, vocabulary, part, states, drawn, guidance, options)
+            step = weights.draw_step(states, drawn, asked)
             codes[:, position : position + levels] = step
-            pending = step_tokens(part, step, vocabulary, plan.width)
+            pending = first_ids.clone()
+            pending[:, 0, :levels] += step
             if on_step is not None:
                 on_step(decoder.position)
         result[part] = codes
@@ -160,44 +142,6 @@ def _write(
         after = step_tokens(part, codes[:, end_drawn:], vocabulary, plan.width)
         pending = torch.cat([pending, after, end], dim=1)
     return result
-
-
-def _draw_step(
-    weights: DecoderWeights,
-    vocabulary: Vocabulary,
-    part: Part,
-    states: Tensor,
-    uniform: Tensor,
-    guidance: float,
-    options: SamplingOptions,
-) -> Tensor:
-    """Draw one step, level after level.
-
-    Args:
-        weights: Fused decoder weights.
-        vocabulary: The unified vocabulary.
-        part: The block's part.
-        states: Of the step, (R, d_model); beyond the batch's rows stand the unconditional ones.
-        uniform: One number per row and level, (B, levels).
-        guidance: Scale.
-        options: How to draw.
-
-    Returns:
-        Codes, (B, levels), int64.
-    """
-    batch, levels = uniform.shape
-    offset = weights.config.embedding_offset
-    drawn: list[Tensor] = []
-    for level in range(levels):
-        if level:
-            ids = drawn[-1] + vocabulary.part_range(part, level - 1)[0]
-            states = weights.deepen(states, _repeat(ids[:, None], len(states))[:, 0])
-        first, stop = vocabulary.part_range(part, level)
-        logits = F.linear(states, weights.head_rows(first - offset, stop - offset)).float()
-        if len(states) > batch:
-            logits = logits[batch:] + guidance * (logits[:batch] - logits[batch:])
-        drawn.append(draw(logits, uniform[:, level], options))
-    return torch.stack(drawn, dim=1)
 
 
 def _repeat(ids: Tensor, rows: int) -> Tensor:

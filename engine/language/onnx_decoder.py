@@ -21,12 +21,16 @@ from torch import Tensor
 from ..motion.arrays import FloatArray
 from .biases import hide_padding
 from .decoder import DecoderWeights, StepDecoder
-from .model import LanguageModel, embed_steps
+from .drawing import IndexArray, StepDraw, draw_in_numpy
+from .model import ABSENT, LanguageModel
 from .onnx_graph import Graph, depth_graph, step_graph
 from .rows import RowsDecoder, self_bias_table
 
 ERRORS_ONLY = 3
 """ONNX Runtime's level for its own messages."""
+
+AWAKE_US = 1000
+"""How long its threads wait awake for the next step; longer, and torch's would find the cores taken."""
 
 
 class OnnxDecoderWeights(DecoderWeights):
@@ -60,16 +64,38 @@ class OnnxDecoderWeights(DecoderWeights):
         return OnnxRows(self, num_rows, length, memory_length)
 
     def embed(self, ids: Tensor) -> FloatArray:
-        """Embeddings of words, (B, n, d_model)."""
-        return embed_steps(ids, self.embedding, self.config.embedding_offset).float().numpy()
+        """Embeddings of words, (B, n, d_model), as `embed_steps` in numpy."""
+        rows = ids.numpy() - self.config.embedding_offset
+        found = self.embedding.numpy()[np.maximum(rows, 0)].astype(np.float32, copy=False)
+        if ids.ndim == 2:
+            return found
+        found[ids.numpy() == ABSENT] = 0.0
+        return found.sum(axis=2)
 
-    def deepen(self, states: Tensor, ids: Tensor) -> Tensor:
+    def deepen(self, states: Tensor, rows: Tensor) -> Tensor:
         """As `DecoderWeights.deepen`."""
+        return torch.from_numpy(self._deeper(states.numpy(), rows.numpy()))
+
+    def _deeper(self, states: FloatArray, rows: IndexArray) -> FloatArray:
         if self.depth_session is None:
             raise ValueError("This model has one quantizer level.")
-        drawn = F.embedding(ids - self.config.embedding_offset, self.embedding)
-        (deeper,) = self.depth_session.run(["next"], {"states": states.numpy(), "drawn": drawn.numpy()})
-        return torch.from_numpy(deeper)
+        drawn = self.embedding.numpy()[rows].astype(np.float32, copy=False)
+        return self.depth_session.run(["next"], {"states": states, "drawn": drawn})[0]
+
+    def draw_step(self, states: Tensor, uniform: Tensor, asked: StepDraw) -> Tensor:
+        """As `DecoderWeights.draw_step`, in numpy."""
+        batch, numbers, x = len(uniform), uniform.numpy(), states.numpy()
+        drawn = np.empty(uniform.shape, dtype=np.int64)
+        for level, (first, stop) in enumerate(asked.levels):
+            if level:
+                rows = drawn[:, level - 1] + asked.levels[level - 1][0]
+                x = self._deeper(x, np.tile(rows, len(x) // batch))
+            # torch multiplies, which is held to one thread here; numpy would start several
+            logits = F.linear(torch.from_numpy(x), self.head_rows(first, stop)).numpy()
+            if len(x) > batch:
+                logits = logits[batch:] + asked.guidance * (logits[:batch] - logits[batch:])
+            drawn[:, level] = draw_in_numpy(logits, numbers[:, level], asked.options)
+        return torch.from_numpy(drawn)
 
     @contextmanager
     def stepping(self) -> Generator[None]:
@@ -88,6 +114,7 @@ def _session(graph: Graph, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(AWAKE_US))
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in graph.weights.values()]
     options.add_external_initializers(list(graph.weights), values)
     providers = ["CPUExecutionProvider"]

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import Cancelled
 from ..language.biases import UNTIMED
 from ..language.decoder import DecoderWeights, StepDecoder
-from ..language.decoding import draw
+from ..language.drawing import draw
 from ..specs import PARTS, CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import Cancelled, PackError
-from ..language.decoding import draw
+from ..language.drawing import draw
 from ..specs import CancelCheck, Part, SamplingOptions
 from ..tokenizers.config import PlainValue, config_from_dict, config_to_dict
 from .qwen import QwenModel

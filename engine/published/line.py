@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import Cancelled
 from ..language.decoder import DecoderWeights
-from ..language.decoding import draw
+from ..language.drawing import draw
 from ..specs import PARTS, CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 from .decoding import PAD

@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from engine.errors import Cancelled
 from engine.language.biases import UNTIMED, time_bucket
 from engine.language.decoder import DecoderWeights, TorchDecoderWeights
-from engine.language.decoding import WindowRequest, draw, generate_window
+from engine.language.decoding import WindowRequest, generate_window
+from engine.language.drawing import draw, draw_in_numpy
 from engine.language.graph_decoder import GraphDecoderWeights
 from engine.language.layout import (
     BLOCK_ORDER,
@@ -288,6 +290,24 @@ def test_draw_follows_the_distribution_and_its_limits() -> None:
         2,
     }
     assert set(draw(logits, uniform, SamplingOptions(temperature=0.0)).tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SamplingOptions(temperature=0.0),
+        SamplingOptions(temperature=1.0, top_p=1.0),
+        SamplingOptions(temperature=0.7, top_p=0.8),
+        SamplingOptions(temperature=1.3, top_p=0.9, top_k=5),
+        SamplingOptions(temperature=1.0, top_p=1.0, top_k=3),
+    ],
+)
+def test_numpy_draws_as_torch_does(options: SamplingOptions) -> None:
+    random = torch.Generator().manual_seed(0)
+    logits, uniform = torch.randn(2000, 32, generator=random) * 2, torch.rand(2000, generator=random)
+    drawn = draw(logits, uniform, options)
+    assert len(drawn.unique()) > 3
+    np.testing.assert_array_equal(draw_in_numpy(logits.numpy(), uniform.numpy(), options), drawn)
 
 
 def test_time_buckets() -> None:

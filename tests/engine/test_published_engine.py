@@ -16,7 +16,7 @@ import torch
 from engine.__main__ import main
 from engine.errors import Cancelled, DeviceError, PackError, RequestError
 from engine.language.decoder import TorchDecoderWeights
-from engine.language.decoding import draw
+from engine.language.drawing import draw
 from engine.language.model import LanguageModel
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
