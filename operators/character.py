@@ -10,6 +10,7 @@ import numpy as np
 from bpy.props import StringProperty
 
 from ..engine.errors import EngineError
+from .wording import worded
 
 CHARACTER_NAME = "Kinesics Character"
 SMPLX_NAME = "SMPL-X Character"
@@ -114,9 +115,9 @@ class KINESICS_OT_add_character(_AddCharacter, bpy.types.Operator):
         try:
             armature = add_default_character(context)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Added {armature.name}")
+        self.report({"INFO"}, worded(f"Added {armature.name}"))
         return {"FINISHED"}
 
 
@@ -150,9 +151,9 @@ class KINESICS_OT_add_smplx_character(_AddCharacter, bpy.types.Operator):
         try:
             armature = add_smplx_character(context, Path(bpy.path.abspath(self.filepath)))
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Added {armature.name}")
+        self.report({"INFO"}, worded(f"Added {armature.name}"))
         return {"FINISHED"}
 
 

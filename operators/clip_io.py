@@ -14,6 +14,7 @@ from ..engine.specs import Part
 from . import delivery, polls
 from .errors import CharacterError
 from .generation import at_scene_rate
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -100,9 +101,9 @@ class KINESICS_OT_import_clip(bpy.types.Operator):
             clip = at_scene_rate(clip, scene_fps(context.scene), clip.duration_s)
             done = delivery.deliver(clip, armature, parts, context.scene.frame_current, path.stem)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f'Wrote {done.num_frames} frames to "{done.action_name}"')
+        self.report({"INFO"}, worded(f'Wrote {done.num_frames} frames to "{done.action_name}"'))
         return {"FINISHED"}
 
 

@@ -31,6 +31,7 @@ from .dialogue_work import DialogueWork, LineNews, Piece
 from .generate import MotionOperator
 from .job import Job, JobState
 from .sessions import Watched
+from .wording import worded
 
 WRITING_SHARE = 0.1
 """Part of the time that may go into writing, during which Blender waits; the last pieces do not wait."""
@@ -265,11 +266,12 @@ class KINESICS_OT_generate_dialogue(MotionOperator, bpy.types.Operator):
         session.finish()
         total, written = len(session.plan.lines), session.num_written
         if session.problem is not None:
-            self.report({"ERROR"}, str(session.problem))
+            self.report({"ERROR"}, worded(session.problem))
         elif session.cancel_requested:
-            self.report({"INFO"}, f"Stopped: what was finished stays, {written} of {total} strips written")
+            text = f"Stopped: what was finished stays, {written} of {total} strips written"
+            self.report({"INFO"}, worded(text))
         else:
-            self.report({"INFO"}, f"Wrote {written} of {total} strips; the rest was there already")
+            self.report({"INFO"}, worded(f"Wrote {written} of {total} strips; the rest was there already"))
         return {"FINISHED"} if written else {"CANCELLED"} if session.problem else {"FINISHED"}
 
 
@@ -290,7 +292,7 @@ class KINESICS_OT_clear_dialogue(bpy.types.Operator):
         from ..engine.line_cache import LineCache
 
         freed = LineCache(cache_folder(), 0).clear()
-        self.report({"INFO"}, f"Freed {freed / 1e6:.1f} MB")
+        self.report({"INFO"}, worded(f"Freed {freed / 1e6:.1f} MB"))
         return {"FINISHED"}
 
 

@@ -179,7 +179,12 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
     delivery.check_target(armature, parts, ARKIT_NAMES)
     strips = dialogue_strips(scene)
     if not strips:
-        raise AudioError(_no_strips(settings.dialogue_channel))
+        channel = settings.dialogue_channel
+        where = f" on channel {channel}" if channel else ""
+        raise AudioError(
+            f"There is no sound strip{where} to speak: add speech with Add > Sound in the Video Sequencer, "
+            "or unmute a strip."
+        )
     shared = read_shared(context)
     lines = _numbered([_checked_line(strip, shared) for strip in strips])
     _check_apart(lines)
@@ -208,14 +213,6 @@ def read_dialogue(context: bpy.types.Context, afresh: bool = False) -> DialogueP
 def cache_folder() -> Path:
     """Where finished motions are kept: the extension's own folder for a user's files."""
     return Path(bpy.utils.extension_path_user(PACKAGE, path=CACHE_FOLDER))
-
-
-def _no_strips(channel: int) -> str:
-    where = f" on channel {channel}" if channel else ""
-    return (
-        f"There is no sound strip{where} to speak: add speech with Add > Sound in the Video Sequencer, or "
-        "unmute a strip."
-    )
 
 
 def _checked_line(strip: Any, shared: Shared) -> Line:

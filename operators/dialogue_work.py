@@ -150,7 +150,7 @@ class DialogueWork:
         plan = self.plan
 
         def share(fraction: float, text: str) -> None:
-            self.progress((number + fraction) / len(plan.lines), f"{line.name}: {text}")
+            self.progress((number + fraction) / len(plan.lines), f'Strip "{line.name}": {text}')
             self.tell(LineNews(number, fraction))
 
         share(0.0, "Reading the sound")

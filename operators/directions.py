@@ -13,6 +13,7 @@ from ..engine.specs import MAX_INSTRUCTION_LENGTH, Part
 from . import polls, presets, shaping
 from .errors import CharacterError
 from .generation import PART_LABELS
+from .wording import worded
 
 PRESETS = "directions"
 """Kind of the presets, and the name of their folder."""
@@ -129,9 +130,9 @@ class KINESICS_OT_save_direction(DirectionOperator, bpy.types.Operator):
             table = direction_table(context.scene, polls.character_of(context))
             presets.save(PRESETS, self.name, table)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f'Saved the direction "{self.name}"')
+        self.report({"INFO"}, worded(f'Saved the direction "{self.name}"'))
         return {"FINISHED"}
 
 
@@ -158,9 +159,9 @@ class KINESICS_OT_load_direction(DirectionOperator, bpy.types.Operator):
         try:
             set_direction(context.scene, polls.character_of(context), self.preset)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f'Took the direction "{self.preset}"')
+        self.report({"INFO"}, worded(f'Took the direction "{self.preset}"'))
         return {"FINISHED"}
 
 

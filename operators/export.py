@@ -15,6 +15,7 @@ from bpy.props import EnumProperty, StringProperty
 from ..engine.errors import EngineError
 from . import polls
 from .errors import CharacterError
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -314,9 +315,9 @@ class KINESICS_OT_export(bpy.types.Operator):
         try:
             frames = export_take(armature, context.scene, self.preset, self.root, path)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Exported {frames} frames of {armature.name} to {path.name}")
+        self.report({"INFO"}, worded(f"Exported {frames} frames of {armature.name} to {path.name}"))
         return {"FINISHED"}
 
 

@@ -13,6 +13,7 @@ from ..engine.errors import EngineError
 from . import polls, presets
 from .errors import CharacterError
 from .rigs import CharacterOperator, check_local
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.face_names import FaceMapping
@@ -150,13 +151,13 @@ class KINESICS_OT_set_up_face(CharacterOperator, bpy.types.Operator):
         try:
             mapping = set_up(armature, self.kind)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         if mapping is None:
             text = f'{armature.name} has no face shapes: its bone "{jaw_bone(armature)}" opens the mouth'
         else:
             text = f"{armature.name} has a {kind_label(mapping.kind)} face: {len(mapping.shapes)} shapes move"
-        self.report({"INFO"}, text)
+        self.report({"INFO"}, worded(text))
         return {"FINISHED"}
 
 
@@ -197,9 +198,9 @@ class KINESICS_OT_save_face_preset(CharacterOperator, bpy.types.Operator):
             check_shapes(armature, mapping)
             presets.save(PRESETS, self.name, {"kind": mapping.kind, "shapes": dict(mapping.shapes)})
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f'Saved the preset "{self.name}"')
+        self.report({"INFO"}, worded(f'Saved the preset "{self.name}"'))
         return {"FINISHED"}
 
 
@@ -245,10 +246,10 @@ class KINESICS_OT_load_face_preset(CharacterOperator, bpy.types.Operator):
             mapping = load_preset(self.preset)
             check_shapes(armature, mapping)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         fill_table(armature, mapping)
-        self.report({"INFO"}, f'"{armature.name}" uses the preset "{self.preset}"')
+        self.report({"INFO"}, worded(f'"{armature.name}" uses the preset "{self.preset}"'))
         return {"FINISHED"}
 
 

@@ -18,6 +18,7 @@ from . import delivery, engine_host, polls, take_list
 from .generation import MAX_SEED, GeneratePlan, Motion, check_directions
 from .log import LOG
 from .sessions import Session, Watched
+from .wording import worded
 
 if TYPE_CHECKING:
     from .bridge.instructions import Told
@@ -200,7 +201,7 @@ class MotionOperator:
             session = self.new_session(context)
             return self._write(session, session.run_to_end())
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -211,7 +212,7 @@ class MotionOperator:
         try:
             _session = self.new_session(context)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         self._timer = context.window_manager.event_timer_add(TICK_S, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -234,12 +235,12 @@ class MotionOperator:
                 return {"PASS_THROUGH"}
             outcome = self._write(session, session.result())
         except Cancelled as wish:
-            self.report({"INFO"}, str(wish))
+            self.report({"INFO"}, worded(wish))
             outcome = {"CANCELLED"}
         except EngineError as error:
             LOG.warning("nothing was made: %s", type(error).__name__)
             LOG.debug("%s", error)  # names sounds and quotes instructions
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             outcome = {"CANCELLED"}
         except BaseException:
             self._finish(context, {"CANCELLED"})
@@ -266,7 +267,7 @@ class MotionOperator:
             message += "; no mesh of this character has face shape keys, so only its jaw and eyes move"
         _move_seed_on(plan)
         LOG.info("%s", message)
-        self.report({"INFO"}, message)
+        self.report({"INFO"}, worded(message))
         return {"FINISHED"}
 
     def _finish(self, context: bpy.types.Context, outcome: set[str]) -> set[str]:

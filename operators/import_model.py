@@ -14,6 +14,7 @@ from . import engine_host, generate
 from .errors import SetupError
 from .job import Job, JobState
 from .log import LOG
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.published.importer import ImportReport
@@ -91,7 +92,7 @@ class KINESICS_OT_import_model(bpy.types.Operator):
             if bpy.app.background:
                 return self._finish(context, import_work(folder, out, _silent, _never))
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         _job = Job(lambda progress, cancelled: import_work(folder, out, progress, cancelled))
         _job.start()
@@ -117,9 +118,9 @@ class KINESICS_OT_import_model(bpy.types.Operator):
         try:
             return self._finish(context, job.result())
         except Cancelled as wish:
-            self.report({"INFO"}, str(wish))
+            self.report({"INFO"}, worded(wish))
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
         return {"CANCELLED"}
 
     def cancel(self, context: bpy.types.Context) -> None:
@@ -143,7 +144,7 @@ class KINESICS_OT_import_model(bpy.types.Operator):
         for note in report.notes:
             LOG.warning("%s", note)
         notes = f"; {len(report.notes)} notes are in the console" if report.notes else ""
-        self.report({"INFO"}, f"{report.pack.name} is imported and chosen{notes}")
+        self.report({"INFO"}, worded(f"{report.pack.name} is imported and chosen{notes}"))
         return {"FINISHED"}
 
 

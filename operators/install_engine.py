@@ -20,6 +20,7 @@ from .errors import SetupError
 from .generate import MotionOperator, preferences_of
 from .job import STOPPED, IsCancelled, ReportProgress
 from .sessions import JobSession
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.installing.accelerators import Choice
@@ -206,7 +207,7 @@ class KINESICS_OT_install_engine(MotionOperator, bpy.types.Operator):
 
     def _write(self, session: JobSession[None], made: None) -> set[str]:
         attach()
-        self.report({"INFO"}, "The engine is installed: Self-Test says how fast it is here")
+        self.report({"INFO"}, worded("The engine is installed: Self-Test says how fast it is here"))
         return {"FINISHED"}
 
 

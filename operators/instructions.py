@@ -8,6 +8,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from ..engine.specs import MAX_INSTRUCTION_LENGTH, Part
 from .generation import PART_LABELS
+from .wording import worded
 
 EXAMPLE = "stand still"
 """Text of a new instruction; valid as it is."""
@@ -43,7 +44,7 @@ class KINESICS_OT_add_instruction(bpy.types.Operator):
         direction = getattr(context.scene.kinesics, part.value)
         text = self.text.strip() or direction.text.strip() or EXAMPLE
         strip = instructions.add_instruction(context.scene, part, text, scene_fps(context.scene))
-        self.report({"INFO"}, f'"{text}" from frame {int(strip.frame_final_start)} on')
+        self.report({"INFO"}, worded(f'"{text}" from frame {int(strip.frame_final_start)} on'))
         return {"FINISHED"}
 
 

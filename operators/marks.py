@@ -14,6 +14,7 @@ from . import engine_host, polls
 from .errors import TargetLostError
 from .generate import MotionOperator, read_speech
 from .sessions import JobSession
+from .wording import worded
 
 if TYPE_CHECKING:
     from .bridge.sound import SoundSource
@@ -100,7 +101,7 @@ class KINESICS_OT_mark_beats(MotionOperator, bpy.types.Operator):
 
     def _write(self, session: JobSession[Marks], made: Marks) -> set[str]:
         count = set_marks(made)
-        self.report({"INFO"}, f"Set {count} markers" if made.name else f"Took {count} markers away")
+        self.report({"INFO"}, worded(f"Set {count} markers" if made.name else f"Took {count} markers away"))
         return {"FINISHED"}
 
 

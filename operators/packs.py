@@ -7,6 +7,7 @@ import bpy
 
 from ..engine.errors import EngineError
 from . import engine_host, generate, polls
+from .wording import worded
 
 
 class KINESICS_OT_check_pack(bpy.types.Operator):
@@ -31,10 +32,10 @@ class KINESICS_OT_check_pack(bpy.types.Operator):
         try:
             load_pack(folder)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         engine_host.release()
-        self.report({"INFO"}, f"The model pack {folder.name} is whole")
+        self.report({"INFO"}, worded(f"The model pack {folder.name} is whole"))
         return {"FINISHED"}
 
 
@@ -55,7 +56,7 @@ class KINESICS_OT_release_memory(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Forget it."""
         engine_host.release()
-        self.report({"INFO"}, "The model's memory is free again")
+        self.report({"INFO"}, worded("The model's memory is free again"))
         return {"FINISHED"}
 
 

@@ -15,6 +15,7 @@ from bpy.props import IntProperty, StringProperty
 from ..engine.errors import EngineError
 from . import polls
 from .errors import CharacterError
+from .wording import worded
 
 FILM: tuple[tuple[str, Any], ...] = (
     ("image_settings.media_type", "VIDEO"),
@@ -141,9 +142,9 @@ class KINESICS_OT_playblast(bpy.types.Operator):
             with film_settings(context.scene, path, self.percentage):
                 film(context, path)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Saved {path.name}")
+        self.report({"INFO"}, worded(f"Saved {path.name}"))
         return {"FINISHED"}
 
 

@@ -19,6 +19,7 @@ from .errors import TargetLostError
 from .generate import MotionOperator, device_of, pack_folder, preferences_of
 from .job import STOPPED
 from .sessions import ReadingSession, read_motion
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -76,12 +77,12 @@ class Feeling:
     @property
     def label(self) -> str:
         """The likeliest emotion."""
-        return EMOTIONS[self.chances.index(max(self.chances))]
+        return EMOTIONS[self.chances.index(self.chance)]
 
     @property
-    def text(self) -> str:
-        """The likeliest emotion and its chance."""
-        return f"{self.label} {max(self.chances):.0%}"
+    def chance(self) -> float:
+        """Of the likeliest emotion."""
+        return max(self.chances)
 
 
 def read_place(context: bpy.types.Context) -> Place:
@@ -194,7 +195,9 @@ class KINESICS_OT_read_emotion(MotionOperator, bpy.types.Operator):
         reading.has_emotion, reading.chances = True, found[0].chances
         if self.over_time:
             set_markers(bpy.data.scenes[place.scene_name], place, found[1:])
-        self.report({"INFO"}, f"Frames {place.first} to {place.last}: {found[0].text}")
+        whole = found[0]
+        text = f"Frames {place.first} to {place.last}: {whole.label} {whole.chance:.0%}"
+        self.report({"INFO"}, worded(text))
         return {"FINISHED"}
 
 
@@ -212,7 +215,7 @@ class KINESICS_OT_describe_motion(MotionOperator, bpy.types.Operator):
     def _write(self, session: AskSession, text: str) -> set[str]:
         place = session.place
         note(place).words = text
-        self.report({"INFO"}, f"Frames {place.first} to {place.last}: {text}")
+        self.report({"INFO"}, worded(f"Frames {place.first} to {place.last}: {text}"))
         return {"FINISHED"}
 
 
@@ -243,7 +246,7 @@ def set_markers(scene: bpy.types.Scene, place: Place, found: Sequence[Feeling]) 
     before = ""
     for feeling in found:
         if feeling.label != before:
-            scene.timeline_markers.new(f"{MARKER}{feeling.text}", frame=feeling.frame)
+            scene.timeline_markers.new(f"{MARKER}{feeling.label} {feeling.chance:.0%}", frame=feeling.frame)
         before = feeling.label
 
 

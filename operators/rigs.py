@@ -12,6 +12,7 @@ from bpy.props import EnumProperty, StringProperty
 from ..engine.errors import EngineError
 from . import polls, presets
 from .errors import CharacterError
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.rig_names import RigMapping
@@ -171,18 +172,19 @@ class KINESICS_OT_set_up_character(CharacterOperator, bpy.types.Operator):
         try:
             mapping, guessed = set_up(armature)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         context.scene.kinesics.character = armature
         if mapping is None:
-            self.report({"INFO"}, f"{armature.name} has the SMPL-X bones: nothing to set up")
+            self.report({"INFO"}, worded(f"{armature.name} has the SMPL-X bones: nothing to set up"))
         elif guessed:
             missing = ", ".join(slot_label(slot) for slot in mapping.missing)
             text = f"{armature.name} is an unknown rig: its bones were guessed, check them in Rig Mapping"
-            self.report({"WARNING"}, f"{text}; still missing: {missing}" if missing else text)
+            self.report({"WARNING"}, worded(f"{text}; still missing: {missing}" if missing else text))
         else:
             count = sum(len(names) for names in mapping.bones.values())
-            self.report({"INFO"}, f"{armature.name} is a {kind_label(mapping.kind)} rig: {count} bones move")
+            text = f"{armature.name} is a {kind_label(mapping.kind)} rig: {count} bones move"
+            self.report({"INFO"}, worded(text))
         return {"FINISHED"}
 
 
@@ -223,9 +225,9 @@ class KINESICS_OT_save_rig_preset(CharacterOperator, bpy.types.Operator):
             mapped_rig.read_mapped(armature, mapping)
             presets.save(PRESETS, self.name, {"kind": mapping.kind, "bones": dict(mapping.bones)})
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f'Saved the preset "{self.name}"')
+        self.report({"INFO"}, worded(f'Saved the preset "{self.name}"'))
         return {"FINISHED"}
 
 
@@ -257,10 +259,10 @@ class KINESICS_OT_load_rig_preset(CharacterOperator, bpy.types.Operator):
             mapping = load_preset(self.preset)
             mapped_rig.read_mapped(armature, mapping)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         fill_table(armature, mapping)
-        self.report({"INFO"}, f'"{armature.name}" uses the preset "{self.preset}"')
+        self.report({"INFO"}, worded(f'"{armature.name}" uses the preset "{self.preset}"'))
         return {"FINISHED"}
 
 

@@ -13,6 +13,7 @@ from ..engine.errors import Cancelled, EngineError, PackError
 from . import engine_host, polls
 from .generate import MotionOperator, device_of, pack_folder, preferences_of
 from .sessions import JobSession
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.arrays import FloatArray
@@ -121,7 +122,7 @@ class KINESICS_OT_self_test(MotionOperator, bpy.types.Operator):
     def _write(self, session: JobSession[Verdict], made: Verdict) -> set[str]:
         global _verdict
         _verdict = made
-        self.report({"INFO" if made.works else "ERROR"}, made.text)
+        self.report({"INFO" if made.works else "ERROR"}, worded(made.text))
         return {"FINISHED"} if made.works else {"CANCELLED"}
 
 

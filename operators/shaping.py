@@ -16,6 +16,7 @@ from ..engine.errors import EngineError
 from ..engine.specs import Part
 from . import delivery, polls
 from .errors import CharacterError
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..engine.motion.clip import Clip
@@ -194,7 +195,7 @@ class ShapeOperator:
         try:
             self.act(polls.character_of(context), context.scene)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 

@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from ..engine.errors import EngineError
 from . import polls
+from .wording import worded
 
 
 class KINESICS_OT_add_speech(bpy.types.Operator):
@@ -48,7 +49,7 @@ class KINESICS_OT_add_speech(bpy.types.Operator):
             sound_bridge.sound_duration(source)  # raises for a file that is no sound; Blender would not
             strip = sound_bridge.add_sound_strip(scene, source, scene.frame_current)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         scene.frame_end = max(scene.frame_end, sound_bridge.strip_place(strip).frame_end - 1)
         if scene.sync_mode == "NONE":

@@ -15,6 +15,7 @@ from . import polls, take_list
 from .generate import MotionOperator, read_plan
 from .generation import PART_LABELS, GeneratePlan
 from .regenerate import read_stretch_plan
+from .wording import worded
 
 
 class KINESICS_OT_generate_takes(MotionOperator, bpy.types.Operator):
@@ -73,7 +74,7 @@ class KINESICS_OT_delete_take(TakeOperator, bpy.types.Operator):
         chosen = armature.kinesics_takes
         index = chosen.index if self.index < 0 else self.index
         if index >= len(chosen.items):
-            self.report({"ERROR"}, "No take is chosen: click one in the list.")
+            self.report({"ERROR"}, worded("No take is chosen: click one in the list."))
             return {"CANCELLED"}
         takes.remove_take(armature, index)
         shown = takes.shown_take(armature)
@@ -102,7 +103,7 @@ class KINESICS_OT_delete_other_takes(TakeOperator, bpy.types.Operator):
         if len(chosen.items):
             shown = takes.shown_take(armature)
             chosen.index = list(chosen.items).index(shown) if shown is not None else 0
-        self.report({"INFO"}, f"Deleted {len(unwanted)} takes")
+        self.report({"INFO"}, worded(f"Deleted {len(unwanted)} takes"))
         return {"FINISHED"}
 
 
@@ -152,9 +153,9 @@ class KINESICS_OT_merge_takes(TakeOperator, bpy.types.Operator):
             chosen = {part: int(getattr(self, part.value)) for part in Part}
             take = take_list.merge_takes(armature, context.scene, chosen)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Merged into {take.name}")
+        self.report({"INFO"}, worded(f"Merged into {take.name}"))
         return {"FINISHED"}
 
 
@@ -192,9 +193,9 @@ class KINESICS_OT_push_take(TakeOperator, bpy.types.Operator):
             else:
                 takes.push_down(armature, name)
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{name} plays in the NLA Editor now")
+        self.report({"INFO"}, worded(f"{name} plays in the NLA Editor now"))
         return {"FINISHED"}
 
 
@@ -245,14 +246,14 @@ class KINESICS_OT_reduce_keys(bpy.types.Operator):
                 polls.character_of(context), context.scene, Limits(self.degrees, self.mm, self.share)
             )
         except EngineError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
         worst = done.worst
-        self.report(
-            {"INFO"},
+        text = (
             f"{done.num_after} keys instead of {done.num_before}, at most {worst.degrees:.2f} degrees, "
-            f"{worst.mm:.2f} mm and {worst.share:.1%} of a face shape off",
+            f"{worst.mm:.2f} mm and {worst.share:.1%} of a face shape off"
         )
+        self.report({"INFO"}, worded(text))
         return {"FINISHED"}
 
 

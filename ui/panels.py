@@ -12,6 +12,7 @@ from ..engine.specs import Part
 from ..operators import CONTEXT, generate, polls, sessions
 from ..operators.bridge import instructions
 from ..operators.generation import PART_LABELS
+from ..operators.wording import worded
 from . import dialogue_panel, take_panel
 from .lines import is_narrow
 from .preferences import draw_smplx_licence
@@ -280,7 +281,7 @@ def _draw_generate(layout: bpy.types.UILayout, session: sessions.Watched | None)
         return
     state = session.state
     begun = round(state.fraction * 100) > 0
-    text = _progress_text(state.fraction, state.remaining_s) if begun else state.message or "Starting"
+    text = _progress_text(state.fraction, state.remaining_s) if begun else worded(state.message or "Starting")
     column.progress(factor=state.fraction, text=text, text_ctxt=CONTEXT)
     column.operator("kinesics.generate_cancel", icon="CANCEL")
 

@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ..operators import CONTEXT, engine_host, generate, import_model, install_engine, log, self_test
 from ..operators.dialogue_plan import DEFAULT_CACHE_MB
+from ..operators.wording import worded
 from .lines import draw_lines
 
 PACKAGE = __package__.rpartition(".")[0] if __package__ else ""
@@ -120,7 +121,7 @@ def _draw_install(
 ) -> None:
     """What the engine's installation would get, and its button."""
     box = column.box()
-    draw_lines(box, context, install_engine.offer(preferences.processor_only), "INFO")
+    draw_lines(box, context, worded(install_engine.offer(preferences.processor_only)), "INFO")
     box.prop(preferences, "processor_only")
     box.prop(preferences, "wheels_dir")
     box.prop(preferences, "wheel_index")
@@ -133,7 +134,7 @@ def _draw_import(column: bpy.types.UILayout) -> None:
     if state is None:
         column.operator("kinesics.import_model", icon="IMPORT")
         return
-    column.progress(factor=state.fraction, text=state.message or "Starting", text_ctxt=CONTEXT)
+    column.progress(factor=state.fraction, text=worded(state.message or "Starting"), text_ctxt=CONTEXT)
     column.operator("kinesics.import_model_cancel", icon="CANCEL")
 
 
@@ -146,7 +147,7 @@ def _draw_self_test(column: bpy.types.UILayout, context: bpy.types.Context) -> N
         # A bar right under the resting mouse would lend its looks to what Blender draws after it.
         column.label(text="Self-Test", text_ctxt=CONTEXT, icon="CHECKMARK")
         column.progress(
-            factor=session.state.fraction, text=session.state.message or "Starting", text_ctxt=CONTEXT
+            factor=session.state.fraction, text=worded(session.state.message or "Starting"), text_ctxt=CONTEXT
         )
         column.operator("kinesics.generate_cancel", icon="CANCEL")
     verdict = self_test.last_verdict()
@@ -154,7 +155,7 @@ def _draw_self_test(column: bpy.types.UILayout, context: bpy.types.Context) -> N
         return
     lines = column.column(align=True)
     lines.alert = not verdict.works
-    draw_lines(lines, context, verdict.text, "CHECKMARK" if verdict.works else "ERROR")
+    draw_lines(lines, context, worded(verdict.text), "CHECKMARK" if verdict.works else "ERROR")
 
 
 def draw_smplx_licence(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

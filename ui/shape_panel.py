@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.app.translations import pgettext_iface
 
 from ..engine.specs import Part
 from ..operators import CONTEXT, generate, polls, shaping
+from ..operators.wording import worded
 from .lines import draw_lines
 from .panels import PART_ICONS, KinesicsPanel
 
@@ -79,7 +79,7 @@ def _draw_end(layout: bpy.types.UILayout, context: bpy.types.Context, character:
     """What stands in the way, and the ways back and on."""
     refusal = shaping.refusal(character)
     if refusal is not None:
-        draw_lines(layout.box(), context, pgettext_iface(str(refusal)), "ERROR")
+        draw_lines(layout.box(), context, worded(refusal), "ERROR")
     if isinstance(refusal, shaping.EditedError):
         row = layout.row(align=True)
         row.operator("kinesics.keep_shape", text="Keep Edits")

@@ -10,6 +10,7 @@ from bpy.app.translations import pgettext_iface
 
 from ..operators import ghost
 from ..operators.bridge.ghost import has_constraints
+from ..operators.wording import worded
 
 PICTURE_SCALE = 4.0
 """Height of the chosen take's picture in rows."""
@@ -109,7 +110,7 @@ def _draw_take(box: bpy.types.UILayout, take: Any) -> None:
         column = box.column(align=True)
         column.scale_y = 0.8
         for line in lines:
-            column.label(text=line)
+            column.label(text=worded(line), translate=False)
 
 
 def measure_lines(take: Any) -> list[str]:

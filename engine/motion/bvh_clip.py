@@ -51,7 +51,8 @@ def load_bvh(path: Path) -> tuple[Clip, tuple[Part, ...]]:
         return clip_of(parse_bvh(text))
     except ClipError as error:
         reason = str(error)
-        raise ClipError(f"{path.name} cannot be used: {reason[0].lower()}{reason[1:]}") from error
+        reason = reason[0].lower() + reason[1:]
+        raise ClipError(f"{path.name} cannot be used: {reason}") from error
 
 
 def clip_of(motion: BvhMotion) -> tuple[Clip, tuple[Part, ...]]:
