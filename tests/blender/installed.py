@@ -38,12 +38,34 @@ def enable() -> None:
     assert KEY in bpy.context.preferences.addons
 
 
+def load_preferences() -> None:
+    """Enable what is installed, with the preferences that were saved, as a window does at its start.
+
+    The bpy module of 4.2 crashes at reading any, without an extension as well; there they are chosen again.
+    """
+    if bpy.app.version >= (4, 3, 0):
+        bpy.ops.wm.read_userpref()
+    else:
+        enable()
+        choose()
+
+
 def preferences() -> Any:
     return bpy.context.preferences.addons[KEY].preferences
 
 
 def kinesics_classes() -> list[str]:
     return [name for name in dir(bpy.types) if "KINESICS" in name.upper()]
+
+
+def own_pack() -> Path:
+    """Where the user keeps a pack."""
+    return Path(bpy.utils.extension_path_user(KEY, path="packs", create=True)) / "mine"
+
+
+def choose() -> None:
+    """Choose in the preferences what is not their default."""
+    preferences().device, preferences().memory_mb, preferences().pack_dir = "CPU", 321, str(own_pack())
 
 
 def version() -> str:
@@ -60,7 +82,7 @@ def character() -> Any:
 def state() -> dict[str, Any]:
     """What the user has made his own, and what version runs."""
     presets = importlib.import_module(f"{KEY}.operators.presets")
-    pack = Path(bpy.utils.extension_path_user(KEY, path="packs")) / "mine" / "pack.toml"
+    pack = own_pack() / "pack.toml"
     return {
         "version": version(),
         "device": preferences().device,
@@ -77,10 +99,9 @@ def first(archive: str) -> dict[str, Any]:
     """Install the older version, choose and save."""
     install(archive)
     presets = importlib.import_module(f"{KEY}.operators.presets")
-    pack = Path(bpy.utils.extension_path_user(KEY, path="packs", create=True)) / "mine"
-    pack.mkdir()
-    (pack / "pack.toml").write_text("# mine\n")
-    preferences().device, preferences().memory_mb, preferences().pack_dir = "CPU", 321, str(pack)
+    own_pack().mkdir()
+    (own_pack() / "pack.toml").write_text("# mine\n")
+    choose()
     presets.save("rigs", "My Rig", {"kind": "x", "bones": {}})
     presets.save("directions", "My Words", {})
     bpy.ops.wm.save_userpref()
@@ -89,7 +110,7 @@ def first(archive: str) -> dict[str, Any]:
 
 def upgrade(archive: str) -> dict[str, Any]:
     """Install the newer version over it, with the preferences that were saved."""
-    bpy.ops.wm.read_userpref()
+    load_preferences()
     assert version() == "0.0.1"
     install(archive)
     bpy.ops.wm.save_userpref()
@@ -100,7 +121,7 @@ def again(_archive: str) -> dict[str, Any]:
     """Disable, enable and Reload Scripts, in the next session."""
     import addon_utils
 
-    bpy.ops.wm.read_userpref()
+    load_preferences()
     before = state()
     for _ in range(2):
         addon_utils.disable(KEY)
@@ -153,7 +174,7 @@ def full(archive: str) -> dict[str, Any]:
 
 def uninstall(_archive: str) -> dict[str, Any]:
     """Remove it, as the preferences do."""
-    bpy.ops.wm.read_userpref()
+    load_preferences()
     engine = Path(bpy.utils.extension_path_user(KEY, path="engine", create=True))
     (engine / "packages").mkdir()
     (engine / "packages" / "torch.py").write_text("")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.blender.installed import NUM_PRESETS
-from tests.blender.support import REPOSITORY, bpy
+from tests.blender.support import REPOSITORY
 
 SHIPPED = ("blender_manifest.toml", "__init__.py", "LICENSE", "engine", "operators", "ui")
 OFFLINE = ("data", "training", "evaluation")
@@ -69,10 +69,6 @@ def found(process: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(lines[-1].removeprefix("FOUND "))
 
 
-@pytest.mark.skipif(
-    bpy.app.version < (4, 3, 0),
-    reason="the bpy module of 4.2 crashes where an extension is installed over another",
-)
 def test_from_the_first_installation_to_the_last_trace(tmp_path: Path) -> None:
     resources = tmp_path / "user"
     resources.mkdir()
