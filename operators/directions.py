@@ -141,7 +141,7 @@ _shown: list[tuple[str, str, str]] = []
 
 def _items(_operator: bpy.types.Operator, _context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
     """Presets as menu items; Blender needs them to be kept alive."""
-    _shown[:] = [(name, name, f"Use the direction {name}") for name in presets.names(PRESETS)]
+    _shown[:] = [(name, name, worded(f"Use the direction {name}")) for name in presets.names(PRESETS)]
     return _shown
 
 

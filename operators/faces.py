@@ -227,7 +227,7 @@ def _preset_items(
     _operator: bpy.types.Operator, _context: bpy.types.Context | None
 ) -> list[tuple[str, str, str]]:
     """Presets as menu items; Blender needs them to be kept alive."""
-    _shown_presets[:] = [(name, name, f"Use the table {name}") for name in presets.names(PRESETS)]
+    _shown_presets[:] = [(name, name, worded(f"Use the table {name}")) for name in presets.names(PRESETS)]
     return _shown_presets
 
 

@@ -79,7 +79,8 @@ def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict
         chosen: Place in the list of the take that gives each part.
 
     Raises:
-        CharacterError: If the action of one was deleted, or has modifiers, which cannot be copied.
+        CharacterError: If the action of one was deleted, or has modifiers, which cannot be copied, or if a
+            locked part would change.
     """
     from ..engine.specs import Part
     from .bridge import action, takes
@@ -87,6 +88,12 @@ def merge_takes(armature: bpy.types.Object, scene: bpy.types.Scene, chosen: dict
 
     givers = {part: takes.takes_of(armature)[index] for part, index in chosen.items()}
     check_mergeable(givers)
+    shown = takes.shown_take(armature)
+    for part in (part for part in delivery.locked_parts(armature) if givers[part] != shown):
+        raise CharacterError(
+            f'{PART_LABELS[part]} of "{armature.name}" is locked: choose the take on show for it, or open '
+            "its lock in the Regenerate box."
+        )
     rig = read_rig(armature)
     number = next_number(armature)
     sync = givers[Part.FACE] if givers[Part.FACE].has_sync else None

@@ -114,7 +114,9 @@ _take_items: list[tuple[str, str, str]] = []
 def _list_takes(_operator: bpy.types.Operator, context: bpy.types.Context) -> list[tuple[str, str, str]]:
     armature = polls.character_of(context)
     takes = armature.kinesics_takes.items if armature is not None else ()
-    _take_items[:] = [(str(i), take.name, f"Take this part from {take.name}") for i, take in enumerate(takes)]
+    _take_items[:] = [
+        (str(i), take.name, worded(f"Take this part from {take.name}")) for i, take in enumerate(takes)
+    ]
     return _take_items
 
 

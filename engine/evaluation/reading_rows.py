@@ -212,8 +212,7 @@ def gap_rows(
     made = studio.clips(asked, f"gaps in {what}")
     parts = BODY if requests[0].waveform is None else PARTS
     filled = [
-        join(clip, new, parts, first, stop - 1, BLEND_FRAMES)
-        for clip, new in zip(clips, made, strict=True)
+        join(clip, new, parts, first, stop - 1, BLEND_FRAMES) for clip, new in zip(clips, made, strict=True)
     ]
     ends = (first, stop)
     return [

@@ -216,9 +216,7 @@ def _led(
         yield kind.moved(made[first : last + 1], offset)
 
 
-def _softened(
-    made: DoubleArray, first: int, last: int, sigma: float, length: int, kind: Kind
-) -> DoubleArray:
+def _softened(made: DoubleArray, first: int, last: int, sigma: float, length: int, kind: Kind) -> DoubleArray:
     """New motion whose strokes at the ends of the stretch are smoothed, the less the further from an end.
 
     Args:

@@ -272,6 +272,23 @@ def test_kept_parts_are_never_written(
     assert bones == {joints.JOINT_NAMES[joint] for joint in joints.PART_JOINTS[specs.Part.UPPER]}
 
 
+def test_locked_parts_are_never_written(
+    dialogue: Any, plan: Any, character: Any, engine: Any, module: Any
+) -> None:
+    """Even if the lock was set after the plan was read."""
+    run(dialogue, plan)
+    before = keys_of(character)
+    character.kinesics_locks.upper = True
+    run(dialogue, replace(plan, lines=tuple(replace(line, seed=line.seed + 1) for line in plan.lines)))
+    after = keys_of(character)
+    joints = module("engine.motion.skeleton")
+    upper = {joints.JOINT_NAMES[joint] for joint in joints.PART_JOINTS[module("engine.specs").Part.UPPER]}
+    kept = {
+        path.split('"')[1] for path, axis in after if np.array_equal(after[path, axis], before[path, axis])
+    }
+    assert upper <= kept and "left_hip" not in kept
+
+
 def test_other_scene_rates(dialogue: Any, plan: Any, character: Any, engine: Any) -> None:
     bpy.context.scene.render.fps = 24
     lines = tuple(
@@ -332,9 +349,7 @@ def test_cancel_puts_finished_lines_behind_in_their_places(
     assert character.kinesics_dialogue.lines["b"].signature == ""
 
 
-def test_a_crash_loses_the_running_strip_only(
-    dialogue: Any, plan: Any, character: Any, engine: Any
-) -> None:
+def test_a_crash_loses_the_running_strip_only(dialogue: Any, plan: Any, character: Any, engine: Any) -> None:
     """Another Blender is killed in the third strip; what lies on disk is enough to go on.
 
     A file half written is no harm.

@@ -25,9 +25,7 @@ ELSEWHERE = {
 
 
 def operators() -> list[str]:
-    return [
-        cls.bl_idname.partition(".")[2] for cls in own_classes() if issubclass(cls, bpy.types.Operator)
-    ]
+    return [cls.bl_idname.partition(".")[2] for cls in own_classes() if issubclass(cls, bpy.types.Operator)]
 
 
 def test_everything_an_animator_does_is_in_the_menu(module: Any) -> None:

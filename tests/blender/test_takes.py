@@ -479,6 +479,20 @@ def test_merge_takes_each_part_to_the_bit(ready: Any, module: Any) -> None:
     assert len(bpy.data.actions) == num_actions(4)
 
 
+def test_merge_leaves_a_locked_part_as_it_is(ready: Any, module: Any) -> None:
+    make_takes()
+    shown = choose(1)
+    ada().kinesics_locks.hands = True
+    assert "is locked" in refusal(
+        lambda: bpy.ops.kinesics.merge_takes(face="0", hands="0", upper="1", lower="2")
+    )
+    assert all_keys() == shown and len(names()) == 3
+    assert bpy.ops.kinesics.merge_takes(face="0", hands="1", upper="1", lower="2") == {"FINISHED"}
+    merged = all_keys()
+    assert of_part(merged, module, "hands") == of_part(shown, module, "hands")
+    assert of_part(merged, module, "face") != of_part(shown, module, "face")
+
+
 def test_merge_refuses_what_it_cannot_copy(ready: Any, module: Any) -> None:
     make_takes()
     actions = module("operators.bridge.action")
