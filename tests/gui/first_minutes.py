@@ -175,6 +175,7 @@ def steps() -> Steps:
     yield from stop_by_cancel()
     bpy.context.scene.kinesics.audio_source = "STRIP"
     yield from hands.shot("9-speech-again.png")
+    note(drawing_s=(yield from hands.drawing_s()))
     note(again=(yield from generate()), keys_again=hands.num_keys())
     yield from save_and_load()
     note(finished=True)
