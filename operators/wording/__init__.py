@@ -79,7 +79,7 @@ class Wording:
 
 
 def _named(text: str) -> str:
-    return pgettext_rpt(text, CONTEXT)
+    return str(pgettext_rpt(text, CONTEXT))
 
 
 def _values(english: str, text: str) -> dict[str, str] | None:
