@@ -42,6 +42,7 @@ LOOK_S = 0.5
 """Between two looks of the watcher."""
 STILL_LOOKS = 600
 """So many looks at the same input end a process that waits; time does not count, as a machine may sleep."""
+WEEK_S = 7 * 24 * 3600
 TIMES_FILE = 4
 SLACK_BYTES = 16 << 20
 """Growth that the process itself may need: the heap grows in steps, libraries load parts when first used."""
@@ -203,7 +204,7 @@ def with_atheris(harness: Harness, inputs: int, seed: int) -> None:
     options = [
         f"-seed={seed or 1}",
         f"-max_len={MAX_INPUT}",
-        "-timeout=0",
+        f"-timeout={WEEK_S}",  # the watcher counts; atheris ends a process at its first look where this is 0
         "-rss_limit_mb=0",
         "-verbosity=0",
         f"-dict={words}",
@@ -331,7 +332,7 @@ def _one_worker(total: Count, place: Path, inputs: int, seed: int) -> str:
         died = f"the process died ({process.returncode})"
     if died:
         last = Path(log.name).read_text(errors="replace").strip().splitlines()[-40:]
-        words = [line for line in last if re.match(r"\w+Error|Uncaught|Fatal", line)]
+        words = [line for line in last if re.match(r"\w+Error|Uncaught|Fatal| === Timeout", line)]
         died += f": {' / '.join(words)[:300]}"
     if not (place / "count.json").exists():
         return "did not begin"
