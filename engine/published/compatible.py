@@ -55,7 +55,7 @@ def as_published(
     requests = (
         [text]
         if text is not None
-        else [request_for(heard, model.vocabulary) for heard in _heard(model, wave)]
+        else [request_for(heard, model.vocabulary) for heard in _heard(model, wave, cancel)]
     )
     generator = torch.Generator().manual_seed(options.seed & (2**63 - 1))
     options = replace(options, top_k=PUBLISHED_TOP_K)
@@ -89,11 +89,12 @@ def in_range(codes: list[int], codebook_size: int) -> Tensor:
     return torch.tensor([codes]).clamp(0, codebook_size - 1)
 
 
-def _heard(model: PublishedModel, wave: FloatArray | None) -> list[list[int]]:
+def _heard(model: PublishedModel, wave: FloatArray | None, cancel: CancelCheck | None) -> list[list[int]]:
     """Numbers of the sound in each window; the last window may be empty."""
     if wave is None or model.speech is None:
         raise RequestError(
             "There is no speech to follow; choose a sound, and a pack made with the speech model."
         )
-    heard = model.speech.encode_as_published(torch.from_numpy(wave)[None].to(model.device))[0].tolist()
+    sound = torch.from_numpy(wave)[None].to(model.device)
+    heard = model.speech.encode_as_published(sound, cancel)[0].tolist()
     return [heard[start : start + HEARD] for start in range(0, len(heard) + 1, HEARD)]

@@ -41,7 +41,7 @@ from ..specs import (
     no_report,
 )
 from ..tokenizers.assembly import published_clip, root_motion
-from ..tokenizers.audio_tokenizer import HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE
+from ..tokenizers.hubert_pass import HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE
 from ..windows import windows
 from .choice import Release
 from .compatible import as_published
@@ -380,7 +380,7 @@ class _Generation:
         piece = self.wave[max(start, 0) : max(start + length, 0)]
         lead = max(-start, 0)
         sound[lead : lead + len(piece)] = piece[: max(length - lead, 0)]
-        heard = speech.encode(torch.from_numpy(sound)[None].to(self.engine.device))[0].tolist()
+        heard = speech.encode(torch.from_numpy(sound)[None].to(self.engine.device), self.cancel)[0].tolist()
         if self.engine.device.type == "cpu":
             del speech
             model.forget_speech()

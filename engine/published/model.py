@@ -37,7 +37,7 @@ from .importer import (
     SPEECH_PREFIX,
     WORDS_FILE,
 )
-from .speech import SpeechConfig, build_speech, lend_layers
+from .speech import SpeechConfig, build_speech, lent_layers
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 SPEECH_LAYERS = "encoder.layers."
 """How the names of the speech model's layers begin."""
 
-CPU_CHUNK_S, GPU_CHUNK_S = 10.0, 30.0
-"""Seconds of sound read at once: the first convolution holds 512 numbers for each 5 samples."""
+GPU_REACH_S = 7200.0
+"""Seconds that the speech model hears on both sides on a GPU, where attention to all of a sound is cheap."""
 
 
 class PublishedModel:
@@ -225,16 +225,19 @@ def _speech(pack: Pack, vocabulary: Vocabulary, device: str | torch.device) -> H
     config = SpeechConfig.from_dict(pack.table("speech", "model"))
     with sketching():
         model = build_speech(config)
-    on_cpu = torch.device(device).type == "cpu"
-    if on_cpu:
-        pack.load_but(SPEECH_FILE, model, SPEECH_PREFIX, SPEECH_LAYERS)
-        lend_layers(model, lambda index: pack.tensors(SPEECH_FILE, f"{SPEECH_PREFIX}{SPEECH_LAYERS}{index}."))
-    else:
-        pack.load_module(SPEECH_FILE, model, SPEECH_PREFIX)
     centres = pack.tensors(SPEECH_FILE, CENTRES_NAME)[""]
     if len(centres) > vocabulary.audio.codebook_size:
         raise PackError("The pack's vocabulary does not fit its speech model; import the model again.")
-    chunk_s = CPU_CHUNK_S if on_cpu else GPU_CHUNK_S
     layer = pack.value(int, "speech", "layer")
-    tokenizer = HubertTokenizer(model, centres, layer=layer, chunk_s=chunk_s)
-    return tokenizer if on_cpu else tokenizer.requires_grad_(False).to(device)
+    if torch.device(device).type != "cpu":
+        pack.load_module(SPEECH_FILE, model, SPEECH_PREFIX)
+        tokenizer = HubertTokenizer(model, centres, layer=layer, reach_s=GPU_REACH_S)
+        return tokenizer.requires_grad_(False).to(device)
+    pack.load_but(SPEECH_FILE, model, SPEECH_PREFIX, SPEECH_LAYERS)
+    start = SPEECH_PREFIX + SPEECH_LAYERS
+    return HubertTokenizer(
+        model,
+        centres,
+        layer=layer,
+        layers=lambda: lent_layers(model, lambda index: pack.tensors(SPEECH_FILE, f"{start}{index}.")),
+    )

@@ -9,9 +9,8 @@ Sources: fairseq `hubert.py` / `wav2vec2.py`, transformers `modeling_hubert.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -221,30 +220,21 @@ def speech_weights(
     return weights
 
 
-def lend_layers(model: HubertModel, read: Callable[[int], Mapping[str, Tensor]]) -> None:
-    """Have each layer of the transformer in memory only while it works.
+def lent_layers(
+    model: HubertModel, read: Callable[[int], Mapping[str, Tensor]]
+) -> Generator[torch.nn.Module]:
+    """The layers of the transformer, each in memory only while it works.
 
     Args:
         model: The network, its layers without memory.
         read: Gives a layer's weights by its number.
     """
-
     for index, layer in enumerate(model.get_submodule("encoder.layers").children()):
-        layer.register_forward_pre_hook(partial(_fill, read, index))
-        layer.register_forward_hook(_empty)
-
-
-def _fill(
-    read: Callable[[int], Mapping[str, Tensor]], index: int, layer: torch.nn.Module, _inputs: object
-) -> None:
-    """Read a layer's weights before it works."""
-    layer.load_state_dict(dict(read(index)), assign=True)
-    layer.requires_grad_(False)
-
-
-def _empty(layer: torch.nn.Module, _inputs: object, _output: object) -> None:
-    """Give them back afterwards."""
-    layer.to("meta")
+        layer.load_state_dict(dict(read(index)), assign=True)
+        try:
+            yield layer.requires_grad_(False)
+        finally:
+            layer.to("meta")
 
 
 def build_speech(config: SpeechConfig) -> HubertModel:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,21 +15,16 @@ from torch import Tensor, nn
 
 from ..audio.features import FEATURE_HZ, LOUDNESS, NUM_FEATURES
 from ..errors import AudioError, PackError
-from ..specs import AUDIO_HZ
+from ..specs import AUDIO_HZ, CancelCheck
+from .hubert_pass import BLOCK_STEPS, HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE, HubertPass
 from .motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 from .quantizer import nearest_codes
 
 if TYPE_CHECKING:
     from transformers import HubertModel
 
-HUBERT_STRIDE = 320
-"""Samples per HuBERT step: 50 steps per second."""
-
-HUBERT_RECEPTIVE_FIELD = 400
-"""Samples that the first step of HuBERT's convolutions sees."""
-
-NORM_FRAMES = 16_000
-"""Frames of the first convolution (3200 per second) that are summed up at once."""
+REACH_S = 90.0
+"""Seconds that attention hears on both sides: sounds of up to two minutes are heard whole."""
 
 PUBLISHED_CHUNK = 1_600_000
 """Samples that the published script reads at once."""
@@ -87,32 +82,21 @@ def speech_channel_weights(prosody: float = 6.0) -> Tensor:
     return weights
 
 
-class _Scaled(nn.Module):
-    """x times a scale plus a shift, (B, channels, 1) each."""
-
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
-        super().__init__()
-        self.scale, self.shift = scale, shift
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, T) -> same, in place."""
-        return x.mul_(self.scale).add_(self.shift)
-
-
 class HubertTokenizer(nn.Module):
     """HuBERT hidden states to the nearest k-means centre, 50 codes per second (spec section 5).
 
-    Long sounds are read in chunks that share context on both sides; of each chunk only the steps
-    inside it are kept, so no step is lost between chunks and none drifts. The first convolution's
-    normalisation is that of the whole sound. Samples are not normalised.
+    A sound is read as a whole, in bounded memory (`hubert_pass`): no step is lost and none drifts. Samples
+    are not normalised.
 
     Args:
         model: The network, in evaluation mode.
         centres: K-means centres, (K, hidden size), float32.
         layer: Hidden state compared with the centres: 12 as in the published scripts, 9 is the
             layer the published centres were fitted on; 0 is the input of the first layer.
-        chunk_s: Seconds of sound whose steps are kept from one pass.
-        context_s: Seconds of sound added on both sides of a chunk.
+        reach_s: Seconds of sound that attention hears on both sides, at least; in a sound of up to that
+            length each moment hears all of it.
+        layers: Gives the transformer's layers one after the other, each ready to work; None takes them as
+            they are in the network.
     """
 
     centres: Tensor
@@ -125,8 +109,8 @@ class HubertTokenizer(nn.Module):
         centres: Tensor,
         *,
         layer: int = 12,
-        chunk_s: float = 30.0,
-        context_s: float = 2.0,
+        reach_s: float = REACH_S,
+        layers: Callable[[], Iterable[nn.Module]] | None = None,
     ) -> None:
         super().__init__()
         config = model.config
@@ -142,10 +126,12 @@ class HubertTokenizer(nn.Module):
             )
         if int(np.prod(config.conv_stride)) != HUBERT_STRIDE:
             raise PackError("The speech model does not give 50 steps per second; use a HuBERT base model.")
+        if config.do_stable_layer_norm:
+            raise PackError("The speech model is one of the large kinds; use a HuBERT base model.")
         self.model = model.eval()
         self.layer = layer
-        self.chunk_steps = max(1, round(chunk_s * AUDIO_HZ / HUBERT_STRIDE))
-        self.context_steps = max(0, round(context_s * AUDIO_HZ / HUBERT_STRIDE))
+        self.reach_steps = max(1, round(reach_s * self.frame_rate / BLOCK_STEPS)) * BLOCK_STEPS
+        self.layers = layers or model.get_submodule("encoder.layers").children
         self.register_buffer("centres", centres.float())
 
     @classmethod
@@ -209,79 +195,39 @@ class HubertTokenizer(nn.Module):
         return len(self.centres)
 
     @torch.no_grad()
-    def hidden_states(self, waveform: Tensor) -> Tensor:
+    def hidden_states(self, waveform: Tensor, cancel: CancelCheck | None = None) -> Tensor:
         """States of the chosen layer.
 
         Args:
             waveform: Samples at 16 kHz in [-1, 1], (B, N).
+            cancel: Asked meanwhile.
 
         Returns:
             (B, T, hidden size) with T = (N - 400) // 320 + 1.
 
         Raises:
             AudioError: If the sound is shorter than one step.
+            Cancelled: When `cancel` said so.
         """
-        num_samples = waveform.shape[1]
-        if num_samples < HUBERT_RECEPTIVE_FIELD:
+        if waveform.shape[1] < HUBERT_RECEPTIVE_FIELD:
             raise AudioError("The sound is too short to hold speech; choose one of at least 0.25 seconds.")
-        steps = (num_samples - HUBERT_RECEPTIVE_FIELD) // HUBERT_STRIDE + 1
-        kept: list[Tensor] = []
-        with self._normalised_as_a_whole(waveform):
-            for start in range(0, steps, self.chunk_steps):
-                stop = min(start + self.chunk_steps, steps)
-                first = max(0, start - self.context_steps)
-                last = min(steps, stop + self.context_steps)
-                # The last pass takes the samples after its last step too, as a pass over the whole would.
-                end = num_samples if last == steps else (last - 1) * HUBERT_STRIDE + HUBERT_RECEPTIVE_FIELD
-                output = self.model(waveform[:, first * HUBERT_STRIDE : end], output_hidden_states=True)
-                kept.append(output.hidden_states[self.layer][:, start - first : stop - first].clone())
-        return torch.cat(kept, 1)
+        layers = islice(self.layers(), self.layer)
+        return HubertPass(self.model, layers, self.reach_steps, cancel).states(waveform)
 
-    @contextmanager
-    def _normalised_as_a_whole(self, waveform: Tensor) -> Generator[None]:
-        """Have the first convolution's normalisation, which goes over time, see the whole sound (B, N).
-
-        A chunk alone would be normalised by itself, so that codes would depend on how a sound is cut.
-        """
-        first: Any = self.model.feature_extractor.conv_layers[0]
-        norm = first.layer_norm
-        if not isinstance(norm, nn.GroupNorm) or waveform.shape[1] <= self.chunk_steps * HUBERT_STRIDE:
-            yield
-            return
-        kernel, stride = first.conv.kernel_size[0], first.conv.stride[0]
-        count, sums = (waveform.shape[1] - kernel) // stride + 1, []
-        for start in range(0, count, NORM_FRAMES):
-            stop = min(start + NORM_FRAMES, count)
-            y = first.conv(waveform[:, None, start * stride : (stop - 1) * stride + kernel])
-            plain = y.sum(-1, dtype=torch.float64)
-            sums.append(torch.stack([plain, y.square_().sum(-1, dtype=torch.float64)]))
-        mean, square = torch.stack(sums).sum(0) / count  # (B, channels) each
-        scale = norm.weight * (square - mean.square() + norm.eps).rsqrt()
-        first.layer_norm = _Scaled(scale[..., None].float(), (norm.bias - mean * scale)[..., None].float())
-        try:
-            yield
-        finally:
-            first.layer_norm = norm
-
-    @torch.no_grad()
-    def encode_as_published(self, waveform: Tensor) -> Tensor:
+    def encode_as_published(self, waveform: Tensor, cancel: CancelCheck | None = None) -> Tensor:
         """Codes (1, T), int64, of samples at 16 kHz (1, N) as the published script makes them.
 
         It reads 100 s at a time, each alone; chunks too short for one step are dropped (spec 5).
 
         Raises:
             AudioError: If the sound is shorter than one step.
+            Cancelled: When `cancel` said so.
         """
-        kept = [
-            self.model(chunk, output_hidden_states=True).hidden_states[self.layer][0]
-            for chunk in waveform.split(PUBLISHED_CHUNK, 1)
-            if chunk.shape[1] >= HUBERT_RECEPTIVE_FIELD
-        ]
-        if not kept:
-            raise AudioError("The sound is too short to hold speech; choose one of at least 0.25 seconds.")
-        return nearest_codes(torch.cat(kept), self.centres)[None]
+        chunks = waveform.split(PUBLISHED_CHUNK, 1)
+        kept = [chunk for chunk in chunks if chunk.shape[1] >= HUBERT_RECEPTIVE_FIELD]
+        return torch.cat([self.encode(chunk, cancel) for chunk in kept or chunks], 1)
 
-    def encode(self, features: Tensor) -> Tensor:
+    def encode(self, features: Tensor, cancel: CancelCheck | None = None) -> Tensor:
         """Codes (B, T), int64, of samples at 16 kHz (B, N); see `hidden_states`."""
-        states = self.hidden_states(features)
+        states = self.hidden_states(features, cancel)
         return nearest_codes(states.flatten(0, 1), self.centres).reshape(states.shape[:2])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import AudioError, PackError
+from engine.errors import AudioError, Cancelled, PackError
 from engine.tokenizers.audio_tokenizer import HubertTokenizer
 from engine.tokenizers.base import Tokenizer
 
@@ -63,41 +63,59 @@ def test_whole_sounds_match_transformers(layer: int) -> None:
 
 
 def test_the_real_size_hears_as_transformers() -> None:
-    """HuBERT base's own size, at the layer the published scripts read and the one its centres are of."""
+    """HuBERT base's own size, at the layer the published scripts read and the one its centres are of.
+
+    12 s go through the convolutions in three pieces.
+    """
     torch.manual_seed(0)
     network = transformers.HubertModel(transformers.HubertConfig()).eval()
     with torch.no_grad():
-        states = network(sound(3.0), output_hidden_states=True).hidden_states
+        states = network(sound(12.0), output_hidden_states=True).hidden_states
     for layer in (9, 12):
         held = states[layer][0]
         chosen = held[torch.randperm(len(held), generator=torch.Generator().manual_seed(1))[:100]]
-        found = HubertTokenizer(network, chosen, layer=layer).encode(sound(3.0))
+        found = HubertTokenizer(network, chosen, layer=layer).encode(sound(12.0))
         assert torch.equal(found[0], torch.cdist(held.double(), chosen.double()).argmin(-1))
         assert len(found[0].unique()) > 50
 
 
 @pytest.mark.parametrize("norm", ["layer", "group"])
-def test_chunks_neither_lose_nor_shift_a_step(norm: str) -> None:
-    """Convolutions and position embedding see at most the shared context, so chunks give equal codes."""
-    network = model(0, norm)
-    whole = HubertTokenizer(network, centres(), layer=0, chunk_s=1e3)
-    chunked = HubertTokenizer(network, centres(), layer=0, chunk_s=0.7, context_s=0.5)
-    for seconds in (0.025, 0.7, 0.72, 3.33, 5.0):
-        waveform = sound(seconds)
-        assert torch.equal(chunked.encode(waveform), whole.encode(waveform))
-        expected = network(waveform).last_hidden_state
-        torch.testing.assert_close(chunked.hidden_states(waveform), expected, atol=2e-5, rtol=1e-4)
+@pytest.mark.parametrize("seconds", [0.025, 5.0, 5.02, 33.33, 119.9])
+@torch.no_grad()
+def test_a_sound_in_pieces_is_that_in_one_pass(norm: str, seconds: float) -> None:
+    """Pieces of 5 s in the convolutions, blocks of 30 s in the layers: no step lost, shifted or changed."""
+    network = model(2, norm).eval()
+    expected = network(sound(seconds)).last_hidden_state
+    found = HubertTokenizer(network, centres(), layer=2).hidden_states(sound(seconds))
+    assert found.shape == (1, (int(seconds * 16000) - 400) // 320 + 1, WIDTH)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
+    chosen = expected[0, :: max(1, expected.shape[1] // 50)]
+    codes = HubertTokenizer(network, chosen, layer=2).encode(sound(seconds))
+    assert torch.equal(codes, torch.cdist(expected.double(), chosen.double()[None]).argmin(-1))
 
 
-def test_chunks_of_the_whole_network_stay_in_step() -> None:
-    """Attention reaches beyond a chunk, so states differ a little but never by a step."""
-    network = model()
-    whole = HubertTokenizer(network, centres(), layer=2, chunk_s=1e3).hidden_states(sound(6.0))[0]
-    chunked = HubertTokenizer(network, centres(), layer=2, chunk_s=2.0, context_s=1.0)
-    states = chunked.hidden_states(sound(6.0))[0]
+@torch.no_grad()
+def test_beyond_its_reach_attention_hears_what_is_near() -> None:
+    """In blocks of 30 s, with a reach of 30 s: the first block hears 60 s, and no step is lost or shifted."""
+    network = model(1).eval()
+    for name in "qk":  # random attention hears everything alike
+        network.get_submodule(f"encoder.layers.0.attention.{name}_proj").weight.mul_(30.0)
+    whole = network(sound(100.0)).last_hidden_state[0]
+    states = HubertTokenizer(network, centres(), layer=1, reach_s=30.0).hidden_states(sound(100.0))[0]
     assert states.shape == whole.shape
     errors = {shift: (states[5:-5] - whole.roll(shift, 0)[5:-5]).square().mean() for shift in (-1, 0, 1)}
     assert errors[0] < 0.5 * min(errors[-1], errors[1])
+    assert not torch.allclose(states, whole, atol=1e-3, rtol=0)
+    near = network.encoder.layers[0](
+        HubertTokenizer(network, centres(), layer=0).hidden_states(sound(100.0))[:, :3000]
+    )
+    torch.testing.assert_close(states[:1500], near[0][0, :1500], atol=1e-4, rtol=1e-4)
+
+
+def test_listening_can_be_stopped() -> None:
+    asked = iter([False] * 8)
+    with pytest.raises(Cancelled):
+        HubertTokenizer(model(), centres(), layer=2).encode(sound(60.0), lambda: next(asked, True))
 
 
 def test_loading_from_files(tmp_path: Path) -> None:
@@ -117,6 +135,13 @@ def test_loading_from_files(tmp_path: Path) -> None:
         HubertTokenizer.from_files(tmp_path, tmp_path / "other.npz", layer=2)
     with pytest.raises(PackError, match=r"gone\.npz is missing"):
         HubertTokenizer.from_files(tmp_path, tmp_path / "gone.npz", layer=2)
+
+
+def test_large_kinds_are_refused() -> None:
+    large = config()
+    large.do_stable_layer_norm = True
+    with pytest.raises(PackError, match="large"):
+        HubertTokenizer(transformers.HubertModel(large), centres(), layer=2)
 
 
 def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
