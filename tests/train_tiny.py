@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--sharding", default="none")
     parser.add_argument("--kill-at", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -42,6 +43,7 @@ def main() -> None:
         "tuning",
         max_steps=options.steps,
         accumulate=options.accumulate,
+        sharding=options.sharding,
         save_steps=3,
         evaluate_steps=4,
     )

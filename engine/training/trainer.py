@@ -38,6 +38,9 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from ..errors import EngineError
 from .stage_recipe import RunRecipe
@@ -116,13 +119,10 @@ class Outcome:
 def make_accelerator(recipe: RunRecipe, out: Path) -> Accelerator:
     """Devices and precision of a run; several processes are those of `accelerate launch` or `torchrun`.
 
-    Raises:
-        EngineError: If weights shall be shared out where there is no GPU.
+    On CPUs Accelerate would quietly keep the weights whole; there `_share_out` shares them out.
     """
     plugin = None
-    if recipe.sharding == "full":
-        if not torch.cuda.is_available():  # Accelerate would quietly keep them whole
-            raise EngineError('Weights are shared out over GPUs only; set sharding = "none" in the recipe.')
+    if recipe.sharding == "full" and torch.cuda.is_available():
         plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="size_based_wrap",
@@ -140,6 +140,29 @@ def make_accelerator(recipe: RunRecipe, out: Path) -> Accelerator:
         kwargs_handlers=handlers,
         fsdp_plugin=plugin,
     )
+
+
+def _share_out(module: nn.Module, num_processes: int) -> None:
+    """Share a network's weights out over processes on CPUs (FSDP), in place.
+
+    Raises:
+        EngineError: If there is one process only.
+    """
+    if num_processes == 1:
+        raise EngineError(
+            "Weights are shared out over several processes only; start the training with `torchrun`, or set "
+            'sharding = "none" in the recipe.'
+        )
+    # Processes exchange gradients of the weights that were used, which must be the same ones in all.
+    module.register_forward_hook(_use_all)
+    fully_shard(module, mesh=init_device_mesh("cpu", (num_processes,)))
+
+
+def _use_all(module: nn.Module, _inputs: object, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Have the losses depend on every weight, by nothing."""
+    losses, counts = output
+    unused = torch.stack([weight.flatten()[0] for weight in module.parameters() if weight.requires_grad])
+    return losses + 0.0 * unused.sum(), counts
 
 
 class Trainer:
@@ -161,12 +184,18 @@ class Trainer:
                 f"A batch of {recipe.batch} cannot be shared out over {recipe.accumulate} micro-batches and "
                 f"{world} processes; change the recipe's batch."
             )
+        by_hand = recipe.sharding == "full" and self.accelerator.device.type == "cpu"
+        if by_hand:
+            _share_out(job.module, world)
         optimiser = torch.optim.AdamW(
             parameter_groups(job.module, recipe),
             recipe.learning_rate,
             betas=(recipe.beta_1, recipe.beta_2),
         )
-        self.module, self.optimiser = self.accelerator.prepare(job.module, optimiser)
+        if by_hand:
+            self.module, self.optimiser = job.module, self.accelerator.prepare(optimiser)
+        else:
+            self.module, self.optimiser = self.accelerator.prepare(job.module, optimiser)
         self.progress = Progress()
         self.averaged: dict[str, Tensor] = {}
         self._load()
@@ -239,6 +268,7 @@ class Trainer:
         self.optimiser.zero_grad()
         self._average()
         report = self._means(sums, counts)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         return report | {"rate": rate, "norm": float(norm) if norm is not None else math.nan}
 
     @contextlib.contextmanager

@@ -90,8 +90,12 @@ def test_a_killed_run_goes_on_with_the_same_curve(repository: Path, whole: Path,
         assert torch.equal(weights(tmp_path)[name], tensor), name
 
 
-def test_two_processes_learn_what_one_does(repository: Path, whole: Path, tmp_path: Path) -> None:
-    in_two(repository, tmp_path, "--accumulate", "2")
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_two_processes_learn_what_one_does(
+    repository: Path, whole: Path, tmp_path: Path, sharding: str
+) -> None:
+    """With the weights whole in each (DDP), and shared out over them (FSDP)."""
+    in_two(repository, tmp_path, "--accumulate", "2", "--sharding", sharding)
     for found, expected in zip(log(tmp_path), log(whole), strict=True):
         assert found == pytest.approx(expected, rel=2e-3, abs=1e-4)
     first, second = weights(tmp_path), weights(whole)
@@ -143,9 +147,9 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
-def test_weights_are_not_shared_out_without_gpus(tmp_path: Path) -> None:
+def test_one_process_has_nobody_to_share_weights_with(tmp_path: Path) -> None:
     job = tiny_job("tuning", sharding="full")
-    with pytest.raises(EngineError, match="GPUs only"):
+    with pytest.raises(EngineError, match="several processes only"):
         Trainer(job, job.recipe.run, tmp_path)
 
 
