@@ -49,6 +49,9 @@ WIDTHS: dict[Part | None, tuple[int, ...]] = {
 """Channels that a network of each part may have; None is the root network."""
 
 TORCH_SUFFIXES = (".ckpt", ".bin", ".pt", ".pth")
+GPT2_POSITIONS = "transformer.wpe.weight"
+"""GPT-2's table of positions, which is among its weights (transformers' name)."""
+
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _POINTER = b"version https://git-lfs"
 
@@ -228,6 +231,11 @@ def _look_weights(path: Path, file: WeightFile, place: Path, findings: Findings)
     if names := language_names(shapes):
         config = recognise_language({mine: shapes[name] for mine, name in names.items()}, path.name)
         findings.language.append((Weights(path, names), config))
+    if GPT2_POSITIONS in shapes and file.numbers("vocab"):
+        raise PackError(
+            f"The file {path.name} holds a four-part model made from GPT-2, which is not imported; download "
+            "the one made from Qwen3, huggingface.co/JuzeZhang/LoM-a2m-4part."
+        )
     if is_qwen(shapes):
         config = recognise_qwen(shapes, path.name, _rope_theta(path))
         words = StreamWords.from_table(file.numbers("vocab"), config.num_rows, path.name)

@@ -28,6 +28,9 @@ PART_PREFIXES: dict[Part, tuple[str, ...]] = {
 }
 """Names a part's weights begin with; both spellings of the hands occur in published files."""
 
+_VARIATIONAL = "fc_mu.weight"
+"""A weight that only variational networks have (spec 2.3)."""
+
 ROOT_PREFIX = "vae_global."
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of each weight by name."""
@@ -93,6 +96,11 @@ def recognise_tokenizer(shapes: Shapes, file_name: str, part: Part | None = None
     Raises:
         PackError: If no known architecture has exactly these weights.
     """
+    if _VARIATIONAL in shapes:
+        raise PackError(
+            f"The model file {file_name} holds a variational network (VAEConv), which has no poses to choose "
+            "from and is not imported; download lom_vq.ckpt or vq_emage_speaker_2.ckpt."
+        )
     closest: tuple[int, str] | None = None
     for config in _candidates(shapes):
         wanted = tokenizer_shapes(config)

@@ -258,6 +258,17 @@ def test_what_is_missing_is_named(tmp_path: Path, lost: str, said: str) -> None:
     assert not (tmp_path / "pack").exists()
 
 
+def test_another_backbone_is_refused_by_name(tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    files = download(tmp_path / "files")
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=BASE + NUM_ADDED, **sizes))
+    save_language(files / "qwen3-0.6B_4part.pt", model)
+    with pytest.raises(PackError, match=r"4part\.pt holds a four-part model made from GPT-2"):
+        import_published(files, tmp_path / "pack")
+
+
 @pytest.mark.parametrize("case", ["weight", "words", "overlap", "rope"])
 def test_damaged_language_models_are_named(tmp_path: Path, case: str) -> None:
     files = download(tmp_path / "files")

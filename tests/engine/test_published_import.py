@@ -416,6 +416,7 @@ BROKEN: dict[str, tuple[str, Callable[[made.Tensors], object], str]] = {
         put("vae_face.encoder.main.0.bias", NAN),
         r"main\.0\.bias.*not numbers",
     ),
+    "a variational network": (VQ, put("vae_hand.fc_mu.weight", torch.ones(8, 8)), "variational"),
     "no root network": (VQ, drop_all("vae_global."), "vae_global"),
     "a codebook of no dimension": (
         VQ,
