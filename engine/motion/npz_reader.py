@@ -27,6 +27,9 @@ MOST_TIMES_FILE = 4
 """A larger array may be so many times as large as its file; motion packs to a half or less only where most of
 it stands still."""
 
+MAX_HEADER_BYTES = 10_000
+"""Largest header of an array; numpy refuses longer ones, but only after reading them."""
+
 MAX_WORDS_BYTES = 1 << 20
 """Largest array of names."""
 
@@ -61,6 +64,10 @@ def npy_layout(stream: IO[bytes]) -> tuple[int, np.dtype[Any]]:
     }
     if version not in read_header:
         raise ValueError("unknown npy version")
+    width = 2 if version == (1, 0) else 4
+    if int.from_bytes(stream.read(width), "little") > MAX_HEADER_BYTES:  # numpy would make room for it
+        raise ValueError("an endless header")
+    stream.seek(-width, 1)
     shape, _, dtype = read_header[version](stream)
     if min(shape, default=0) < 0:
         raise ValueError("a negative length")

@@ -23,7 +23,7 @@ from engine.motion.bvh import MAX_JOINTS, parse_bvh
 from engine.motion.bvh_clip import clip_of, load_bvh
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz, save_npz
-from engine.motion.npz_reader import SMALL_ARRAY_BYTES, open_npz
+from engine.motion.npz_reader import SMALL_ARRAY_BYTES, npy_layout, open_npz
 from tests.fuzz_readers import READERS, edited
 from tests.miniature_bvh import miniature
 
@@ -136,6 +136,20 @@ def test_audio_codes_of_a_forged_length_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(npy(np.arange(8)).replace(b"(8,)", b"(8888888888,)")[:128] + bytes(64))
     assert peak_of(lambda: load_audio_codes(path), AudioError, "whole numbers") < 10e6
+
+
+def test_a_header_that_promises_a_gigabyte_is_not_read() -> None:
+    class Counted(io.BytesIO):
+        wanted = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.wanted = max(self.wanted, size or 0)
+            return super().read(size)
+
+    stream = Counted(b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + b"{'descr': '<u2'")
+    with pytest.raises(ValueError, match="endless header"):
+        npy_layout(stream)
+    assert stream.wanted < 100
 
 
 def test_a_row_with_cells_only_beyond_the_titles_has_a_problem(tmp_path: Path) -> None:
