@@ -46,6 +46,7 @@ def on_ray(place: RayPlace) -> Generator[Any]:
     ray = ray_module("ray")
     started = not ray.is_initialized()
     if started:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # or it would report to its makers
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         here = {"num_cpus": max(place.workers, 1)} if place.address == HERE else {"address": place.address}
         ray.init(runtime_env={"env_vars": {"PYTHONPATH": paths}}, include_dashboard=False, **here)

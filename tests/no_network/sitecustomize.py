@@ -8,6 +8,7 @@ that `$KINESICS_NETWORK_LOG` names, so that a caller which swallows the error is
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
 import os
@@ -17,9 +18,11 @@ from typing import Any
 
 LOG_VARIABLE = "KINESICS_NETWORK_LOG"
 UNIX = getattr(socket, "AF_UNIX", None)
+ELSEWHERE = ("198.51.100.1", 9)
+"""An address for documentation (RFC 5737), which is nobody's."""
 
 
-_real_getaddrinfo = socket.getaddrinfo
+_real_getaddrinfo, _real_connect = socket.getaddrinfo, socket.socket.connect
 
 
 class NetworkUseError(BaseException):
@@ -42,11 +45,14 @@ def is_local(host: object) -> bool:
 
 @functools.cache
 def own_addresses() -> frozenset[str]:
-    """What this machine's own name stands for; Ray's parts talk to each other by it."""
-    try:
-        return frozenset(str(found[4][0]) for found in _real_getaddrinfo(socket.gethostname(), None))
-    except OSError:
-        return frozenset()
+    """What this machine is called by itself and by others; Ray's parts talk to each other by it."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        found.update(str(entry[4][0]) for entry in _real_getaddrinfo(socket.gethostname(), None))
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wanted:
+        _real_connect(wanted, ELSEWHERE)  # which sends nothing, and shows the address that others would see
+        found.add(str(wanted.getsockname()[0]))
+    return frozenset(found)
 
 
 def refuse(what: str) -> None:
