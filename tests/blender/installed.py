@@ -186,7 +186,7 @@ def uninstall(_archive: str) -> dict[str, Any]:
         "classes": kinesics_classes(),
         "enabled": KEY in bpy.context.preferences.addons,
         "scene": hasattr(bpy.types.Scene, "kinesics"),
-        "path": [path for path in sys.path if "kinesics" in path.rpartition("extensions")[2]],
+        "path": [path for path in sys.path if "kinesics" in path.partition("extensions")[2]],
     }
 
 
