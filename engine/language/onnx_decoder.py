@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..motion.arrays import FloatArray
+from ..specs import SamplingOptions
 from .biases import hide_padding
 from .decoder import DecoderWeights, StepDecoder
-from .drawing import IndexArray, StepDraw, draw_in_numpy
+from .drawing import draw_in_numpy
 from .model import ABSENT, LanguageModel
 from .onnx_graph import Graph, depth_graph, step_graph
 from .rows import RowsDecoder, self_bias_table
@@ -74,28 +75,15 @@ class OnnxDecoderWeights(DecoderWeights):
 
     def deepen(self, states: Tensor, rows: Tensor) -> Tensor:
         """As `DecoderWeights.deepen`."""
-        return torch.from_numpy(self._deeper(states.numpy(), rows.numpy()))
-
-    def _deeper(self, states: FloatArray, rows: IndexArray) -> FloatArray:
         if self.depth_session is None:
             raise ValueError("This model has one quantizer level.")
-        drawn = self.embedding.numpy()[rows].astype(np.float32, copy=False)
-        return self.depth_session.run(["next"], {"states": states, "drawn": drawn})[0]
+        drawn = self.embedding.numpy()[rows.numpy()].astype(np.float32, copy=False)
+        (deeper,) = self.depth_session.run(["next"], {"states": states.numpy(), "drawn": drawn})
+        return torch.from_numpy(deeper)
 
-    def draw_step(self, states: Tensor, uniform: Tensor, asked: StepDraw) -> Tensor:
-        """As `DecoderWeights.draw_step`, in numpy."""
-        batch, numbers, x = len(uniform), uniform.numpy(), states.numpy()
-        drawn = np.empty(uniform.shape, dtype=np.int64)
-        for level, (first, stop) in enumerate(asked.levels):
-            if level:
-                rows = drawn[:, level - 1] + asked.levels[level - 1][0]
-                x = self._deeper(x, np.tile(rows, len(x) // batch))
-            # torch multiplies, which is held to one thread here; numpy would start several
-            logits = F.linear(torch.from_numpy(x), self.head_rows(first, stop)).numpy()
-            if len(x) > batch:
-                logits = logits[batch:] + asked.guidance * (logits[:batch] - logits[batch:])
-            drawn[:, level] = draw_in_numpy(logits, numbers[:, level], asked.options)
-        return torch.from_numpy(drawn)
+    def draw(self, logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
+        """As `DecoderWeights.draw`: in numpy, whose calls are cheaper."""
+        return torch.from_numpy(draw_in_numpy(logits.numpy(), uniform.numpy(), options))
 
     @contextmanager
     def stepping(self) -> Generator[None]:
