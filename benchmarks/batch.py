@@ -44,7 +44,8 @@ def main() -> int:
         table.write_text("\n".join(["audio,lower,seed,seconds", *rows]) + "\n")
         lines = read_table(table)
         total_s = sum(line.seconds or 0.0 for line in lines)
-        model = model_of(options.pack)
+        pack = load_pack(options.pack)
+        model = model_of(pack)
 
         one = Job(folder / "one", options.pack, model, "cpu")
         make_folders(one.out)
@@ -57,7 +58,7 @@ def main() -> int:
 
         many = Job(folder / "many", options.pack, model, "cpu")
         make_folders(many.out)
-        processes = num_processes(0, len(lines), "cpu", load_pack(options.pack).num_values())
+        processes = num_processes(0, len(lines), "cpu", pack.num_values())
         begun = time.perf_counter()
         ends = []
         for _ in run_lines(lines, many, processes):

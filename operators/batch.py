@@ -65,9 +65,10 @@ def _run(chosen: argparse.Namespace, report: Any) -> Any:
         from ..engine.batch.run import model_of, run_through
         from ..engine.batch.table import read_table
         from ..engine.batch.work import Job
+        from ..engine.packs import load_pack
     lines = [_completed(line, chosen) for line in read_table(chosen.table)]
     engine_host.set_fast(chosen.fast)
-    model = model_of(chosen.pack, chosen.fast)
+    model = model_of(load_pack(chosen.pack), chosen.fast)
     job = Job(chosen.out.resolve(), chosen.pack.resolve(), model, chosen.device, chosen.fast)
 
     def make(left: Sequence[Line]) -> Iterator[LineResult]:

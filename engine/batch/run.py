@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cluster import RayPlace
-from ..packs import PACK_FILE, load_pack
+from ..packs import PACK_FILE, Pack, load_pack
 from ..whole_files import storage_error
 from .records import RECORDS, LineResult, finished
 from .report import write_report
@@ -72,9 +72,9 @@ def run_batch(table: Path, out: Path, options: BatchOptions, report: Callable[[T
         EngineError: If the table, the pack or the folder cannot be used.
     """
     lines = read_table(table)
-    model = model_of(options.pack, options.fast)
-    job = Job(out, options.pack.resolve(), model, options.device, options.fast)
-    return run_through(lines, job, options.resume, lambda left: _made(left, job, options), report)
+    pack = load_pack(options.pack)
+    job = Job(out, pack.root.resolve(), model_of(pack, options.fast), options.device, options.fast)
+    return run_through(lines, job, options.resume, lambda left: _made(left, job, options, pack), report)
 
 
 def run_through(
@@ -111,14 +111,9 @@ def run_through(
     return _tally(lines, results, 0.0)
 
 
-def model_of(pack: Path, fast: bool = False) -> str:
-    """Tells a model pack, and whether it may round, from every other: its card names the hash of each file.
-
-    Raises:
-        PackError: If the pack is missing or damaged.
-    """
-    load_pack(pack)
-    return hashlib.sha256((pack / PACK_FILE).read_bytes()).hexdigest()[:16] + ("-fast" if fast else "")
+def model_of(pack: Pack, fast: bool = False) -> str:
+    """Tells a pack, and whether it may round, from every other: its card names the hash of each file."""
+    return hashlib.sha256((pack.root / PACK_FILE).read_bytes()).hexdigest()[:16] + ("-fast" if fast else "")
 
 
 def make_folders(out: Path) -> None:
@@ -140,7 +135,7 @@ def earlier(lines: Sequence[Line], job: Job) -> dict[str, LineResult]:
     return {line.name: result for line, result in known if result is not None}
 
 
-def _made(lines: Sequence[Line], job: Job, options: BatchOptions) -> Iterator[LineResult]:
+def _made(lines: Sequence[Line], job: Job, options: BatchOptions, pack: Pack) -> Iterator[LineResult]:
     if not lines:
         return iter(())
     if options.ray is not None:
@@ -150,8 +145,8 @@ def _made(lines: Sequence[Line], job: Job, options: BatchOptions) -> Iterator[Li
     from ..pipeline import chosen_device
     from .pool import num_processes, run_lines
 
-    device, num_values = chosen_device(options.device), load_pack(job.pack).num_values()
-    return run_lines(lines, job, num_processes(options.processes, len(lines), device, num_values))
+    device = chosen_device(options.device)
+    return run_lines(lines, job, num_processes(options.processes, len(lines), device, pack.num_values()))
 
 
 def _tally(lines: Sequence[Line], results: dict[str, LineResult], each_s: float) -> Tally:

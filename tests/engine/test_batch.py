@@ -29,6 +29,7 @@ from engine.batch.table import Line, read_table
 from engine.batch.work import Job, make_line
 from engine.errors import RequestError, StorageError
 from engine.motion.clip_io import load_npz
+from engine.packs import load_pack
 from engine.pipeline import load_engine
 from engine.specs import AUDIO_HZ, MOTION_FPS, MotionEngine, Part
 from tests.no_network.sitecustomize import taken
@@ -220,7 +221,7 @@ def test_a_lost_process_costs_no_line(tmp_path: Path, pack: Path) -> None:
     path, out = table_of(tmp_path, *rows), tmp_path / "out"
     lines = read_table(path)
     run.make_folders(out)
-    job = Job(out, pack, run.model_of(pack), "cpu")
+    job = Job(out, pack, run.model_of(load_pack(pack)), "cpu")
     seen: list[str] = []
     for result in pool.run_lines(lines, job, 2):
         seen.append(result.name)
