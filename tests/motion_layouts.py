@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Motion files as other programs write them: arrays, types and keywords of each one's own `np.savez` call."""
+"""Motion files as other programs write them: the arrays, types and words that each one's own call gives."""
 
 from __future__ import annotations
 
@@ -24,36 +24,22 @@ def motion(num_frames: int) -> Arrays:
 
 def save_lom(path: Path, arrays: Arrays) -> None:
     """As demo.py of Language of Motion does, for speech and for text alike."""
-    np.savez(
-        path,
-        betas=np.zeros(300, dtype=np.float32),
-        poses=arrays["poses"],
-        expressions=arrays["expressions"],
-        trans=arrays["trans"],
-        model="smplx2020",
-        gender="neutral",
-        mocap_frame_rate=30,
-    )
+    _save(path, np.zeros(300, dtype=np.float32), arrays)
 
 
 def save_emage(path: Path, arrays: Arrays) -> None:
     """As beat_format_save of PantoMatrix does for EMAGE: drawn out by linspace, hence float64."""
     doubles = {name: value.astype(np.float64) for name, value in arrays.items()}
-    np.savez(
-        path,
-        betas=np.zeros((len(doubles["poses"]), 300))[0],
-        poses=doubles["poses"],
-        expressions=doubles["expressions"],
-        trans=doubles["trans"],
-        model="smplx2020",
-        gender="neutral",
-        mocap_frame_rate=30,
-    )
+    _save(path, np.zeros(300), doubles)
 
 
 def save_emage_test(path: Path, arrays: Arrays) -> None:
     """As EMAGE's first trainer does in a test: the shape of the speaker's file, of whatever it has."""
-    betas = np.linspace(-1.0, 1.0, 300)
+    _save(path, np.linspace(-1.0, 1.0, 300), arrays)
+
+
+def _save(path: Path, betas: npt.NDArray[Any], arrays: Arrays) -> None:
+    """The keywords that all of them give."""
     np.savez(path, betas=betas, model="smplx2020", gender="neutral", mocap_frame_rate=30, **arrays)
 
 
