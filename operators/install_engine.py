@@ -72,12 +72,14 @@ def attach() -> None:
     global _needed
     from ..engine.installing import folder
 
+    packages = None
     try:
-        builds = (listed_wheels(), listed_wheels(processor_only=True))
-        whole = [folder.installed_packages(home(), wheels) for wheels in builds]
-        packages = next((path for path in whole if path is not None), None)
+        if home().is_dir():  # else nothing was ever installed, and reading the list of wheels can wait
+            builds = (listed_wheels(), listed_wheels(processor_only=True))
+            whole = [folder.installed_packages(home(), wheels) for wheels in builds]
+            packages = next((path for path in whole if path is not None), None)
     except (EngineError, ValueError):  # no wheels for this machine, or an add-on without a folder of its own
-        packages = None
+        pass
     if packages is not None and str(packages) not in sys.path:
         sys.path.append(str(packages))
         _added.append(str(packages))

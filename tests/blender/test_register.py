@@ -15,25 +15,29 @@ import os, sys, tempfile, time
 from pathlib import Path
 resources = tempfile.mkdtemp()
 os.environ["BLENDER_USER_RESOURCES"] = resources
+sys.dont_write_bytecode = False
+sys.pycache_prefix = os.path.join(resources, "bytecode")
 import bpy, addon_utils
 folder = Path(resources, "extensions", "user_default")
 folder.mkdir(parents=True)
 (folder / "kinesics").symlink_to(sys.argv[1], target_is_directory=True)
 key = "bl_ext.user_default.kinesics"
-times = []
-for _ in range(4):
-    for name in [name for name in sys.modules if name.startswith(key)]:
-        del sys.modules[name]
+
+def enabling(name):
+    for module in [module for module in sys.modules if module.startswith(name)]:
+        del sys.modules[module]
     start = time.process_time()
-    addon_utils.enable(key, default_set=True)
-    times.append(time.process_time() - start)
-    addon_utils.disable(key, default_set=True)
-addon_utils.enable(key, default_set=True)
-seconds = min(times)
+    assert addon_utils.enable(name, default_set=True)
+    seconds = time.process_time() - start
+    assert name in bpy.context.preferences.addons
+    addon_utils.disable(name, default_set=True)
+    return seconds
+
+enabling(key)
 heavy = sorted({"torch", "transformers", "scipy", "soundfile", "smplx", "safetensors"} & set(sys.modules))
-assert key in bpy.context.preferences.addons
-addon_utils.disable(key, default_set=True)
-print("RESULT", seconds, heavy)
+times = [(enabling(key), enabling("rigify")) for _ in range(5)]
+print("RESULT", min(ours for ours, _ in times), min(theirs for _, theirs in times), heavy, flush=True)
+os._exit(0)  # Blender's module can hang at exit after Rigify ran
 """
 
 
@@ -44,7 +48,10 @@ def classes() -> set[str]:
 
 
 def test_enabling_is_quick_and_imports_nothing_heavy() -> None:
-    """Processor time of the best of four, since other work on the machine must not decide."""
+    """Beside Rigify, an add-on that comes with Blender; seconds are `benchmarks/enable.py`'s business.
+
+    Processor time of the best of five in one process, since other work on the machine must not decide.
+    """
     run = subprocess.run(
         [sys.executable, "-c", _ENABLE, str(REPOSITORY)],
         capture_output=True,
@@ -53,9 +60,9 @@ def test_enabling_is_quick_and_imports_nothing_heavy() -> None:
         check=True,
     )
     line = next(line for line in run.stdout.splitlines() if line.startswith("RESULT"))
-    _, seconds, heavy = line.split(" ", 2)
+    _, ours, rigify, heavy = line.split(" ", 3)
     assert heavy == "[]", f"enabling imported {heavy}"
-    assert float(seconds) < 0.2, f"enabling took {float(seconds):.3f} s"
+    assert float(ours) < 2 * float(rigify), f"enabling took {ours} s, Rigify {rigify} s"
 
 
 def test_register_unregister_register() -> None:
