@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every box of the panel, open and filled, in the ways an animator may have set Blender up: pictures of each.
 
-test_window.py judges that all was drawn; the pictures are there to be looked at. Nothing is clicked here.
+test_window.py judges that all was drawn; the pictures are there to be looked at. Only what is refused is clicked here.
 """
 
 from __future__ import annotations
@@ -160,6 +160,19 @@ def dialog_picture(name: str) -> Steps:
     yield from hands.wait_until(lambda: not browsing(), 20, "the file browser is closed")
 
 
+def refusal_picture(name: str) -> Steps:
+    """What Blender says of a click on Generate while the legs are to follow words and there are none."""
+    settings = bpy.context.scene.kinesics
+    words, settings.lower.text = settings.lower.text, ""
+    shown.clear()
+    yield 1.0
+    yield from hands.click("kinesics.generate(")
+    yield from hands.shot(name)
+    note(refused=hands.session() is None)
+    yield from hands.press("Escape")
+    settings.lower.text = words
+
+
 def steps() -> Steps:
     """All pictures."""
     view = bpy.context.preferences.view
@@ -186,6 +199,7 @@ def steps() -> Steps:
     }
     note(chinese_words=words, chinese_shown=names)
     yield from pictures("chinese")
+    yield from refusal_picture("chinese-refusal.png")
     yield from preferences_picture("chinese-preferences.png")
     view.language = "en_US"
     yield from preferences_picture("preferences.png")

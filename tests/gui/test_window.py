@@ -315,6 +315,10 @@ def test_chinese_words_are_this_extensions_own(pictures: dict[str, Any]) -> None
     assert pictures["chinese_shown"] == {"energy_face": "面部", "feet": "双脚"}
 
 
+def test_a_refused_click_starts_nothing(pictures: dict[str, Any]) -> None:
+    assert pictures["refused"]
+
+
 def test_the_guide_can_be_followed_and_its_pictures_are_small(guide: dict[str, Any]) -> None:
     check_end(guide)
     wanted = set(re.findall(r"\(pictures/([^)]+)\)", (ROOT / "docs" / "animators.md").read_text()))
