@@ -77,6 +77,12 @@ TURN_GUIDANCE = 4.0
 "stand still" after walking was obeyed by 2 of 6 seeds without and 8 of 8 with it, "run forward" after
 standing by none of 6 and 7 of 8."""
 
+GESTURING = (Part.HANDS, Part.UPPER)
+GESTURE_FREEDOM, GESTURE_GUIDANCE = 1.25, 2.0
+"""So much more freely are gestures to speech drawn, and so much further does guidance by the sound reach. On
+the starter pack, 20 held-out recordings, wrists then move at 0.30 m/s (the performer's 0.29) instead of 0.15,
+and six takes of each follow the sound as surely. Faces and legs are nearer to the performer's without it."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -288,6 +294,7 @@ class Engine:
             start, length = part_of.start, part_of.length
             order = block_order(part_of.sources)
             guidance = {part: _guidance(first, part_of, part) for part in order}
+            gestures = [part for part in order if _is_gesture(part_of, part)]
             plan = plan_decoder(order, length, vocabulary)
             conditions = [_condition(row, row.windows[number], texts) for row in rows]
             if any(guidance[part] != 1.0 for part in made):
@@ -307,6 +314,7 @@ class Engine:
                 guidance=guidance,
                 uniform=torch.stack([torch.rand(plan.num_draws, generator=g) for g in random]),
                 forced_tail=tail,
+                freedom=dict.fromkeys(gestures, GESTURE_FREEDOM),
             )
 
             def on_step(position: int, number: int = number, total: int = plan.length) -> None:
@@ -369,10 +377,16 @@ def _start_of(kept: Clip | None) -> tuple[tuple[float, float], float]:
     return (float(x), float(z)), float(heading_angle(axis_angle_to_matrix(kept.poses[0, 0])))
 
 
+def _is_gesture(window: Window, part: Part) -> bool:
+    """Whether a part speaks with the sound alone."""
+    return part in GESTURING and window.sources[part] is Source.SPEECH
+
+
 def _guidance(row: _Row, window: Window, part: Part) -> float:
     options = row.request.sampling
     if window.sources[part] not in (Source.TEXT, Source.BOTH):
-        return options.speech_guidance
+        further = GESTURE_GUIDANCE if _is_gesture(window, part) else 1.0
+        return 1.0 + (options.speech_guidance - 1.0) * further
     further = STRETCH_GUIDANCE if row.request.free else 1.0
     if part in window.turning:
         further = TURN_GUIDANCE

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 import torch
 
-from engine import listening
+from engine import listening, pipeline
 from engine.__main__ import build_parser, build_request, main
 from engine.errors import (
     AudioError,
@@ -26,6 +26,7 @@ from engine.errors import (
     PackError,
     RequestError,
 )
+from engine.language.decoding import WindowRequest, generate_window
 from engine.motion.clip import Clip
 from engine.motion.clip_io import load_npz
 from engine.pipeline import Engine, load_engine
@@ -103,6 +104,23 @@ def test_keeping_the_lower_body_keeps_the_root(engine: Engine) -> None:
     made = engine.generate(GenerateRequest(directions, speech(2.0), kept=kept)).clip
     assert np.array_equal(made.trans, kept.trans)
     assert np.array_equal(made.poses[:, 0], kept.poses[:, 0])
+
+
+def test_gestures_to_speech_are_drawn_more_freely(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[WindowRequest] = []
+
+    def spy(
+        weights: object, vocabulary: object, window: WindowRequest, *rest: object
+    ) -> dict[Part, torch.Tensor]:
+        seen.append(window)
+        return generate_window(weights, vocabulary, window, *rest)
+
+    monkeypatch.setattr(pipeline, "generate_window", spy)
+    engine.generate(GenerateRequest({Part.UPPER: TEXT}, speech(1.0)))
+    told, spoken = SamplingOptions().text_guidance, SamplingOptions().speech_guidance
+    assert seen[0].freedom.keys() == {Part.HANDS} and seen[0].freedom[Part.HANDS] > 1.0
+    assert seen[0].guidance[Part.UPPER] == told and seen[0].guidance[Part.HANDS] > spoken
+    assert seen[0].guidance[Part.FACE] == seen[0].guidance[Part.LOWER] == spoken
 
 
 def test_windows_cover_every_step_once() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every box of the panel, open and filled, in the ways an animator may have set Blender up: pictures of each.
 
-test_window.py judges that all was drawn; the pictures are there to be looked at. Only what is refused is clicked here.
+test_window.py judges that all was drawn; the pictures are there to be looked at. Only a refusal is clicked.
 """
 
 from __future__ import annotations
