@@ -135,7 +135,8 @@ class _Graph:
         )
 
     def _constant(self, name: str, values: Tensor) -> str:
-        return self._store(name, np.ascontiguousarray(values.detach().float().numpy()))
+        # Always a copy: a view into the model would keep all of a block in memory that is to be forgotten.
+        return self._store(name, np.array(values.detach().float().numpy(), order="C"))
 
     def _store(self, name: str, array: npt.NDArray[Any]) -> str:
         """Keep a weight beside the graph."""

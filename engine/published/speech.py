@@ -11,24 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..errors import PackError
 from ..tokenizers.config import PlainValue, config_from_dict, config_to_dict
+from ..tokenizers.hubert import CONV_KERNELS, HEAD_WIDTH, Hubert
 from ..tokenizers.published import Shapes
-
-if TYPE_CHECKING:
-    from transformers import HubertModel
-
-HEAD_WIDTH = 64
-"""Width of one attention head in every HuBERT; shapes do not show it."""
-
-CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
-CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-"""Convolutions of HuBERT base: 320 samples per step. Strides do not show in shapes."""
 
 MAX_LAYERS = 48
 MAX_WIDTH = 8192
@@ -220,9 +210,7 @@ def speech_weights(
     return weights
 
 
-def lent_layers(
-    model: HubertModel, read: Callable[[int], Mapping[str, Tensor]]
-) -> Generator[torch.nn.Module]:
+def lent_layers(model: Hubert, read: Callable[[int], Mapping[str, Tensor]]) -> Generator[torch.nn.Module]:
     """The layers of the transformer, each in memory only while it works.
 
     Args:
@@ -237,35 +225,13 @@ def lent_layers(
             layer.to("meta")
 
 
-def build_speech(config: SpeechConfig) -> HubertModel:
-    """The network of transformers, whose weights are those of `config.shapes()`.
-
-    Raises:
-        PackError: If transformers is not installed.
-    """
-    try:
-        from transformers import HubertConfig, HubertModel
-    except ImportError as problem:
-        raise PackError(
-            "Speech for the published model needs the Python package transformers; install it beside torch."
-        ) from problem
-    from torch.nn.utils import parametrize
-
-    model = HubertModel(
-        HubertConfig(
-            conv_dim=(config.conv_width,) * len(CONV_KERNELS),
-            conv_kernel=CONV_KERNELS,
-            conv_stride=CONV_STRIDES,
-            feat_extract_norm="group",
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.hidden_size // HEAD_WIDTH,
-            intermediate_size=config.feed_forward,
-            num_conv_pos_embeddings=config.position_kernel,
-            num_conv_pos_embedding_groups=config.position_groups,
-            mask_time_prob=0.0,  # the mask vector is for training
-        )
-    )
-    convolution = model.get_submodule("encoder.pos_conv_embed.conv")
-    parametrize.remove_parametrizations(convolution, "weight", leave_parametrized=True)
-    return model.eval()
+def build_speech(config: SpeechConfig) -> Hubert:
+    """The network whose weights are those of `config.shapes()`, in evaluation mode."""
+    return Hubert(
+        conv_width=config.conv_width,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_layers,
+        feed_forward=config.feed_forward,
+        position_kernel=config.position_kernel,
+        position_groups=config.position_groups,
+    ).eval()

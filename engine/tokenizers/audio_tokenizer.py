@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ..audio.features import FEATURE_HZ, LOUDNESS, NUM_FEATURES
 from ..errors import AudioError, PackError
 from ..specs import AUDIO_HZ, CancelCheck
+from .hubert import Hubert
 from .hubert_pass import BLOCK_STEPS, HUBERT_RECEPTIVE_FIELD, HUBERT_STRIDE, HubertPass
 from .motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 from .quantizer import nearest_codes
@@ -89,7 +91,7 @@ class HubertTokenizer(nn.Module):
     are not normalised.
 
     Args:
-        model: The network, in evaluation mode.
+        model: The network, in evaluation mode: the one here, or transformers', whose names are the same.
         centres: K-means centres, (K, hidden size), float32.
         layer: Hidden state compared with the centres: 12 as in the published scripts, 9 is the
             layer the published centres were fitted on; 0 is the input of the first layer.
@@ -105,7 +107,7 @@ class HubertTokenizer(nn.Module):
 
     def __init__(
         self,
-        model: HubertModel,
+        model: Hubert | HubertModel,
         centres: Tensor,
         *,
         layer: int = 12,
@@ -113,20 +115,22 @@ class HubertTokenizer(nn.Module):
         layers: Callable[[], Iterable[nn.Module]] | None = None,
     ) -> None:
         super().__init__()
-        config = model.config
-        if not 0 <= layer <= config.num_hidden_layers:
+        parts: Any = model  # the modules inside are known by their names
+        num_layers, (width,) = len(parts.encoder.layers), parts.encoder.layer_norm.normalized_shape
+        if not 0 <= layer <= num_layers:
             raise PackError(
-                f"The speech model has {config.num_hidden_layers} layers, so layer {layer} cannot be read; "
+                f"The speech model has {num_layers} layers, so layer {layer} cannot be read; "
                 "choose a lower one."
             )
-        if centres.ndim != 2 or centres.shape[1] != config.hidden_size:
+        if centres.ndim != 2 or centres.shape[1] != width:
             raise PackError(
                 f"The speech model's centres have shape {tuple(centres.shape)} but need "
-                f"{config.hidden_size} columns; use the centres made for this model."
+                f"{width} columns; use the centres made for this model."
             )
-        if int(np.prod(config.conv_stride)) != HUBERT_STRIDE:
+        strides = [layer.conv.stride[0] for layer in parts.feature_extractor.conv_layers]
+        if math.prod(strides) != HUBERT_STRIDE:
             raise PackError("The speech model does not give 50 steps per second; use a HuBERT base model.")
-        if config.do_stable_layer_norm:
+        if not isinstance(model, Hubert) and model.config.do_stable_layer_norm:
             raise PackError("The speech model is one of the large kinds; use a HuBERT base model.")
         self.model = model.eval()
         self.layer = layer

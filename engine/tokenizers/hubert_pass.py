@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """HuBERT's states of a sound of any length, as one pass over the whole gives them, in bounded memory.
 
-transformers' `HubertModel` keeps 512 numbers for each 5 samples and the states of every layer. Here its own
-modules see pieces: the convolutions each with all the samples that its steps depend on, the feed-forward
-layers some steps at a time, attention a few heads and a block of queries at a time. That leaves every number
-as it is, but for rounding. Only attention is limited, in sounds longer than `reach`: its cost grows with the
-square of the length.
+transformers' `HubertModel` keeps 512 numbers for each 5 samples and the states of every layer. Here its
+modules, or those of `hubert`, see pieces: the convolutions each with all the samples that its steps depend
+on, the feed-forward layers some steps at a time, attention a few heads and a block of queries at a time. That
+leaves every number as it is, but for rounding. Only attention is limited, in sounds longer than `reach`: its
+cost grows with the square of the length.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from ..specs import CancelCheck
 if TYPE_CHECKING:
     from transformers import HubertModel
 
+    from .hubert import Hubert
+
 HUBERT_STRIDE = 320
 """Samples per HuBERT step: 50 steps per second."""
 
 HUBERT_RECEPTIVE_FIELD = 400
 """Samples that the first step of HuBERT's convolutions sees."""
 
-PIECE_STEPS = 250
+PIECE_STEPS = 100
 """Steps that go through the convolutions at once: their memory is 13 KB for each step."""
 
 BLOCK_STEPS = 1500
@@ -39,7 +41,7 @@ BLOCK_STEPS = 1500
 HEADS_AT_ONCE = 3
 """Heads of attention whose keys and values are in memory together."""
 
-NORM_FRAMES = 16_000
+NORM_FRAMES = 6400
 """Frames of the first convolution (3200 per second) that are summed up at once."""
 
 
@@ -55,7 +57,11 @@ class HubertPass:
     """
 
     def __init__(
-        self, model: HubertModel, layers: Iterable[nn.Module], reach: int, cancel: CancelCheck | None = None
+        self,
+        model: Hubert | HubertModel,
+        layers: Iterable[nn.Module],
+        reach: int,
+        cancel: CancelCheck | None = None,
     ) -> None:
         self.parts: Any = model  # the modules inside are known by their names
         self.layers: Iterable[Any] = layers

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.parametrize import remove_parametrizations
 
 from engine.errors import AudioError, Cancelled, PackError
 from engine.tokenizers.audio_tokenizer import HubertTokenizer
 from engine.tokenizers.base import Tokenizer
+from engine.tokenizers.hubert import Hubert
 
 transformers = pytest.importorskip("transformers", reason="needs transformers (requirements of training)")
 WIDTH = 16
@@ -35,6 +37,24 @@ def config(layers: int = 2, norm: str = "group") -> Any:
 def model(layers: int = 2, norm: str = "group") -> Any:
     torch.manual_seed(0)
     return transformers.HubertModel(config(layers, norm))
+
+
+def ours(network: Any) -> Hubert:
+    """The same weights in the network that packs are read into."""
+    remove_parametrizations(network.encoder.pos_conv_embed.conv, "weight", leave_parametrized=True)
+    network.masked_spec_embed = None
+    sizes = network.config
+    same = Hubert(
+        conv_width=sizes.conv_dim[0],
+        hidden_size=sizes.hidden_size,
+        num_layers=sizes.num_hidden_layers,
+        feed_forward=sizes.intermediate_size,
+        position_kernel=sizes.num_conv_pos_embeddings,
+        position_groups=sizes.num_conv_pos_embedding_groups,
+        head_width=sizes.hidden_size // sizes.num_attention_heads,
+    )
+    same.load_state_dict(network.state_dict())
+    return same.eval()
 
 
 def centres(count: int = 20) -> torch.Tensor:
@@ -65,25 +85,28 @@ def test_whole_sounds_match_transformers(layer: int) -> None:
 def test_the_real_size_hears_as_transformers() -> None:
     """HuBERT base's own size, at the layer the published scripts read and the one its centres are of.
 
-    12 s go through the convolutions in three pieces.
+    12 s go through the convolutions in six pieces.
     """
     torch.manual_seed(0)
     network = transformers.HubertModel(transformers.HubertConfig()).eval()
     with torch.no_grad():
         states = network(sound(12.0), output_hidden_states=True).hidden_states
+    own = ours(network)
     for layer in (9, 12):
+        found = HubertTokenizer(own, torch.zeros(1, 768), layer=layer).hidden_states(sound(12.0))
+        torch.testing.assert_close(found, states[layer], atol=1e-4, rtol=1e-4)
         held = states[layer][0]
         chosen = held[torch.randperm(len(held), generator=torch.Generator().manual_seed(1))[:100]]
-        found = HubertTokenizer(network, chosen, layer=layer).encode(sound(12.0))
-        assert torch.equal(found[0], torch.cdist(held.double(), chosen.double()).argmin(-1))
-        assert len(found[0].unique()) > 50
+        codes = HubertTokenizer(own, chosen, layer=layer).encode(sound(12.0))
+        assert torch.equal(codes[0], torch.cdist(held.double(), chosen.double()).argmin(-1))
+        assert len(codes[0].unique()) > 50
 
 
 @pytest.mark.parametrize("norm", ["layer", "group"])
 @pytest.mark.parametrize("seconds", [0.025, 5.0, 5.02, 33.33, 119.9])
 @torch.no_grad()
 def test_a_sound_in_pieces_is_that_in_one_pass(norm: str, seconds: float) -> None:
-    """Pieces of 5 s in the convolutions, blocks of 30 s in the layers: no step lost, shifted or changed."""
+    """Pieces of 2 s in the convolutions, blocks of 30 s in the layers: no step lost, shifted or changed."""
     network = model(2, norm).eval()
     expected = network(sound(seconds)).last_hidden_state
     found = HubertTokenizer(network, centres(), layer=2).hidden_states(sound(seconds))
@@ -110,6 +133,18 @@ def test_beyond_its_reach_attention_hears_what_is_near() -> None:
         HubertTokenizer(network, centres(), layer=0).hidden_states(sound(100.0))[:, :3000]
     )
     torch.testing.assert_close(states[:1500], near[0][0, :1500], atol=1e-4, rtol=1e-4)
+
+
+def test_layers_that_are_odd_are_heard_alike() -> None:
+    """An odd kernel of the position convolution, other groups and heads than the released ones."""
+    odd = config(1)
+    odd.num_conv_pos_embeddings, odd.num_conv_pos_embedding_groups, odd.num_attention_heads = 15, 4, 4
+    torch.manual_seed(3)
+    network = transformers.HubertModel(odd).eval()
+    with torch.no_grad():
+        expected = network(sound(3.0)).last_hidden_state
+    found = HubertTokenizer(ours(network), centres(), layer=1).hidden_states(sound(3.0))
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
 
 
 def test_listening_can_be_stopped() -> None:
