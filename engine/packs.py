@@ -158,17 +158,25 @@ class Pack:
         self.load_module(name, module, prefix, cast_to_own=True)
         return module
 
-    def load_rounded(self, name: str, module: nn.Module, dtype: torch.dtype) -> None:
-        """Fill a network on the meta device with the tensors of one file, rounded to a floating type.
+    def load_rounded(
+        self, name: str, module: nn.Module, dtype: torch.dtype, is_wanted: Callable[[str], bool]
+    ) -> None:
+        """Fill a network on the meta device with tensors of one file, rounded to a floating type.
 
         Only a few tensors at a time are in memory as the file has them; those of the file's own type stay as
         they are, block by block, so that a block's memory is free once its weights are forgotten.
 
+        Args:
+            name: File.
+            module: The network; all its tensors are in the file.
+            dtype: The type.
+            is_wanted: Which tensors to read, by name; the others stay without memory.
+
         Raises:
-            PackError: If the file does not hold exactly this network.
+            PackError: If the file does not hold exactly these tensors of the network.
         """
-        shapes = safetensors_shapes(self.file(name))
-        wanted = {key: tensor.shape for key, tensor in module.state_dict().items()}
+        shapes = {key: held for key, held in safetensors_shapes(self.file(name)).items() if is_wanted(key)}
+        wanted = {key: tensor.shape for key, tensor in module.state_dict().items() if is_wanted(key)}
         _check_shapes(name, "", shapes, wanted)
         held: dict[str, Tensor] = {}
         for group in sorted({".".join(key.split(".")[:3]) for key in shapes}):
@@ -177,7 +185,7 @@ class Pack:
                 if not tensor.is_floating_point():
                     raise damaged(name, f"{start}{rest} has type {tensor.dtype}")
                 held[start + rest] = tensor.to(dtype)
-        module.load_state_dict(held, assign=True)
+        module.load_state_dict(held, strict=False, assign=True)
 
     def load_but(self, name: str, module: nn.Module, prefix: str, left: str) -> None:
         """Fill a network on the meta device as `load_module` does, but for the weights named `left*`.

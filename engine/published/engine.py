@@ -95,10 +95,10 @@ class LoadedModel:
     @cached_property
     def weights(self) -> DecoderWeights:
         """Weights of the language model as the decoder wants them; the model itself may lose its decoder."""
-        language = self.model.language
-        weights = decoder_weights(language, self.model.fast, spare=is_large(language))
-        give_back()
-        return weights
+        model = self.model
+        return model.read_language(
+            lambda language: decoder_weights(language, model.fast, spare=is_large(language))
+        )
 
     @property
     def stride(self) -> int:
@@ -147,6 +147,8 @@ class PublishedEngine:
         [(clip, codes)] = in_halves(
             lambda one: [_Generation(self, one[0], report, cancel, show).run()], [request]
         )
+        if self.device.type == "cpu":
+            give_back()
         report(1.0, "Done")
         return GenerateResult(clip, clip.num_frames / MOTION_FPS, time.perf_counter() - began, codes)
 

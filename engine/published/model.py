@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -14,6 +14,7 @@ from ..errors import PackError
 from ..language.decoder import is_large
 from ..language.model import LanguageModel, LanguageModelConfig
 from ..language.text_encoder import read_tokenizer
+from ..memory import give_back
 from ..motion.published_features import Layout, layout_width
 from ..motion.smplx_file import SmplxMesh
 from ..packs import PUBLISHED, Pack, load_pack
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 
 SPEECH_LAYERS = "encoder.layers."
 """How the names of the speech model's layers begin."""
+
+ENCODER = "encoder."
+"""How the names of the language model's encoder begin."""
+
+ResultT = TypeVar("ResultT")
 
 GPU_REACH_S = 7200.0
 """Seconds that the speech model hears on both sides on a GPU, where attention to all of a sound is cheap."""
@@ -87,18 +93,40 @@ class PublishedModel:
 
         `encode` and `decode` take the mask of what is padded, which published code leaves to its library.
         """
+        return self.read_language(lambda model: model)
+
+    def read_language(self, use: Callable[[LanguageModel], ResultT]) -> ResultT:
+        """Read the language model, and do something with its decoder and its tables.
+
+        On a CPU a model of the published size is read in two steps, so that its encoder is not in memory
+        beside whatever copies of the decoder are made meanwhile.
+
+        Args:
+            use: Given the model, whose encoder may have no memory yet.
+
+        Returns:
+            What `use` returns.
+        """
+        if "language" in self.__dict__:
+            return use(self.language)
         table = self.pack.table(*self._table, "language_model")
         config = config_from_dict(LanguageModelConfig, table, "the language model")
         if config.vocab_size != self.vocabulary.size or config.embedding_offset:
             raise PackError("The pack's vocabulary does not fit its language model; import the model again.")
         with sketching():
-            model = LanguageModel(config)
+            model = LanguageModel(config).eval().requires_grad_(False)
+        name = self._prefix + LANGUAGE_FILE
         if is_large(model) and torch.device(self.device).type == "cpu":
             dtype = torch.float16 if self.fast else torch.float32
-            self.pack.load_rounded(self._prefix + LANGUAGE_FILE, model, dtype)
+            self.pack.load_rounded(name, model, dtype, lambda key: not key.startswith(ENCODER))
+            result = use(model)
+            give_back()
+            self.pack.load_rounded(name, model, dtype, lambda key: key.startswith(ENCODER))
         else:
-            self.pack.load_module(self._prefix + LANGUAGE_FILE, model)
-        return model.eval().requires_grad_(False).to(self.device)
+            self.pack.load_module(name, model)
+            result = use(model.to(self.device))
+        self.__dict__["language"] = model.requires_grad_(False)
+        return result
 
     @cached_property
     def words(self) -> Tokenizer:
