@@ -131,7 +131,12 @@ def check_stretch(
 
 
 def deliver_stretch(
-    clip: Clip, armature: bpy.types.Object, parts: tuple[Part, ...], first: int, action_name: str
+    clip: Clip,
+    armature: bpy.types.Object,
+    parts: tuple[Part, ...],
+    first: int,
+    action_name: str,
+    whole: Clip | None = None,
 ) -> Delivery:
     """Write the chosen parts of a stretch in the way each channel is keyed.
 
@@ -143,6 +148,8 @@ def deliver_stretch(
         parts: Parts to write.
         first: Scene frame of the clip's first frame.
         action_name: Name of the action if the character has none.
+        whole: The stretch with as many frames of kept motion before as behind it, which say what hands and
+            feet of a rig of other proportions do at its ends.
 
     Raises:
         CharacterError: If something cannot be written, or everything is locked; then nothing was.
@@ -154,10 +161,13 @@ def deliver_stretch(
     parts = unlocked(armature, parts)
     last = first + clip.num_frames - 1
     rig, faces = check_stretch(armature, parts, clip.expression_names, first, last)
-    clip = clip if any(face.opens_mouth for face in faces) else with_jaw_bone(clip)
+    opens_mouth = any(face.opens_mouth for face in faces)
+    clip, whole = (one if one is None or opens_mouth else with_jaw_bone(one) for one in (clip, whole or clip))
     takes.separate(armature)
     settled = shaped.settle(armature, parts)
-    curves = splicing.bone_curves(armature, rig, clip_to_bones(clip, rig), rig.bones_of(parts), first)
+    around = (whole.num_frames - clip.num_frames) // 2
+    poses = clip_to_bones(whole, rig).slice(around, around + clip.num_frames)
+    curves = splicing.bone_curves(armature, rig, poses, rig.bones_of(parts), first)
     written = splicing.splice(armature, curves, first, action_name)
     _hold_switches(armature, rig, first, clip.num_frames)
     if Part.LOWER in parts:

@@ -258,8 +258,12 @@ class MotionOperator:
             done = take_list.deliver_takes(plan, armature, motions)
             message = f"Made {len(motions)} takes"
         else:
-            write = delivery.deliver if plan.stretch is None else delivery.deliver_stretch
-            done = write(motions[0].clip, armature, plan.written_parts, plan.write_start, plan.action_name)
+            motion = motions[0]
+            place = (armature, plan.written_parts, plan.write_start, plan.action_name)
+            if plan.stretch is None:
+                done = delivery.deliver(motion.clip, *place)
+            else:
+                done = delivery.deliver_stretch(motion.clip, *place, motion.whole)
             message = f'Wrote {done.num_frames} frames to "{done.action_name}" with seed {plan.seed}'
             if done.settled:
                 message += "; the motion around is kept as it was shaped, and the Shape settings begin anew"

@@ -84,11 +84,15 @@ class Stretch:
         )
 
     def joined(self, kept: Clip, made: Clip, parts: tuple[Part, ...]) -> Clip:
-        """The stretch alone, joined to the kept motion around it; both clips cover what is read."""
+        """The stretch joined to the kept motion around it, with that; all clips cover what is read."""
         from ..engine.motion.joining import join
 
-        first, stop = self.num_around, self.num_around + self.last - self.first + 1
-        return join(kept, made, parts, first, stop - 1, self.blend_frames).slice(first, stop)
+        first = self.num_around
+        return join(kept, made, parts, first, first + self.last - self.first, self.blend_frames)
+
+    def alone(self, whole: Clip) -> Clip:
+        """The stretch without the motion around it."""
+        return whole.slice(self.num_around, self.num_around + self.last - self.first + 1)
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,13 @@ class Motion:
         clip: At the scene's rate, one frame per scene frame that is written.
         seed: Seed of the draw.
         review: For takes only.
+        whole: Of a stretch, the same with the kept motion around it.
     """
 
     clip: Clip
     seed: int
     review: Review | None = None
+    whole: Clip | None = None
 
 
 def check_directions(directions: dict[Part, PartDirection], has_speech: bool) -> None:
@@ -319,10 +325,12 @@ def make_motions(
             progress(1.0, "Looking at the takes" if plan.num_takes else "Bringing it to the scene's rate")
             length_s = duration_s if duration_s is not None else result.motion_s
             clip = at_scene_rate(result.clip, plan.fps, length_s)
+            whole = None
             if stretch is not None and kept is not None:
-                clip = stretch.joined(kept, clip, plan.written_parts)
+                whole = stretch.joined(kept, clip, plan.written_parts)
+                clip = stretch.alone(whole)
             review = _review(plan, clip, waveform, engine) if plan.num_takes else None
-            motions.append(Motion(clip, seed, review))
+            motions.append(Motion(clip, seed, review, whole))
     return motions
 
 

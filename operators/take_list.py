@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import bpy
@@ -50,15 +49,17 @@ def deliver_takes(plan: GeneratePlan, armature: bpy.types.Object, motions: list[
     _note_shown(armature)
     first = len(takes.takes_of(armature))
     before = [(item, action.playing(item)) for item in (armature, *takes.face_keys(armature))]
-    whole = partial(delivery.deliver, keep_modes=True)
-    put = whole if plan.stretch is None else delivery.deliver_stretch
     done: list[delivery.Delivery] = []
     for number, motion in enumerate(motions, first_number):
         for datablock, playing in before:
             action.play(datablock, playing)
         name = f"{plan.action_name} {TAKE_NAME} {number}"
         takes.begin_take(armature, name)
-        done.append(put(motion.clip, armature, parts, plan.write_start, name))
+        place = (armature, parts, plan.write_start, name)
+        if plan.stretch is None:
+            done.append(delivery.deliver(motion.clip, *place, keep_modes=True))
+        else:
+            done.append(delivery.deliver_stretch(motion.clip, *place, motion.whole))
         take = takes.add_take(armature, f"{TAKE_NAME} {number}")
         take.number, take.seed = number, motion.seed
         take.instruction = instruction_text(plan.directions, plan.emotion)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 from bpy.app.translations import pgettext_iface
-from bpy.props import CollectionProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, IntProperty, PointerProperty, StringProperty
 
 from ..operators import CONTEXT, generate, polls, rigs
 from .panels import KinesicsPanel
@@ -43,6 +43,13 @@ class KinesicsRig(bpy.types.PropertyGroup):
     )
     rows: CollectionProperty(type=KinesicsRigRow, override={"LIBRARY_OVERRIDABLE", "USE_INSERTION"})
     active: IntProperty()
+    keep_hands: BoolProperty(
+        name="Hands Keep Contact",
+        description="A hand that rests on the body, the face or the other hand rests there on this character "
+        "too, whatever its proportions. Off, arms only turn as they were made",
+        default=True,
+        override={"LIBRARY_OVERRIDABLE"},
+    )
 
 
 class KINESICS_UL_rig(bpy.types.UIList):
@@ -99,6 +106,7 @@ class KINESICS_PT_rig(KinesicsPanel, bpy.types.Panel):
                 chosen = table.rows[table.active]
                 column.label(text=slot_text(chosen.slot), translate=False)
                 column.prop_search(chosen, "bone", character.data, "bones", text="")
+            column.prop(table, "keep_hands")
             column.operator("kinesics.forget_rig", icon="X")
         row = column.row(align=True)
         row.operator("kinesics.save_rig_preset")

@@ -76,7 +76,7 @@ def clip_of(motion: BvhMotion) -> tuple[Clip, tuple[Part, ...]]:
         turns=rig.axes.T @ turns[:, order].astype(np.float64) @ rig.axes,
         hips=places[:, hips].astype(np.float64).mean(axis=1) @ rig.axes,
     )
-    clip = taken(pose, rig, round(motion.fps, 4))
+    clip = taken(pose, rig, round(motion.fps, 4), rounds=0)
     if not np.isfinite(clip.poses).all() or np.abs(clip.trans).max() > 1e4:
         raise ClipError("The skeleton moves as no body can; export it again.")
     return clip, _parts(rig)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import BoolArray, DoubleArray
-from .rotations import axis_angle_to_matrix, smallest_turn
+from .two_bones import reach
 
 STANDING_SPEED = 0.25
 """An ankle slower than this stands, m/s."""
@@ -18,9 +18,6 @@ STANDING_RISE = 0.06
 
 EASE_S = 0.2
 """Seconds in which a correction comes and goes."""
-
-STRAIGHT = 0.9995
-"""Longest reach of a leg as a share of its length."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,8 @@ def hold_feet(
     correction = _corrections(ankles - source * scale, source, leg.ankle_height, fps)
     if not correction.any():
         return turns
-    return _reached(turns, thighs, shins, thighs + shins + correction, leg)
+    sideways = turns[:, 1] @ np.array([1.0, 0.0, 0.0])
+    return reach(thighs, shins, thighs + shins + correction, sideways) @ turns
 
 
 def standing_stretches(ankle: DoubleArray, fps: float) -> list[tuple[int, int]]:
@@ -105,31 +103,3 @@ def _corrections(offsets: DoubleArray, source: DoubleArray, height: float, fps: 
         total += share[:, None] * (steady - offsets)
     strength = np.minimum(weight, 1.0)
     return total / np.maximum(weight, 1e-12)[:, None] * strength[:, None]
-
-
-def _reached(
-    turns: DoubleArray, thighs: DoubleArray, shins: DoubleArray, wanted: DoubleArray, leg: Leg
-) -> DoubleArray:
-    """Turn the whole leg towards the place, then bend its knee in the plane it has, by the law of cosines."""
-    way = thighs + shins
-    before = np.linalg.norm(way, axis=1)
-    longest = np.maximum(before, STRAIGHT * (leg.thigh + leg.shin))
-    after = np.clip(np.linalg.norm(wanted, axis=1), abs(leg.thigh - leg.shin) * 1.001 + 1e-9, longest)
-    whole = smallest_turn(way, wanted)
-    axis = np.cross(thighs, shins)
-    length = np.linalg.norm(axis, axis=1, keepdims=True)
-    sideways = turns[:, 1] @ np.array([1.0, 0.0, 0.0])
-    axis = np.where(length > 1e-3 * leg.thigh * leg.shin, axis / np.maximum(length, 1e-12), sideways)
-    axis = np.einsum("fij,fj->fi", whole, axis)
-    old, new = _corners(before, leg), _corners(after, leg)
-    result = np.empty_like(turns)
-    result[:, 0] = axis_angle_to_matrix(axis * (old[0] - new[0])[:, None]) @ whole @ turns[:, 0]
-    result[:, 1] = axis_angle_to_matrix(axis * (new[1] - old[1])[:, None]) @ whole @ turns[:, 1]
-    return result
-
-
-def _corners(distance: DoubleArray, leg: Leg) -> tuple[DoubleArray, DoubleArray]:
-    """Angles at hip and ankle of the triangle that a bent leg makes, (F,) each."""
-    hip = (leg.thigh**2 + distance**2 - leg.shin**2) / (2.0 * leg.thigh * distance)
-    ankle = (leg.shin**2 + distance**2 - leg.thigh**2) / (2.0 * leg.shin * distance)
-    return np.arccos(np.clip(hip, -1.0, 1.0)), np.arccos(np.clip(ankle, -1.0, 1.0))

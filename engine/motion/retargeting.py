@@ -24,7 +24,10 @@ from ..specs import Part
 from .arrays import DoubleArray
 from .clip import Clip
 from .foot_hold import Leg, hold_feet
+from .hand_hold import Source, hold_hands
 from .kinematics import forward_kinematics
+from .rest_turns import turns_to_t_pose
+from .rig_build import Build, build_of, joint_places, own_build
 from .rig_guess import RestPose
 from .rig_names import KINDS, NECK, SPINE, RigMapping
 from .rotations import (
@@ -33,7 +36,6 @@ from .rotations import (
     matrix_to_quaternion,
     quaternion_to_matrix,
     slerp,
-    smallest_turn,
 )
 from .skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS, PART_JOINTS
 
@@ -41,6 +43,11 @@ _JOINTS = {name: joint for joint, name in enumerate(JOINT_NAMES)}
 _REST = DEFAULT_SKELETON.rest_joints.astype(np.float64)
 _PART_OF = {joint: part for part, joints in PART_JOINTS.items() for joint in joints}
 _TRUNK, _NECK_ENDS = (0, 3, 6, 9), (9, 12)
+_OWN = own_build()
+_ARMS = (16, 17, 18, 19)
+READ_ROUNDS = 3
+"""So often arms are tried when a pose is read, that what was written is written alike again."""
+
 SNAP_COSINE = 0.9
 """Rest poses nearer to whole quarter turns than this are taken to stand upright and face straight on."""
 
@@ -78,6 +85,8 @@ class MappedRig:
         rest_hips: The middle of the hips at rest, (3,), engine axes, rig units.
         standing: Its height when the legs are straight and the feet are where they are at rest.
         legs: Lengths and places of both legs.
+        build: Where its joints are and how large its parts are.
+        keep_hands: Whether hands that are near the body are kept where they are near it.
     """
 
     mapping: RigMapping
@@ -91,6 +100,8 @@ class MappedRig:
     rest_hips: DoubleArray
     standing: float
     legs: tuple[Leg, Leg]
+    build: Build
+    keep_hands: bool = True
 
     @property
     def bone_names(self) -> tuple[str, ...]:
@@ -104,6 +115,10 @@ class MappedRig:
     def index_of(self, joint: int) -> int:
         """The bone that stands for a joint, -1 where none does."""
         return next((index for index, bone in enumerate(self.bones) if bone.joint == joint), -1)
+
+    def like(self, joint: int) -> list[int]:
+        """All bones that turn as a joint does."""
+        return [index for index, bone in enumerate(self.bones) if bone.turn == (joint, joint, 0.0)]
 
 
 @dataclass(frozen=True)
@@ -119,12 +134,13 @@ class CarriedPose:
     hips: DoubleArray
 
 
-def map_rig(rest: RestPose, mapping: RigMapping) -> MappedRig:
+def map_rig(rest: RestPose, mapping: RigMapping, keep_hands: bool = True) -> MappedRig:
     """Work out how motion is carried to a rig.
 
     Args:
         rest: The rig at rest.
         mapping: Which bone is which.
+        keep_hands: Whether hands that are near the body are kept where they are near it.
 
     Raises:
         ClipError: If bones that a body needs are missing, or the rest pose has no legs or no up.
@@ -144,7 +160,7 @@ def map_rig(rest: RestPose, mapping: RigMapping) -> MappedRig:
     if KINDS[mapping.kind].carried_by_joints:
         bones = sorted(bones, key=lambda bone: (bone.turn[1], bone.turn[2]))
     parents = _carriers(rest, mapping, bones, index)
-    corrections = _corrections(places, rest, mapping, axes)
+    corrections = turns_to_t_pose(places, rest, mapping, axes)
     turns = np.array([rest.turns[index[bone.name]] for bone in bones])
     hips = (places["left_hip"] + places["right_hip"]) / 2
     scale = _leg_length(places) / DEFAULT_SKELETON.leg_length
@@ -163,6 +179,8 @@ def map_rig(rest: RestPose, mapping: RigMapping) -> MappedRig:
         rest_hips=hips,
         standing=float(np.mean(ankles) - np.mean(reach)),
         legs=legs,
+        build=build_of(rest, mapping, [bone.name for bone in bones], axes, corrections, scale),
+        keep_hands=keep_hands,
     )
 
 
@@ -201,23 +219,78 @@ def rig_to_clip(quaternions: DoubleArray, locations: DoubleArray, rig: MappedRig
 
 def carry(clip: Clip, rig: MappedRig) -> CarriedPose:
     """The pose of a rig for every frame of a clip, planted feet held."""
-    rotations = axis_angle_to_matrix(clip.poses.astype(np.float64))
-    places, world = forward_kinematics(rotations, clip.pelvis_positions.astype(np.float64), _REST)
+    places, world = _joints(clip)
     turns = np.stack([_between(world, bone.turn) for bone in rig.bones], 1) @ rig.corrections
-    hips = (places[:, 1] + places[:, 2]) / 2 * rig.scale
+    hips = _middle(places) * rig.scale
     hips[:, 1] += rig.standing - rig.scale * _STANDING_HIPS
     hips[:, [0, 2]] += rig.rest_hips[[0, 2]]
     for side, leg in enumerate(rig.legs):
         thigh, shin = rig.index_of(1 + side), rig.index_of(4 + side)
         ankles = places[:, 7 + side]
-        turns[:, [thigh, shin]] = hold_feet(
+        held = hold_feet(
             turns[:, [thigh, shin]], hips + turns[:, 0] @ leg.hip, leg, ankles, rig.scale, clip.fps
         )
+        for half, (bone, joint) in enumerate(((thigh, 1 + side), (shin, 4 + side))):
+            more = held[:, half] @ np.swapaxes(turns[:, bone], 1, 2)
+            for alike in rig.like(joint):
+                turns[:, alike] = held[:, half] if alike == bone else more @ turns[:, alike]
+    if rig.keep_hands:
+        root = hips + turns[:, 0] @ rig.root
+        source = Source(places, _middle(places), world, _OWN.sizes, clip.fps)
+        turns = hold_hands(turns, root, hips, source, rig.build, rig.scale)
     return CarriedPose(turns, hips)
 
 
-def taken(pose: CarriedPose, rig: MappedRig, fps: float) -> Clip:
-    """Read a pose as a clip; joints without a bone go along with the one above. Inverse of `carry`."""
+def taken(pose: CarriedPose, rig: MappedRig, fps: float, rounds: int = READ_ROUNDS) -> Clip:
+    """Read a pose as a clip; joints without a bone go along with the one above. Inverse of `carry`.
+
+    Hands that touch the rig's body touch ours in the same places, where the rig keeps hands at all.
+
+    Args:
+        pose: What the rig does.
+        rig: The rig.
+        fps: Frames per second.
+        rounds: So often arms are tried, so that they are carried to the same pose again; 0 where motion comes
+            from elsewhere and need not be.
+    """
+    clip = _read(pose, rig, fps)
+    if not rig.keep_hands:
+        return clip
+    places, world = _joints(clip)
+    on_rig = joint_places(pose.turns, pose.hips + pose.turns[:, 0] @ rig.root, rig.build)
+    source = Source(on_rig, pose.hips, world, rig.build.sizes, fps)
+    held = hold_hands(world, places[:, 0], _middle(places), source, _OWN, 1.0)
+    if held is world:
+        return clip
+    arms, ours = [rig.index_of(joint) for joint in _ARMS], list(_ARMS)
+    for _ in range(rounds):
+        left = pose.turns[:, arms] @ np.swapaxes(carry(_with_arms(clip, held), rig).turns[:, arms], -1, -2)
+        held[:, ours] = left @ held[:, ours]
+    return _with_arms(clip, held)
+
+
+def _joints(clip: Clip) -> tuple[DoubleArray, DoubleArray]:
+    """Places, (F, 55, 3), and turns in the world, (F, 55, 3, 3), of the joints."""
+    rotations = axis_angle_to_matrix(clip.poses.astype(np.float64))
+    return forward_kinematics(rotations, clip.pelvis_positions.astype(np.float64), _REST)
+
+
+def _middle(places: DoubleArray) -> DoubleArray:
+    """The middle of the hips, (F, 3)."""
+    return (places[:, 1] + places[:, 2]) / 2
+
+
+def _with_arms(clip: Clip, world: DoubleArray) -> Clip:
+    """A clip with other arms, given by the turns of all joints in the world, (F, 55, 3, 3)."""
+    poses = clip.poses.copy()
+    moved = [*_ARMS, 20, 21]
+    above = np.array(PARENTS)[moved]
+    poses[:, moved] = matrix_to_axis_angle(np.swapaxes(world[:, above], -1, -2) @ world[:, moved])
+    return replace(clip, poses=poses)
+
+
+def _read(pose: CarriedPose, rig: MappedRig, fps: float) -> Clip:
+    """Read a pose as a clip, whatever the hands do."""
     num_frames = len(pose.hips)
     world = np.tile(np.eye(3), (num_frames, len(JOINT_NAMES), 1, 1))
     plain = pose.turns @ np.swapaxes(rig.corrections, 1, 2)
@@ -317,80 +390,6 @@ def _axes(heads: dict[str, DoubleArray]) -> DoubleArray:
     exact = np.stack([left / np.linalg.norm(left), up, np.cross(left / np.linalg.norm(left), up)], axis=1)
     snapped = np.where(np.abs(exact) > SNAP_COSINE, np.sign(exact), 0.0)
     return snapped if np.abs(np.abs(snapped).sum(axis=0) - 1.0).max() == 0.0 else exact
-
-
-def _corrections(
-    places: dict[str, DoubleArray], rest: RestPose, mapping: RigMapping, axes: DoubleArray
-) -> DoubleArray:
-    """Turns from the rest pose to the T-pose by joint, (55, 3, 3)."""
-    result = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
-    for side in ("left", "right"):
-        upper, lower, hand = (_JOINTS[f"{side}_{limb}"] for limb in ("shoulder", "elbow", "wrist"))
-        result[upper] = _along(places, f"{side}_shoulder", f"{side}_elbow", np.eye(3))
-        result[lower] = _along(places, f"{side}_elbow", f"{side}_wrist", result[upper])
-        result[hand] = _hand(places, side, result[lower])
-        for finger in ("index", "middle", "pinky", "ring", "thumb"):
-            above = result[hand]
-            for phalanx in (1, 2, 3):
-                name = f"{side}_{finger}{phalanx}"
-                above = _along(places, name, f"{side}_{finger}{phalanx + 1}", above)
-                result[_JOINTS[name]] = above
-        hip, knee, ankle, foot = (_JOINTS[f"{side}_{limb}"] for limb in ("hip", "knee", "ankle", "foot"))
-        result[hip] = _along(places, f"{side}_hip", f"{side}_knee", np.eye(3))
-        result[knee] = _along(places, f"{side}_knee", f"{side}_ankle", result[hip])
-        result[ankle] = result[foot] = _foot(places, side, rest, mapping, axes)
-    return result
-
-
-def _along(places: dict[str, DoubleArray], start: str, end: str, above: DoubleArray) -> DoubleArray:
-    """The correction of a bone that goes on from one with the correction `above`."""
-    if start not in places or end not in places:
-        return above
-    ours = above @ (places[end] - places[start])
-    return smallest_turn(ours, _REST[_JOINTS[end]] - _REST[_JOINTS[start]]) @ above
-
-
-def _hand(places: dict[str, DoubleArray], side: str, above: DoubleArray) -> DoubleArray:
-    """The correction of a hand, by where its knuckles lie."""
-    names = [
-        f"{side}_{finger}1"
-        for finger in ("index", "middle", "ring", "pinky")
-        if f"{side}_{finger}1" in places
-    ]
-    if not names:
-        return above
-    wrist = f"{side}_wrist"
-    ahead = f"{side}_middle1" if f"{side}_middle1" in places else names[0]
-    if len(names) == 1:
-        return _along(places, wrist, ahead, above)
-    ours = _frame(places[ahead] - places[wrist], places[names[0]] - places[names[-1]])
-    first, last = _REST[_JOINTS[names[0]]], _REST[_JOINTS[names[-1]]]
-    return _frame(_REST[_JOINTS[ahead]] - _REST[_JOINTS[wrist]], first - last) @ ours.T
-
-
-def _frame(ahead: DoubleArray, across: DoubleArray) -> DoubleArray:
-    """Axes from two directions, (3, 3)."""
-    x = ahead / max(float(np.linalg.norm(ahead)), 1e-12)
-    z = across - x * (across @ x)
-    z = z / max(float(np.linalg.norm(z)), 1e-12)
-    return np.stack([x, np.cross(z, x), z], axis=1)
-
-
-def _foot(
-    places: dict[str, DoubleArray], side: str, rest: RestPose, mapping: RigMapping, axes: DoubleArray
-) -> DoubleArray:
-    """The turn about the upright that points a foot straight ahead as ours."""
-    ankle = f"{side}_ankle"
-    if f"{side}_foot" in places:
-        ours = places[f"{side}_foot"] - places[ankle]
-    else:
-        bone = rest.names.index(mapping.bones[ankle][0])
-        ours = (rest.tails[bone] - rest.heads[bone]) @ axes
-    if np.linalg.norm(ours[[0, 2]]) < 0.3 * np.linalg.norm(ours):
-        return np.eye(3)
-    theirs = _REST[_JOINTS[f"{side}_foot"]] - _REST[_JOINTS[ankle]]
-    level = np.array([1.0, 0.0, 1.0])
-    return smallest_turn(ours * level, theirs * level)
 
 
 def _leg_length(places: dict[str, DoubleArray]) -> float:

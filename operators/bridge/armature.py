@@ -80,6 +80,10 @@ class BonePoses:
     quaternions: Float64Array
     pelvis_locations: Float64Array
 
+    def slice(self, first: int, stop: int) -> BonePoses:
+        """Some of the frames."""
+        return BonePoses(self.quaternions[first:stop], self.pelvis_locations[first:stop])
+
 
 def find_bones(bone_names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Match bone names to the 55 joints.

@@ -66,7 +66,7 @@ def read_mapped(armature: bpy.types.Object, mapping: RigMapping) -> MappedRig:
     from ...engine.motion.retargeting import map_rig
 
     try:
-        return map_rig(rest_pose(armature), mapping)
+        return map_rig(rest_pose(armature), mapping, armature.kinesics_rig.keep_hands)
     except ClipError as error:
         reason = str(error)
         reason = reason[0].lower() + reason[1:]

@@ -175,6 +175,49 @@ def test_motion_reads_back(way: str, scene: Any, module: Module) -> None:
     assert np.abs(read.pelvis_positions - clip.pelvis_positions).max() < 1e-3
 
 
+@needs_anny
+def test_hands_that_touch_the_body(scene: Any, module: Module) -> None:
+    """They touch it here too, are read and written alike again, also in a stretch, and can be left alone."""
+    from tests.bodies import hanging, local, touching
+
+    rotations, clips = module("engine.motion.rotations"), module("engine.motion.clip")
+    specs, delivery = module("engine.specs"), module("operators.delivery")
+    bridge, sampling = module("operators.bridge.armature"), module("operators.bridge.sampling")
+    armature = build("Hero", definition("unreal"))
+    set_up(armature)
+    ends = [rotations.matrix_to_quaternion(local(turns)) for turns in (hanging(), touching("belly"))]
+    frames = np.arange(120)
+    share = np.clip(np.minimum(frames - 20, 110 - frames) / 20.0, 0.0, 1.0)
+    share = (share**2 * (3.0 - 2.0 * share))[:, None] + np.zeros(55)
+    turns = rotations.slerp(*(np.tile(end, (120, 1, 1)) for end in ends), share)
+    poses = rotations.quaternion_to_axis_angle(turns).astype(np.float32)
+    rest = clips.Clip.rest(120, 30.0)
+    clip = clips.Clip(30.0, poses, rest.trans, rest.expressions, rest.expression_names, "arkit")
+
+    def arms() -> np.ndarray:
+        """What the fcurves of the left arm say, (120, 2, 4)."""
+        keys = keys_of(armature)
+        paths = [f'pose.bones["{name}"].rotation_quaternion' for name in ("upperarm_l", "lowerarm_l")]
+        values = [[keys[path, index][:, 1] for index in range(4)] for path in paths]
+        return np.moveaxis(np.array(values), -1, 0)
+
+    delivery.deliver(clip, armature, tuple(specs.Part), 1, "Take")
+    written = arms()
+    rig = bridge.read_rig(armature)
+    read = sampling.current_clip(armature, rig, scene, 1, 120, 30.0)
+    whole = read.slice(18, 92)
+    assert bpy.context.scene.kinesics.character == armature
+    delivery.deliver_stretch(whole.slice(20, 54), armature, (specs.Part.UPPER,), 39, "Take", whole)
+    again = arms()
+    outside = [frame for frame in range(120) if not 38 <= frame < 72]
+    assert np.array_equal(again[outside], written[outside])
+    assert np.abs(again - written).max() < 0.01
+    armature.kinesics_rig.keep_hands = False
+    delivery.deliver(clip, armature, tuple(specs.Part), 1, "Take")
+    off = arms()
+    assert np.abs(off[:10] - written[:10]).max() < 1e-6 and np.abs(off[60] - written[60]).max() > 0.02
+
+
 def test_generate_and_regenerate_on_another_rig(engine: Any, scene: Any, module: Module) -> None:
     """Through the operators: everything outside the range and in other parts stays bit-identical."""
     armature = build("Hero", definition("unreal metahuman"))
