@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..specs import MOTION_FPS
+from .asked_for import MORE
 from .cleaning import Capture, load_captures
 from .recipes import captured_backwards, jumps, runs, stands, turning_round, walks, whole_clip
 from .splits import HELD_OUT_CLIPS
@@ -147,6 +148,10 @@ def build(data: Path) -> CapturedSet:
         for capture in chosen:
             for recipe in recipes_for(action_of(capture.trial, capture.description)):
                 recipe(shop, capture)
+        if split == "train":
+            for capture in chosen:
+                if more := MORE.get(action_of(capture.trial, capture.description)):
+                    more(shop, capture)
         stands(shop, chosen, NUM_STANDS[split], f"stand {split}")
         items.extend(shop.items)
         splits.extend([split] * len(shop.items))

@@ -41,6 +41,11 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "backpedal fast", "dash backwards", "rush backwards", "hurry backwards", "race backwards",
         "retreat at a run", "keep running backwards", "go backwards at a run", "run away backwards",
         "jog in the backward direction", "speed backwards",
+        "run backwards while facing forward", "run back while still looking ahead",
+        "jog back with the face to the front", "run back, facing forward all the time",
+        "move back at a run, looking ahead", "run in reverse and keep facing the same way",
+        "back off at a run, eyes to the front", "run backwards, never turning the body",
+        "go back fast, always facing forward",
     ),
     "run_circle": (
         "run in a circle", "run in circles", "jog in a circle", "run around in circles",
@@ -93,6 +98,13 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "walk and turn left", "walk forward and turn left", "turn left while walking", "walk to the left",
         "walk in a left curve", "curve to the left", "make a left turn on foot",
         "walk around a corner to the left", "veer left while walking",
+        "turn left", "turn to the left", "take a left turn", "go left", "walk on, then turn left",
+        "walk and go left at the corner", "walk ahead and turn to the left",
+        "change direction to the left while walking", "walk along a path that curves left", "walk left",
+        "move to the left on foot", "swing round to the left while walking",
+        "follow a left-hand curve on foot", "turn off to the left while walking",
+        "walk a quarter circle to the left", "keep left while walking", "take the next left on foot",
+        "stroll along and turn left", "walk to the left side",
     ),
     "zigzag": (
         "walk in a zigzag", "zigzag forward", "weave from side to side while walking",
@@ -139,6 +151,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "boxing": (
         "box", "throw punches like a boxer", "shadow box", "punch the air", "fight like a boxer",
         "practise boxing", "jab and punch", "do some boxing",
+        "throw a quick combination of punches", "throw fast punches", "fight with the fists",
+        "hit a punching bag", "throw one punch after the other",
     ),
     "punch": (
         "punch", "throw a punch", "strike with the fist", "punch and strike", "hit out with both fists",
@@ -151,10 +165,16 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "kick_ball": (
         "kick a ball", "kick a football", "kick a soccer ball", "run up and kick a ball",
         "shoot a football", "play soccer", "take a kick", "kick", "strike the ball with the foot",
+        "kick the ball hard", "kick a ball far away", "take a penalty kick", "take a free kick",
+        "shoot at the goal with the foot", "kick a ball at the goal", "swing a leg and kick the ball",
+        "send the ball off with a kick", "strike a football", "score a goal with a kick",
+        "kick out with one foot", "hit a ball with the foot", "fire the ball off with one leg",
     ),
     "climb_ladder": (
         "climb a ladder", "climb up a ladder", "go up a ladder", "climb", "go up and down a ladder",
         "ascend a ladder", "climb the rungs",
+        "climb up the rungs of a ladder", "step up a ladder", "mount a ladder", "go up the rungs",
+        "climb higher on a ladder", "clamber up a ladder", "climb straight up", "use a ladder to go up",
     ),
     "climb_steps": (
         "climb three steps", "walk up the stairs", "climb the stairs", "go up some steps",
@@ -172,6 +192,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "cartwheel": (
         "do a cartwheel", "turn a cartwheel", "perform a cartwheel", "cartwheel",
         "do a cartwheel sideways", "make a cartwheel",
+        "flip over sideways", "do a sideways somersault", "somersault to the side",
+        "tumble sideways over the hands", "turn upside down and over to the side",
+        "tip over sideways onto the hands and come up again", "flip sideways through a handstand",
+        "go upside down and land on the feet", "roll over through the air to the side",
     ),
     "dribble": (
         "dribble a basketball", "play basketball", "dribble a ball", "bounce a basketball while moving",

@@ -31,6 +31,8 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     "run_backwards": (Bound("forward_speed", -4.2, -2.0), Bound("step_hz", 1.6, 4.5), STRAIGHT, UPRIGHT),
     "run_circle": (Bound("forward_speed", 2.0, 4.4), Bound("turned", 180.0), UPRIGHT),
     "jump": (Bound("rise_m", 0.2, 0.62), Bound("airborne_s", 0.13)),
+    "turn_left": (Bound("forward_speed", 0.5, 1.9), Bound("turned", 45.0, 170.0), UPRIGHT),
+    "boxing": (Bound("reach_speed", 1.8), Bound("guard_m", -0.25), Bound("kick_speed", high=3.9)),
     "stand_still": (
         Bound("drift_m", high=0.15), Bound("joint_speed", high=0.2), Bound("rise_m", high=0.06), UPRIGHT,
     ),

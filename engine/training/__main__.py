@@ -11,6 +11,7 @@ from pathlib import Path
 from ..data.coding import CoderSource
 from ..errors import EngineError
 from ..specs import Part
+from .continuing import continue_pack, export_continued
 from .language_training import finish_language, train_language, tune_language
 from .pack_export import export_pack, export_stage
 from .recipe import load_recipe
@@ -19,7 +20,9 @@ from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
 STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers")
-COMMANDS = ("starter", "tokenizer", "refine", "language", "tune", "finish", "export", *STAGE_COMMANDS)
+COMMANDS = (
+    "starter", "tokenizer", "refine", "language", "tune", "finish", "continue", "export", *STAGE_COMMANDS,
+)  # fmt: skip
 
 
 def add_stage_options(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +74,10 @@ def main() -> int:
         "--work", type=Path, default=Path("build"), help="prepared data, checkpoints and logs"
     )
     parser.add_argument("--out", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
+    parser.add_argument(
+        "--pack", type=Path, default=Path("packs/starter"), help="continue: the pack that is trained on"
+    )
+    parser.add_argument("--card", type=Path, help="continue: a model card for the new pack")
     parser.add_argument("--part", choices=TOKENIZER_NAMES, help="which tokenizer")
     parser.add_argument("--start", type=Path, help="language: begin with this checkpoint's weights")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")
@@ -105,6 +112,9 @@ def main() -> int:
             )
         elif arguments.command == "tune":
             tune_language(recipe, prepared, training, load_text_encoder(arguments.work))
+        elif arguments.command == "continue":
+            checkpoint = continue_pack(recipe, arguments.pack, prepared, training)
+            export_continued(arguments.pack, checkpoint, arguments.recipe, arguments.out, arguments.card)
         elif arguments.command == "finish":
             finish_language(recipe, prepared, training, load_text_encoder(arguments.work))
         else:

@@ -95,8 +95,20 @@ def model_config(recipe: Recipe, vocabulary: Vocabulary, text_width: int) -> Lan
 def prepare_mixer(
     recipe: Recipe, data: Path, out: Path, encoder: TextEncoder, split: str = "train", seed: int = 0
 ) -> tuple[WindowMixer, list[str]]:
+    """The sampler over a split as the trained tokenizers see it; and its captions."""
+    return mix_windows(recipe, data, *load_tokenizers(recipe, out), encoder, split, seed)
+
+
+def mix_windows(
+    recipe: Recipe,
+    data: Path,
+    motion: dict[Part, MotionVQVAE],
+    audio: StarterAudioTokenizer,
+    encoder: TextEncoder,
+    split: str = "train",
+    seed: int = 0,
+) -> tuple[WindowMixer, list[str]]:
     """Encode all sequences of a split at every phase and make the sampler over them; and its captions."""
-    motion, audio = load_tokenizers(recipe, out)
     captured, performed = load_captured(data, split), load_performances(data, split)
     captions = sorted({c for s in captured for c in s.captions})
     table = {caption: row for row, caption in enumerate(captions)}
@@ -286,13 +298,27 @@ def _train_part(
     model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width))
     if start is not None:
         start_from(model, start, vocabulary)
-    figures = recipe.pretraining if named is Objective else recipe.questions
-    questions = None
-    if figures.rows:
-        rows = StarterRows(vocabulary, words, encoder, figures.hidden)
-        asked = Asked(mixer.captured, [*mixer.spoken, *mixer.idle], captions)
-        questions = Questions(asked, rows, figures, recipe.language.window_steps, seed, named)
+    questions = questions_beside(recipe, mixer, captions, words, encoder, seed, named)
     train(model, mixer, questions, recipe.language, path)
+
+
+def questions_beside(
+    recipe: Recipe,
+    mixer: WindowMixer,
+    captions: Sequence[str],
+    words: WordList,
+    encoder: TextEncoder,
+    seed: int,
+    named: type[Kind] | type[Objective] = Kind,
+) -> Questions | None:
+    """What is asked beside a mixer's requests, or None where the recipe asks nothing."""
+    figures = recipe.pretraining if named is Objective else recipe.questions
+    if not figures.rows:
+        return None
+    vocabulary = replace(mixer.vocabulary, num_words=len(words))
+    rows = StarterRows(vocabulary, words, encoder, figures.hidden)
+    asked = Asked(mixer.captured, [*mixer.spoken, *mixer.idle], captions)
+    return Questions(asked, rows, figures, recipe.language.window_steps, seed, named)
 
 
 class Draws(Dataset[tuple[Batch | None, TaskBatch | None]]):

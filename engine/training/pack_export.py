@@ -70,7 +70,7 @@ def export_pack(recipe: Recipe, recipe_name: str, out: Path, text_encoder: Path,
     parts = [torch.load(out / name, weights_only=True, map_location="cpu") for name in needed]
     training = {
         "command": f"python -m engine.training starter --recipe {recipe_name}",
-        "commit": _commit(),
+        "commit": commit(),
         "parts": [Path(name).stem for name in needed],
         "steps": [int(part["step"]) for part in parts],
         "minutes": [round(float(part["spent_s"]) / 60, 1) for part in parts],
@@ -114,7 +114,7 @@ def export_stage(
         raise EngineError("A starter pack needs the starter's own tokenizers.")
     training = {
         "command": "python -m engine.training stage",
-        "commit": _commit(),
+        "commit": commit(),
         "language_model_steps": int(state["progress"]["step"]),
         "minutes": round(float(state["progress"]["spent_s"]) / 60, 1),
     }
@@ -199,7 +199,8 @@ def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.half().contiguous() if v.is_floating_point() else v.contiguous() for k, v in tensors.items()}
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The checkout's commit, for a pack's card."""
     result = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ class LanguageRecipe:
     hidden: dict[str, float]
     layouts: dict[str, float]
     paced: float = 0.0
+    favoured: dict[str, float] = field(default_factory=lambda: {})
     words_only: bool = False
     word_limit: int = 1500
 
@@ -117,7 +118,7 @@ class Recipe:
 
     The language model learns requests from the beginning to the end: beside the objectives of pretraining in
     its first part, `language`, and beside questions in its second one, `tuning`, and its third, `finish`,
-    which a recipe may leave out.
+    which a recipe may leave out. `further` is for packs that are trained on, `continuing`.
     """
 
     performance_hours: float
@@ -130,6 +131,8 @@ class Recipe:
     questions: QuestionRecipe
     finish: LanguageRecipe | None = None
     last_questions: QuestionRecipe | None = None
+    further: LanguageRecipe | None = None
+    further_questions: QuestionRecipe | None = None
 
     @property
     def minutes(self) -> float:
@@ -163,8 +166,11 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
         language = dict(values["language"])
         tuning = dict(values["tuning"])
         finish = dict(values["finish"]) if "finish" in values else None
+        further = dict(values["further"]) if "further" in values else None
         pretraining, questions = language.pop("pretraining"), tuning.pop("questions")
         last = finish.pop("questions") if finish else None
+        asked = further.pop("questions") if further else None
+        ended = language | tuning | (finish or {})
         return Recipe(
             performance_hours=values["data"]["performance_hours"],
             phases=values["data"]["phases"],
@@ -174,8 +180,10 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
             tuning=LanguageRecipe(**_scaled(language | tuning, scale)),
             pretraining=_questions(pretraining),
             questions=_questions(questions),
-            finish=LanguageRecipe(**_scaled(language | tuning | finish, scale)) if finish else None,
+            finish=LanguageRecipe(**_scaled(ended, scale)) if finish else None,
             last_questions=_questions(last) if last else None,
+            further=LanguageRecipe(**_scaled(ended | further, scale)) if further else None,
+            further_questions=_questions(asked) if asked else None,
         )
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as problem:
         raise EngineError(

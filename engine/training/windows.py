@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import EngineError
 from ..language.layout import (
     BLOCK_ORDER,
     MOTION_TIME,
@@ -34,6 +35,10 @@ from .recipe import LanguageRecipe
 AUDIO_FRAMES_PER_STEP = 8
 EARLY_ACTIONS = ("jump", "jump_forward", "leap", "cartwheel", "kick")
 """Actions that happen once: windows begin near their beginning."""
+
+OFTEN_EARLY, EARLY_SHARE = ("turn_left", "kick_ball", "climb_ladder", "climb_steps"), 0.75
+"""Actions whose windows begin near their beginning in this share of the draws: later windows of a long
+request go on from the middle."""
 
 WORDED = (Source.TEXT, Source.BOTH)
 """Sources that come with an instruction."""
@@ -136,6 +141,11 @@ class WindowMixer:
         self.seed = seed
         self.random = np.random.default_rng(seed)
         self.paced = _by_pace(self.captured, paces or {})
+        self.by_action: dict[str, list[list[CodedSequence]]] = {}
+        for phases in self.captured:
+            self.by_action.setdefault(phases[0].action, []).append(phases)
+        if unknown := sorted(set(recipe.favoured) - set(self.by_action)):
+            raise EngineError(f"The recipe favours {unknown[0]!r}, which the data lacks; correct its name.")
 
     def batch(self, size: int) -> Batch:
         """Draw one batch."""
@@ -167,6 +177,8 @@ class WindowMixer:
         order = list(BLOCK_ORDER)
         if kind == "worded_legs":
             return (Part.LOWER,), frozenset(), {name: mixture[name] for name in ("text", "speech_text")}
+        if kind == "worded_body":
+            return (Part.LOWER, Part.UPPER), frozenset(), {"text": 1.0}
         if kind == "shuffled":
             random.shuffle(order)  # type: ignore[arg-type]
         elif kind == "subset":
@@ -225,11 +237,17 @@ class WindowMixer:
         return self._hide(Condition(sources, text_of, emotion, audio)), rows
 
     def _captured(self) -> tuple[list[CodedSequence], tuple[int, ...]]:
-        """A captured sequence and the captions it may get; now and then one whose captions tell its pace."""
-        random = self.random
+        """A captured sequence and the captions it may get; now and then one of an action that the recipe
+        favours, or one whose captions tell its pace."""
+        random, favoured = self.random, self.recipe.favoured
+        if favoured and (draw := random.random()) < sum(favoured.values()):
+            place = int(np.searchsorted(np.cumsum(list(favoured.values())), draw, side="right"))
+            group = self.by_action[list(favoured)[min(place, len(favoured) - 1)]]
+            phases = group[random.integers(len(group))]
+            return phases, phases[0].captions
         if self.paced and random.random() < self.recipe.paced:
-            group = self.paced[random.integers(len(self.paced))]
-            return group[random.integers(len(group))]
+            telling = self.paced[random.integers(len(self.paced))]
+            return telling[random.integers(len(telling))]
         phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
         return phases, phases[0].captions
 
@@ -256,7 +274,8 @@ class WindowMixer:
         room = item.num_steps - num_steps
         if room <= 0:
             return 0
-        if item.action in EARLY_ACTIONS:
+        often = item.action in OFTEN_EARLY and self.random.random() < EARLY_SHARE
+        if often or item.action in EARLY_ACTIONS:
             room = min(room, 3)
         return int(self.random.integers(0, room + 1))
 

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""More items of what people ask for and captures hardly hold: turns on the way, punches, kicks, climbing up.
+
+A window of the language model is 4.3 s long and begins anywhere in its clip, and a caption holds for every
+window: items of these actions are cut so that hardly a window misses what its caption says.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from ..motion.arrays import DoubleArray
+from ..motion.clip import Clip
+from ..motion.kinematics import clip_joint_positions
+from ..specs import MOTION_FPS
+from .cleaning import Capture
+from .editing import LocalMotion, bend_path, crossfade, from_clip, runs_of, warp
+from .recipes import looped_gait
+from .workshop import Workshop, both_sides, draw_for
+
+TURN_DEG, TURN_FRAMES, LATEST_TURN = (62.0, 84.0), (54, 66), 6
+"""Degrees and frames of a turn on the way, and the frame at which it begins at the latest.
+
+It begins at once and always lasts about two seconds. Where a turn may begin or end at any moment, going on is
+likelier at every single one, and a model that draws the likely goes straight on, or round for ever. Slower
+curves, of 10 to 19 degrees per second, have nearly the codes of straight walks.
+"""
+
+FAST_PUNCH, FAST_KICK = 1.6, 6.0
+"""Speeds of a wrist from its shoulder, and of an ankle from the pelvis, that count, m/s."""
+
+CLIMBED_M = 0.15
+"""So far has the pelvis risen where climbing has begun."""
+
+ARMS, ANKLES = ((16, 20), (17, 21)), (7, 8)
+"""Joints: shoulder and wrist of either side; ankles."""
+
+
+def corners(shop: Workshop, capture: Capture) -> None:
+    """Walks that turn to either side at their beginning and then go straight on, at two paces."""
+    draw = draw_for(capture, "corner")
+    for source, mirror in both_sides(capture):
+        for factor in (1.0, draw.uniform(0.78, 1.15)):
+            gait = looped_gait(source.clip, False, 260, factor)
+            if gait is None:
+                shop.drop("turn_left: no cycle")
+                continue
+            for sign, side in ((1.0, "left"), (-1.0, "right")):
+                first = draw.randint(0, gait.num_frames - 200)
+                part = gait.cut(first, first + draw.randint(150, 200))
+                bent = bend_path(part, sign * turn_rate(part.num_frames, draw))
+                edit = f"{mirror}, cycle repeated, time x {factor:.2f}, path bent {side} at once"
+                shop.add(source, bent, "rest", "turn_left", edit, side=side, looped=True)
+
+
+def turn_rate(num_frames: int, draw: random.Random) -> DoubleArray:
+    """Rate of one turn at the beginning of a walk, eased in and out over a quarter second, (F,), rad/s."""
+    begin, length = draw.randint(0, LATEST_TURN), draw.randint(*TURN_FRAMES)
+    frames = np.arange(num_frames)
+    shape = np.clip(np.minimum(frames - begin + 4, begin + length - frames) / 8.0, 0.0, 1.0)
+    return np.radians(draw.uniform(*TURN_DEG)) * MOTION_FPS * shape / shape.sum()
+
+
+def peaks(speeds: DoubleArray, least: float, apart: int = 8) -> list[int]:
+    """Frames at which a speed is highest within `apart` frames on both sides, and at least `least`.
+
+    Args:
+        speeds: (F,), m/s.
+        least: Lowest peak.
+        apart: Frames.
+    """
+    found: list[int] = []
+    for frame in np.flatnonzero(speeds >= least).tolist():
+        around = speeds[max(frame - apart, 0) : frame + apart + 1]
+        if speeds[frame] == around.max() and (not found or frame - found[-1] > apart):
+            found.append(frame)
+    return found
+
+
+def punch_speeds(clip: Clip) -> DoubleArray:
+    """Speed of the faster wrist away from its shoulder, means of three frames, (F - 1,), m/s."""
+    positions = clip_joint_positions(clip)
+    arms = [np.linalg.norm(positions[:, wrist] - positions[:, shoulder], axis=1) for shoulder, wrist in ARMS]
+    return np.max([_mean_of_three(np.diff(reach)) for reach in arms], axis=0) * clip.fps
+
+
+def kick_speeds(clip: Clip) -> DoubleArray:
+    """Speed of the faster ankle seen from the pelvis, means of three frames, (F - 1,), m/s."""
+    positions = clip_joint_positions(clip)
+    moves = np.diff(positions[:, ANKLES] - positions[:, :1], axis=0)
+    swings = np.linalg.norm(moves, axis=2) * clip.fps
+    return np.max([_mean_of_three(swings[:, foot]) for foot in range(len(ANKLES))], axis=0)
+
+
+def _mean_of_three(values: DoubleArray) -> DoubleArray:
+    return np.convolve(values, np.ones(3) / 3, mode="same")
+
+
+def punches(shop: Workshop, capture: Capture) -> None:
+    """Boxing in which a punch follows the other: stretches around fast ones, joined, at several speeds."""
+    draw = draw_for(capture, "punch")
+    for source, mirror in both_sides(capture):
+        for number in range(12):
+            factor = 1.0 if number % 3 == 0 else draw.uniform(1.03, 1.2)
+            clip = source.clip if factor == 1.0 else warp(source.clip, factor)
+            motion, places = from_clip(clip), peaks(punch_speeds(clip), FAST_PUNCH)
+            if not places:
+                shop.drop(f"rest: no punch in {source.trial}")
+                continue
+            row = _around(motion, draw.choice(places), draw.randint(8, 24), draw.randint(9, 15))
+            while row.num_frames < 190:
+                follow = _around(motion, draw.choice(places), draw.randint(10, 16), draw.randint(9, 15))
+                row = crossfade(row, follow, 6)
+            edit = f"{mirror}, punches joined, time x {factor:.2f}"
+            shop.add(source, row, "rest", "boxing", edit, looped=True)
+
+
+def _around(motion: LocalMotion, frame: int, before: int, after: int) -> LocalMotion:
+    return motion.cut(max(frame - before, 0), min(frame + after, motion.num_frames))
+
+
+def kicks(shop: Workshop, capture: Capture) -> None:
+    """Kicks that begin at most two seconds before the foot is fastest."""
+    draw = draw_for(capture, "kick")
+    for source, mirror in both_sides(capture):
+        for number in range(8):
+            factor = 1.0 if number % 2 == 0 else draw.uniform(1.0, 1.12)
+            clip = source.clip if factor == 1.0 else warp(source.clip, factor)
+            places = peaks(kick_speeds(clip), FAST_KICK, 20)
+            if not places:
+                shop.drop(f"rest: no kick in {source.trial}")
+                continue
+            motion = _around(from_clip(clip), places[0], draw.randint(24, 62), clip.num_frames)
+            edit = f"{mirror}, cut before the kick, time x {factor:.2f}"
+            shop.add(source, motion, "rest", "kick_ball", edit, replant=False)
+
+
+def climbs(action: str, shop: Workshop, capture: Capture) -> None:
+    """The way up of a climb, from shortly before the first step to the top.
+
+    Args:
+        action: "climb_ladder" or "climb_steps".
+        shop: Receives the items.
+        capture: A clip that begins on the floor.
+    """
+    draw = draw_for(capture, "climb")
+    for source, mirror in both_sides(capture):
+        for number in range(6):
+            factor = 1.0 if number % 2 == 0 else draw.uniform(0.92, 1.2)
+            motion = from_clip(source.clip if factor == 1.0 else warp(source.clip, factor), False)
+            above = motion.height - float(np.median(motion.height[:20]))
+            risen = runs_of(above > CLIMBED_M, 15)
+            if not risen:
+                shop.drop(f"rest: no climb in {source.trial}")
+                continue
+            begin, top = risen[0][0], int(above.argmax())
+            stop = min(top + draw.randint(10, 45), motion.num_frames)
+            up = motion.cut(max(begin - draw.randint(16, 40), 0), stop)
+            edit = f"{mirror}, the way up, time x {factor:.2f}"
+            shop.add(source, up, "rest", action, edit, replant=False, near_floor=False)
+
+
+MORE: dict[str, Callable[[Workshop, Capture], None]] = {
+    "walk": corners,
+    "boxing": punches,
+    "kick_ball": kicks,
+    "climb_ladder": partial(climbs, "climb_ladder"),
+    "climb_steps": partial(climbs, "climb_steps"),
+}
+"""What is made of a training clip of an action, beside what `recipes` makes."""

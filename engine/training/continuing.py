@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trains a finished pack on, from its own weights: no checkpoint of the run that made it is needed.
+
+The weights are those of the pack, rounded as they ship. Tokenizers, words and sentence encoder stay what they
+are, and with them every code and id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from ..errors import EngineError
+from ..language.config import LanguageModelConfig
+from ..language.model import LanguageModel
+from ..language.text_encoder import TextEncoder, TextEncoderConfig
+from ..language.words import WORDS_FILE, WordList
+from ..packs import STARTER, Pack, load_pack, write_pack
+from ..tokenizers.config import config_from_dict
+from ..tokenizers.pack_tokenizers import load_pack_tokenizers
+from ..tokenizers.vocabulary import Vocabulary
+from .language_training import mix_windows, questions_beside, train
+from .pack_export import commit, compact_language_model
+from .recipe import Recipe
+
+CONTINUED_FILE = "continued.pt"
+CONTINUE_SEED = 19
+"""So far are the draws from those of the parts before."""
+
+DROPPED = ("format", "files", "evaluation")
+"""What a new pack's description does not take over."""
+
+_MODEL_FILE, _CARD_FILE = "language_model.safetensors", "README.md"
+
+
+def continue_pack(recipe: Recipe, root: Path, data: Path, work: Path, seed: int = 0) -> Path:
+    """Train a pack's language model on by the recipe's `further`; a killed run goes on where it stopped.
+
+    Args:
+        recipe: The run's figures. Sizes of the networks are the pack's.
+        root: The pack's folder.
+        data: Folder of the prepared data.
+        work: Folder for the checkpoint and the log.
+        seed: Of the draws.
+
+    Returns:
+        The checkpoint's path.
+
+    Raises:
+        EngineError: If the recipe has no `further`, or the pack does not answer in words.
+    """
+    if recipe.further is None or recipe.further_questions is None:
+        raise EngineError(
+            "The recipe has no [further] with [further.questions]; add them, or choose another."
+        )
+    pack = load_pack(root)
+    vocabulary, words = _vocabulary(pack)
+    recipe = replace(recipe, language=recipe.further, questions=recipe.further_questions)
+    encoder = TextEncoder.load(
+        TextEncoderConfig.from_dict(pack.table("text_encoder")),
+        pack.tensors("text_encoder.safetensors"),
+        pack.file("tokenizer.json"),
+    )
+    seed += CONTINUE_SEED
+    mixer, captions = mix_windows(recipe, data, *load_pack_tokenizers(pack), encoder, seed=seed)
+    mixer.vocabulary = replace(vocabulary, num_words=0)
+    torch.manual_seed(seed)
+    questions = questions_beside(recipe, mixer, captions, words, encoder, seed)
+    train(pack_model(pack, recipe.language.dropout), mixer, questions, recipe.language, work / CONTINUED_FILE)
+    return work / CONTINUED_FILE
+
+
+def pack_model(pack: Pack, dropout: float) -> LanguageModel:
+    """A pack's language model in float32, to be trained with a dropout."""
+    config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
+    config = replace(config, dropout=dropout)
+    return pack.build_module(_MODEL_FILE, lambda: LanguageModel(config))
+
+
+def export_continued(
+    root: Path, checkpoint: Path, recipe_name: str, out: Path, card: Path | None = None
+) -> Pack:
+    """Write a pack with the averaged weights of `continue_pack` in the place of its own.
+
+    Everything else is the old pack's, but for the last number of its version, a note of the training, and its
+    measured table, which told of other weights.
+
+    Args:
+        root: The old pack's folder.
+        checkpoint: What `continue_pack` left.
+        recipe_name: For the note.
+        out: Folder to write; an older pack there is replaced, also the old one itself.
+        card: Model card to put in the place of the old one, which else gets a line about the training.
+
+    Raises:
+        EngineError: If there is no checkpoint.
+    """
+    if not checkpoint.is_file():
+        raise EngineError(f"There is no {checkpoint.name} in {checkpoint.parent.name}; train the pack first.")
+    pack = load_pack(root)
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    note = {
+        "command": f"python -m engine.training continue --recipe {recipe_name}",
+        "from_version": pack.version,
+        "commit": commit(),
+        "steps": int(state["step"]),
+        "minutes": round(float(state["spent_s"]) / 60, 1),
+    }
+    head, _, last = pack.version.rpartition(".")
+    info = {name: value for name, value in pack.info.items() if name not in DROPPED}
+    info["version"] = f"{head}.{int(last) + 1}" if last.isdigit() else f"{pack.version}.1"
+    earlier = cast("Mapping[str, object]", pack.info.get("training", {}))
+    notes = [*cast("list[object]", earlier.get("further", [])), note]
+    info["training"] = {**earlier, "further": notes}
+    kept = {name: pack.file(name).read_bytes() for name in pack.table("files") if name != _MODEL_FILE}
+    if card is not None:
+        kept[_CARD_FILE] = card.read_bytes()
+    elif _CARD_FILE in kept:
+        how = f"{note['steps']} steps of `{note['command']}` from {pack.version}"
+        kept[_CARD_FILE] += f"\nVersion {info['version']}: {how}.\n".encode()
+    return write_pack(out, info, {_MODEL_FILE: compact_language_model(state["averaged"])}, kept)
+
+
+def _vocabulary(pack: Pack) -> tuple[Vocabulary, WordList]:
+    """A starter pack's ids and the words it answers in."""
+    if pack.kind != STARTER or WORDS_FILE not in pack.table("files"):
+        raise EngineError(
+            f"{pack.name} does not answer in words; only a starter pack that does is trained on."
+        )
+    words = WordList.read(pack.file(WORDS_FILE))
+    return Vocabulary.from_dict(pack.table("vocabulary")), words

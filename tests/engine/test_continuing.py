@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs that are trained on from their own weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import EngineError
+from engine.evaluation.card import record
+from engine.evaluation.report import Row, Run
+from engine.motion.features import STARTER_DIMS
+from engine.packs import Pack, load_pack
+from engine.pipeline import load_engine
+from engine.specs import PARTS, Part
+from engine.training import language_training
+from engine.training.__main__ import main
+from engine.training.continuing import CONTINUED_FILE, continue_pack, export_continued, pack_model
+from engine.training.corpora import MotionSequence
+from engine.training.recipe import Recipe, load_recipe
+from tests.stage_material import write_asking_pack
+from tests.tiny_pack import write_tiny_pack
+
+RUN = Run("pack", "hash", 20, False, "a machine", 1.0)
+BODY = (Part.LOWER, Part.UPPER)
+
+
+def sequence(name: str, parts: tuple[Part, ...], action: str) -> MotionSequence:
+    random = np.random.default_rng(len(name))
+    features = {p: random.normal(size=(80, STARTER_DIMS[p])).astype(np.float32) for p in parts}
+    if parts == BODY:
+        return MotionSequence(name, features, 1.0, ("walk forward", "jump"), action=action)
+    heard = random.normal(size=(160, 44)).astype(np.float32)
+    return MotionSequence(name, features, audio=heard, emotion="fear", action=action)
+
+
+@pytest.fixture
+def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pack:
+    captured = [sequence("walk", BODY, "turn_left"), sequence("jumps", BODY, "boxing")]
+    spoken = [sequence("said", PARTS, "speech"), sequence("stands", PARTS, "idle")]
+    monkeypatch.setattr(language_training, "load_captured", lambda *_: captured)
+    monkeypatch.setattr(language_training, "load_performances", lambda *_: spoken)
+    return write_asking_pack(tmp_path / "asking")[0]
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    found = load_recipe("starter_gpu")
+    assert found.further is not None and found.further_questions is not None
+    further = replace(
+        found.further, max_steps=4, batch=2, window_steps=10, warm_up=1, favoured={"boxing": 0.5},
+        learning_rate=1e-2, average_decay=0.5,
+    )  # fmt: skip
+    return replace(found, further=further, further_questions=replace(found.further_questions, rows=2))
+
+
+def test_a_pack_is_trained_on_from_its_own_weights(pack: Pack, recipe: Recipe, tmp_path: Path) -> None:
+    path = continue_pack(recipe, pack.root, tmp_path, tmp_path / "run")
+    assert path == tmp_path / "run" / CONTINUED_FILE
+    state = torch.load(path, weights_only=True)
+    assert state["done"] and state["step"] == 4
+    before, after = pack_model(pack, 0.0).state_dict(), state["averaged"]
+    assert before.keys() == after.keys() and any(
+        not torch.equal(before[name], after[name]) for name in before
+    )
+    largest = max(float((before[name] - after[name]).abs().max()) for name in before if "bias" not in name)
+    assert largest < 0.2, "four steps from where the pack was, not from anywhere"
+
+    made = export_continued(pack.root, path, "starter_gpu", tmp_path / "new")
+    assert made.version == "0.2.1" and pack.version == "0.2.0"
+    (note,) = made.value(list, "training", "further")
+    assert note["steps"] == 4 and note["from_version"] == "0.2.0"
+    assert made.table("training")["command"] == pack.table("training")["command"]
+    for name in pack.table("files"):
+        same = made.table("files", name) == pack.table("files", name)
+        assert same is (name not in ("language_model.safetensors", "README.md")), name
+    assert "Version 0.2.1: 4 steps" in made.file("README.md").read_text(encoding="utf-8")
+    load_engine(made.root, "cpu")
+
+
+def test_a_pack_may_be_replaced_by_itself_trained_on(pack: Pack, recipe: Recipe, tmp_path: Path) -> None:
+    path = continue_pack(recipe, pack.root, tmp_path, tmp_path / "run")
+    record(pack.root, [Row("text", "walks", "20 of 20", passed=True)], RUN)
+    card = tmp_path / "card.md"
+    card.write_text("Mine.")
+    for version in ("0.2.1", "0.2.2"):
+        export_continued(pack.root, path, "starter_gpu", pack.root, card)
+        again = load_pack(pack.root)
+        assert again.version == version and "evaluation" not in again.info
+    assert [note["from_version"] for note in again.value(list, "training", "further")] == ["0.2.0", "0.2.1"]
+    assert again.file("README.md").read_text() == "Mine."
+
+
+def test_what_cannot_be_trained_on_says_so(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = write_tiny_pack(tmp_path / "silent")
+    with pytest.raises(EngineError, match="does not answer in words"):
+        continue_pack(recipe, silent.root, tmp_path, tmp_path)
+    with pytest.raises(EngineError, match=r"no \[further\]"):
+        continue_pack(load_recipe("starter"), silent.root, tmp_path, tmp_path)
+    with pytest.raises(EngineError, match="train the pack first"):
+        export_continued(silent.root, tmp_path / "none.pt", "starter_gpu", tmp_path / "new")
+    monkeypatch.setattr("sys.argv", ["training", "continue", "--pack", str(silent.root)])
+    assert main() == 1 and "[further]" in capsys.readouterr().err
+
+
+def test_an_unknown_favoured_action_is_named(pack: Pack, recipe: Recipe, tmp_path: Path) -> None:
+    assert recipe.further is not None
+    wrong = replace(recipe, further=replace(recipe.further, favoured={"flying": 0.5}))
+    with pytest.raises(EngineError, match="flying"):
+        continue_pack(wrong, pack.root, tmp_path, tmp_path / "run")
