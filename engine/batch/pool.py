@@ -100,7 +100,11 @@ def _run(lines: Sequence[Line], job: Job, processes: int) -> Iterator[LineResult
 
 
 def make_in_process(line: Line, job: Job, threads: int) -> LineResult:
-    """Make a line in a process, which loads the model with its first one."""
+    """Make a line in a process, which loads the model with its first one.
+
+    ONNX Runtime gets the threads, as its results do not depend on how many they are. Those of torch do, in
+    the last bit, which can tip a draw; it keeps to one, so a line is the same however many are made at once.
+    """
     global _engine
     if _engine is None:
         import torch
@@ -109,4 +113,5 @@ def make_in_process(line: Line, job: Job, threads: int) -> LineResult:
 
         torch.set_num_threads(threads)
         _engine = load_engine(job.pack, job.device, fast=job.fast)
+        torch.set_num_threads(1)
     return make_line(_engine, line, job)

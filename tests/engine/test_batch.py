@@ -158,7 +158,7 @@ def test_resume_makes_what_is_missing_or_changed(
 
 
 def test_fast_is_asked_of_the_model_and_makes_lines_anew(
-    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     asked: list[bool] = []
 
@@ -168,7 +168,10 @@ def test_fast_is_asked_of_the_model_and_makes_lines_anew(
 
     def here(lines: Sequence[Line], job: Job, _processes: int) -> Iterator[records.LineResult]:
         monkeypatch.setattr(pool, "_engine", None)
-        return (pool.make_in_process(line, job, torch.get_num_threads()) for line in lines)
+        return (pool.make_in_process(line, job, 1) for line in lines)
+
+    threads = torch.get_num_threads()
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
 
     monkeypatch.setattr("engine.pipeline.load_engine", load)
     monkeypatch.setattr(pool, "run_lines", here)
@@ -177,6 +180,27 @@ def test_fast_is_asked_of_the_model_and_makes_lines_anew(
     for words, loaded in ((["--fast"], [True]), (["--fast"], [True]), ([], [True, False])):
         assert main([*command, *words]) == 0
         assert asked == loaded
+
+
+def test_a_process_makes_lines_with_one_thread_of_torch(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sums depend on how many there are; ONNX Runtime's do not, and it keeps the threads it was given."""
+    before, loaded = torch.get_num_threads(), list[int]()
+
+    def load(root: Path, device: str, fast: bool) -> MotionEngine:
+        loaded.append(torch.get_num_threads())
+        return load_engine(root, device, fast=fast)
+
+    monkeypatch.setattr("engine.pipeline.load_engine", load)
+    monkeypatch.setattr(pool, "_engine", None)
+    run.make_folders(tmp_path)
+    line = read_table(table_of(tmp_path, ",walk,1,0.5,a"))[0]
+    try:
+        assert not pool.make_in_process(line, Job(tmp_path, pack, "", "cpu"), 3).problem
+        assert loaded == [3] and torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_processes_are_as_many_as_their_models_fit(monkeypatch: pytest.MonkeyPatch) -> None:
