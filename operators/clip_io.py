@@ -66,6 +66,12 @@ def check_face(armature: bpy.types.Object, clip: Clip) -> None:
         )
 
 
+def face_is_left_out(clip: Clip, parts: tuple[Part, ...], done: delivery.Delivery) -> bool:
+    """Whether a clip brings expressions of SMPL-X that no shape of the character takes."""
+    moves = clip.basis == "smplx" and bool(clip.expressions.any())
+    return moves and Part.FACE in parts and done.num_face_channels == 0
+
+
 class KINESICS_OT_import_clip(bpy.types.Operator):
     """Put a motion file on the character, from the current frame on: SMPL-X motion (AMASS, BEAT2, EMAGE,
     Language of Motion or Kinesics .npz), captures of any skeleton (.bvh), or a face captured with a phone
@@ -103,7 +109,12 @@ class KINESICS_OT_import_clip(bpy.types.Operator):
         except EngineError as error:
             self.report({"ERROR"}, worded(error))
             return {"CANCELLED"}
-        self.report({"INFO"}, worded(f'Wrote {done.num_frames} frames to "{done.action_name}"'))
+        message = f'Wrote {done.num_frames} frames to "{done.action_name}"'
+        if face_is_left_out(clip, parts, done):
+            message += (
+                "; the file's face is of SMPL-X expressions, so only this character's jaw and eyes move"
+            )
+        self.report({"INFO"}, worded(message))
         return {"FINISHED"}
 
 

@@ -44,6 +44,19 @@ def test_what_the_demos_write_is_imported(character: Any, scene: Any, tmp_path: 
         assert np.abs(back["trans"] - arrays["trans"]).max() < 1e-5
 
 
+def test_expressions_that_no_shape_takes_are_told_of(
+    character: Any, scene: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The character's face has ARKit shapes; the file's coefficients are of SMPL-X."""
+    arrays = motion(20)
+    LAYOUTS["lom"](tmp_path / "talks.npz", arrays)
+    assert bpy.ops.kinesics.import_clip(filepath=str(tmp_path / "talks.npz")) == {"FINISHED"}
+    assert "so only this character's jaw and eyes move" in capfd.readouterr().out
+    LAYOUTS["lom"](tmp_path / "still.npz", {**arrays, "expressions": 0.0 * arrays["expressions"]})
+    assert bpy.ops.kinesics.import_clip(filepath=str(tmp_path / "still.npz")) == {"FINISHED"}
+    assert "jaw and eyes" not in capfd.readouterr().out
+
+
 def test_bad_motion_files(character: Any, tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no archive")
     before = fingerprint()
