@@ -20,8 +20,8 @@ from .tokenizers.base import Tokenizer
 HEARD_AROUND_S = 4
 """Sound taken along before and after, so that its loudness is judged as in the whole."""
 
-FIRST_STEPS, PIECE_STEPS, AROUND_STEPS = 120, 450, 30
-"""Motion steps of the first piece (16 s) and of a later one (60 s), and those read around each (4 s): whole
+FIRST_STEPS, PIECE_STEPS, AROUND_STEPS = 60, 450, 30
+"""Motion steps of the first piece (8 s) and of a later one (60 s), and those read around each (4 s): whole
 seconds, so that frames lie on the same samples."""
 
 MARGIN_STEPS = 8
