@@ -78,6 +78,8 @@ def main() -> int:
         "--pack", type=Path, default=Path("packs/starter"), help="continue: the pack that is trained on"
     )
     parser.add_argument("--card", type=Path, help="continue: a model card for the new pack")
+    parser.add_argument("--blend", type=Path, help="continue: an earlier pack to blend the weights with")
+    parser.add_argument("--blend-share", type=float, default=0.1, help="its share, 0 to 1")
     parser.add_argument("--part", choices=TOKENIZER_NAMES, help="which tokenizer")
     parser.add_argument("--start", type=Path, help="language: begin with this checkpoint's weights")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on every time budget")
@@ -114,7 +116,10 @@ def main() -> int:
             tune_language(recipe, prepared, training, load_text_encoder(arguments.work))
         elif arguments.command == "continue":
             checkpoint = continue_pack(recipe, arguments.pack, prepared, training)
-            export_continued(arguments.pack, checkpoint, arguments.recipe, arguments.out, arguments.card)
+            blend = (arguments.blend, arguments.blend_share) if arguments.blend else None
+            export_continued(
+                arguments.pack, checkpoint, arguments.recipe, arguments.out, arguments.card, blend
+            )
         elif arguments.command == "finish":
             finish_language(recipe, prepared, training, load_text_encoder(arguments.work))
         else:

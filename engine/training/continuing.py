@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from ..errors import EngineError
 from ..language.config import LanguageModelConfig
@@ -82,7 +83,12 @@ def pack_model(pack: Pack, dropout: float) -> LanguageModel:
 
 
 def export_continued(
-    root: Path, checkpoint: Path, recipe_name: str, out: Path, card: Path | None = None
+    root: Path,
+    checkpoint: Path,
+    recipe_name: str,
+    out: Path,
+    card: Path | None = None,
+    blend: tuple[Path, float] | None = None,
 ) -> Pack:
     """Write a pack with the averaged weights of `continue_pack` in the place of its own.
 
@@ -95,21 +101,28 @@ def export_continued(
         recipe_name: For the note.
         out: Folder to write; an older pack there is replaced, also the old one itself.
         card: Model card to put in the place of the old one, which else gets a line about the training.
+        blend: An earlier pack of the same sizes, and its share in the weights that are written: what further
+            training lost of what it had comes back, most of what was learned stays (Wortsman et al. 2022,
+            arXiv 2109.01903).
 
     Raises:
-        EngineError: If there is no checkpoint.
+        EngineError: If there is no checkpoint, or the earlier pack has other sizes.
     """
     if not checkpoint.is_file():
         raise EngineError(f"There is no {checkpoint.name} in {checkpoint.parent.name}; train the pack first.")
     pack = load_pack(root)
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    note = {
+    note: dict[str, object] = {
         "command": f"python -m engine.training continue --recipe {recipe_name}",
         "from_version": pack.version,
         "commit": commit(),
         "steps": int(state["step"]),
         "minutes": round(float(state["spent_s"]) / 60, 1),
     }
+    weights: dict[str, Tensor] = state["averaged"]
+    if blend is not None:
+        weights = _blended(weights, *blend)
+        note["blended"] = f"{blend[1]:g} of version {load_pack(blend[0]).version}"
     head, _, last = pack.version.rpartition(".")
     info = {name: value for name, value in pack.info.items() if name not in DROPPED}
     info["version"] = f"{head}.{int(last) + 1}" if last.isdigit() else f"{pack.version}.1"
@@ -122,7 +135,17 @@ def export_continued(
     elif _CARD_FILE in kept:
         how = f"{note['steps']} steps of `{note['command']}` from {pack.version}"
         kept[_CARD_FILE] += f"\nVersion {info['version']}: {how}.\n".encode()
-    return write_pack(out, info, {_MODEL_FILE: compact_language_model(state["averaged"])}, kept)
+    return write_pack(out, info, {_MODEL_FILE: compact_language_model(weights)}, kept)
+
+
+def _blended(weights: Mapping[str, Tensor], root: Path, share: float) -> dict[str, Tensor]:
+    """Weights with a share of an earlier pack's."""
+    earlier = pack_model(load_pack(root), 0.0).state_dict()
+    if {n: t.shape for n, t in earlier.items()} != {n: t.shape for n, t in weights.items()}:
+        raise EngineError(
+            f"The pack in {root.name} has another model; blend with one it was trained on from."
+        )
+    return {name: torch.lerp(earlier[name], tensor.float(), 1.0 - share) for name, tensor in weights.items()}
 
 
 def _vocabulary(pack: Pack) -> tuple[Vocabulary, WordList]:

@@ -114,3 +114,17 @@ def test_an_unknown_favoured_action_is_named(pack: Pack, recipe: Recipe, tmp_pat
     wrong = replace(recipe, further=replace(recipe.further, favoured={"flying": 0.5}))
     with pytest.raises(EngineError, match="flying"):
         continue_pack(wrong, pack.root, tmp_path, tmp_path / "run")
+
+
+def test_an_earlier_pack_may_be_blended_in(pack: Pack, recipe: Recipe, tmp_path: Path) -> None:
+    path = continue_pack(recipe, pack.root, tmp_path, tmp_path / "run")
+    whole = export_continued(pack.root, path, "starter_gpu", tmp_path / "whole")
+    blended = export_continued(pack.root, path, "starter_gpu", tmp_path / "blended", blend=(pack.root, 0.25))
+    old, new, found = (pack_model(p, 0.0).lm_head.weight for p in (pack, whole, blended))
+    far = (found - (0.25 * old + 0.75 * new)).abs().max().item()
+    assert far < 0.02 * old.abs().max().item(), "but for the rounding of both"
+    (note,) = blended.value(list, "training", "further")
+    assert note["blended"] == "0.25 of version 0.2.0"
+    other = write_tiny_pack(tmp_path / "other")
+    with pytest.raises(EngineError, match="another model"):
+        export_continued(pack.root, path, "starter_gpu", tmp_path / "new", blend=(other.root, 0.5))
