@@ -8,7 +8,7 @@ window: items of these actions are cut so that hardly a window misses what its c
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -100,23 +100,38 @@ def _mean_of_three(values: DoubleArray) -> DoubleArray:
     return np.convolve(values, np.ones(3) / 3, mode="same")
 
 
+def _variants(
+    capture: Capture, draw: random.Random, count: int, every: int, factors: tuple[float, float]
+) -> Iterator[tuple[Capture, Clip, str]]:
+    """A capture as it is and mirrored, `count` times each, most at another speed, and a note with a gap.
+
+    Args:
+        capture: Which.
+        draw: Of the speeds.
+        count: How many of each side.
+        every: So often the speed stays.
+        factors: Least and largest factor on time.
+    """
+    for source, mirror in both_sides(capture):
+        for number in range(count):
+            factor = 1.0 if number % every == 0 else draw.uniform(*factors)
+            clip = source.clip if factor == 1.0 else warp(source.clip, factor)
+            yield source, clip, f"{mirror}, {{}}, time x {factor:.2f}"
+
+
 def punches(shop: Workshop, capture: Capture) -> None:
     """Boxing in which a punch follows the other: stretches around fast ones, joined, at several speeds."""
     draw = draw_for(capture, "punch")
-    for source, mirror in both_sides(capture):
-        for number in range(12):
-            factor = 1.0 if number % 3 == 0 else draw.uniform(1.03, 1.2)
-            clip = source.clip if factor == 1.0 else warp(source.clip, factor)
-            motion, places = from_clip(clip), peaks(punch_speeds(clip), FAST_PUNCH)
-            if not places:
-                shop.drop(f"rest: no punch in {source.trial}")
-                continue
-            row = _around(motion, draw.choice(places), draw.randint(8, 24), draw.randint(9, 15))
-            while row.num_frames < 190:
-                follow = _around(motion, draw.choice(places), draw.randint(10, 16), draw.randint(9, 15))
-                row = crossfade(row, follow, 6)
-            edit = f"{mirror}, punches joined, time x {factor:.2f}"
-            shop.add(source, row, "rest", "boxing", edit, looped=True)
+    for source, clip, edit in _variants(capture, draw, 12, 3, (1.03, 1.2)):
+        motion, places = from_clip(clip), peaks(punch_speeds(clip), FAST_PUNCH)
+        if not places:
+            shop.drop(f"rest: no punch in {source.trial}")
+            continue
+        row = _around(motion, draw.choice(places), draw.randint(8, 24), draw.randint(9, 15))
+        while row.num_frames < 190:
+            follow = _around(motion, draw.choice(places), draw.randint(10, 16), draw.randint(9, 15))
+            row = crossfade(row, follow, 6)
+        shop.add(source, row, "rest", "boxing", edit.format("punches joined"), looped=True)
 
 
 def _around(motion: LocalMotion, frame: int, before: int, after: int) -> LocalMotion:
@@ -126,17 +141,13 @@ def _around(motion: LocalMotion, frame: int, before: int, after: int) -> LocalMo
 def kicks(shop: Workshop, capture: Capture) -> None:
     """Kicks that begin at most two seconds before the foot is fastest."""
     draw = draw_for(capture, "kick")
-    for source, mirror in both_sides(capture):
-        for number in range(8):
-            factor = 1.0 if number % 2 == 0 else draw.uniform(1.0, 1.12)
-            clip = source.clip if factor == 1.0 else warp(source.clip, factor)
-            places = peaks(kick_speeds(clip), FAST_KICK, 20)
-            if not places:
-                shop.drop(f"rest: no kick in {source.trial}")
-                continue
-            motion = _around(from_clip(clip), places[0], draw.randint(24, 62), clip.num_frames)
-            edit = f"{mirror}, cut before the kick, time x {factor:.2f}"
-            shop.add(source, motion, "rest", "kick_ball", edit, replant=False)
+    for source, clip, edit in _variants(capture, draw, 8, 2, (1.0, 1.12)):
+        places = peaks(kick_speeds(clip), FAST_KICK, 20)
+        if not places:
+            shop.drop(f"rest: no kick in {source.trial}")
+            continue
+        motion = _around(from_clip(clip), places[0], draw.randint(24, 62), clip.num_frames)
+        shop.add(source, motion, "rest", "kick_ball", edit.format("cut before the kick"), replant=False)
 
 
 def climbs(action: str, shop: Workshop, capture: Capture) -> None:
@@ -148,20 +159,17 @@ def climbs(action: str, shop: Workshop, capture: Capture) -> None:
         capture: A clip that begins on the floor.
     """
     draw = draw_for(capture, "climb")
-    for source, mirror in both_sides(capture):
-        for number in range(6):
-            factor = 1.0 if number % 2 == 0 else draw.uniform(0.92, 1.2)
-            motion = from_clip(source.clip if factor == 1.0 else warp(source.clip, factor), False)
-            above = motion.height - float(np.median(motion.height[:20]))
-            risen = runs_of(above > CLIMBED_M, 15)
-            if not risen:
-                shop.drop(f"rest: no climb in {source.trial}")
-                continue
-            begin, top = risen[0][0], int(above.argmax())
-            stop = min(top + draw.randint(10, 45), motion.num_frames)
-            up = motion.cut(max(begin - draw.randint(16, 40), 0), stop)
-            edit = f"{mirror}, the way up, time x {factor:.2f}"
-            shop.add(source, up, "rest", action, edit, replant=False, near_floor=False)
+    for source, clip, edit in _variants(capture, draw, 6, 2, (0.92, 1.2)):
+        motion = from_clip(clip, False)
+        above = motion.height - float(np.median(motion.height[:20]))
+        risen = runs_of(above > CLIMBED_M, 15)
+        if not risen:
+            shop.drop(f"rest: no climb in {source.trial}")
+            continue
+        begin, top = risen[0][0], int(above.argmax())
+        stop = min(top + draw.randint(10, 45), motion.num_frames)
+        up = motion.cut(max(begin - draw.randint(16, 40), 0), stop)
+        shop.add(source, up, "rest", action, edit.format("the way up"), replant=False, near_floor=False)
 
 
 MORE: dict[str, Callable[[Workshop, Capture], None]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -227,11 +227,4 @@ def lent_layers(model: Hubert, read: Callable[[int], Mapping[str, Tensor]]) -> G
 
 def build_speech(config: SpeechConfig) -> Hubert:
     """The network whose weights are those of `config.shapes()`, in evaluation mode."""
-    return Hubert(
-        conv_width=config.conv_width,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_layers,
-        feed_forward=config.feed_forward,
-        position_kernel=config.position_kernel,
-        position_groups=config.position_groups,
-    ).eval()
+    return Hubert(**asdict(config)).eval()
