@@ -9,7 +9,7 @@ beside the others while a block needs them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -36,7 +36,6 @@ class WindowRequest:
         uniform: Random numbers in [0, 1), one per code, (B, plan.num_draws), float32.
         forced_tail: Codes already decided at the end of each block, (B, n) per part; only later blocks
             see them.
-        freedom: Factor on the temperature per part, 1 where none is given.
     """
 
     plan: DecoderPlan
@@ -45,7 +44,6 @@ class WindowRequest:
     guidance: dict[Part, float]
     uniform: Tensor
     forced_tail: dict[Part, Tensor] = field(default_factory=lambda: {})
-    freedom: dict[Part, float] = field(default_factory=lambda: {})
 
 
 @torch.inference_mode()
@@ -113,7 +111,7 @@ def _write(
         asked = StepDraw(
             tuple(weights.table_rows(*vocabulary.part_range(part, level)) for level in range(levels)),
             request.guidance.get(part, 1.0),
-            replace(options, temperature=options.temperature * request.freedom.get(part, 1.0)),
+            options,
         )
         empty = torch.zeros((batch, levels), dtype=torch.int64, device=device)
         first_ids = step_tokens(part, empty, vocabulary, plan.width)

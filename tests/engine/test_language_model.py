@@ -185,20 +185,6 @@ def test_forced_codes_stay_and_steer(engine: Callable[[LanguageModel], DecoderWe
 
 
 @ENGINES
-def test_one_part_can_be_drawn_more_freely_than_the_rest(
-    engine: Callable[[LanguageModel], DecoderWeights],
-) -> None:
-    model = tiny_model()
-    weights, first = engine(model), BLOCK_ORDER[0]
-    request = tiny_request(BLOCK_ORDER, 1.0, {})
-    greedy = generate_window(weights, VOCABULARY, request, SamplingOptions(temperature=0.0))
-    tied = replace(request, freedom={first: 0.0})
-    codes = generate_window(weights, VOCABULARY, tied, SamplingOptions(temperature=2.0, top_p=1.0))
-    assert torch.equal(codes[first], greedy[first])
-    assert not any(torch.equal(codes[part], greedy[part]) for part in BLOCK_ORDER[1:])
-
-
-@ENGINES
 def test_a_forced_tail_stays_and_later_blocks_see_it(
     engine: Callable[[LanguageModel], DecoderWeights],
 ) -> None:

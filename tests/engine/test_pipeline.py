@@ -106,7 +106,7 @@ def test_keeping_the_lower_body_keeps_the_root(engine: Engine) -> None:
     assert np.array_equal(made.poses[:, 0], kept.poses[:, 0])
 
 
-def test_gestures_to_speech_are_drawn_more_freely(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gestures_to_speech_listen_more_closely(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[WindowRequest] = []
 
     def spy(
@@ -118,7 +118,6 @@ def test_gestures_to_speech_are_drawn_more_freely(engine: Engine, monkeypatch: p
     monkeypatch.setattr(pipeline, "generate_window", spy)
     engine.generate(GenerateRequest({Part.UPPER: TEXT}, speech(1.0)))
     told, spoken = SamplingOptions().text_guidance, SamplingOptions().speech_guidance
-    assert seen[0].freedom.keys() == {Part.HANDS} and seen[0].freedom[Part.HANDS] > 1.0
     assert seen[0].guidance[Part.UPPER] == told and seen[0].guidance[Part.HANDS] > spoken
     assert seen[0].guidance[Part.FACE] == seen[0].guidance[Part.LOWER] == spoken
 
