@@ -36,6 +36,7 @@ from .language.text_encoder import TextEncoder, TextEncoderConfig
 from .listening import Listening
 from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
 from .motion.arrays import FloatArray
+from .motion.climbing import climbed
 from .motion.clip import Clip
 from .motion.features import rest_features, starter_clip, starter_features
 from .motion.planting import planted
@@ -355,6 +356,8 @@ class Engine:
                 assert row.kept is not None
                 results.append((row.kept, {}))
                 continue
+            if Part.LOWER in made:
+                features[Part.LOWER] = climbed(features[Part.LOWER])
             position, heading = _start_of(row.kept)
             clip = starter_clip(features, position, heading)
             if row.kept is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from ..data.captions import HELD_OUT_WORDINGS
 from ..language.text_encoder import TextEncoder
 from ..motion.arrays import FloatArray
+from ..motion.climbing import climbed
 from ..motion.clip import Clip
 from ..motion.features import starter_clip
 from ..specs import Part
@@ -132,9 +133,14 @@ def captured_action_rows(
         series = CAPTURED if split == "held" else ""
         rows.append(_row(f'- {label}: "{probe.prompt}"', probe, judged, series=series))
     if coded:
-        decoded = judge.judge([starter_clip(features) for features in recode(coded, tokenizers)])
+        decoded = judge.judge([_as_built(features) for features in recode(coded, tokenizers)])
         rows.append(_row(f'- all of these through the tokenizers: "{probe.prompt}"', probe, decoded))
     return rows
+
+
+def _as_built(features: Mapping[Part, FloatArray]) -> Clip:
+    """A clip of decoded features; as the engine builds it, before its feet are planted."""
+    return starter_clip({**features, Part.LOWER: climbed(features[Part.LOWER])})
 
 
 def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False, series: str = "") -> Row:

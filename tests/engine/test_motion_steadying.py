@@ -10,6 +10,7 @@ import numpy as np
 from engine.motion.clip import Clip
 from engine.motion.features import LOWER_CONTACTS, LOWER_ROTATIONS
 from engine.motion.kinematics import clip_joint_positions
+from engine.motion.rotations import axis_angle_to_rotation_6d
 from engine.motion.steadying import steadied, steadied_trunk
 from engine.specs import Part
 
@@ -26,6 +27,20 @@ def test_tremble_goes_and_a_step_s_swing_stays() -> None:
     assert np.abs(np.diff(quiet - swing, n=2, axis=0))[inside, LOWER_ROTATIONS].max() < 0.01
     assert quiet[:, LOWER_CONTACTS].tobytes() == made[:, LOWER_CONTACTS].tobytes()
     assert quiet.dtype == np.float32 and quiet.shape == made.shape
+
+
+def test_a_punch_keeps_its_speed_and_its_guard_does_not_tremble() -> None:
+    angle = 2.0 / (1.0 + np.exp(-(FRAMES - 60) / 0.7))  # a joint turns by 2 rad within a tenth of a second
+    tremble = np.where(np.abs(FRAMES - 60) > 10, 0.03 * np.where(FRAMES % 2, 1.0, -1.0), 0.0)
+    turned = np.zeros((len(FRAMES), 3))
+    turned[:, 0] = angle + tremble
+    made = np.tile(axis_angle_to_rotation_6d(turned), 13).astype(np.float32)
+    calm = steadied(Part.UPPER, made)
+    around, before = slice(57, 64), slice(4, 50)
+    speeds = [np.abs(np.diff(values[around], axis=0)).max() for values in (made, calm)]
+    assert speeds[1] > 0.95 * speeds[0]
+    jerks = [np.abs(np.diff(values[before], n=2, axis=0)).max() for values in (made, calm)]
+    assert jerks[1] < 0.2 * jerks[0]
 
 
 def test_a_trunk_rides_out_the_tremble_of_the_pelvis() -> None:
