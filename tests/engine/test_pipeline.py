@@ -106,7 +106,9 @@ def test_keeping_the_lower_body_keeps_the_root(engine: Engine) -> None:
     assert np.array_equal(made.poses[:, 0], kept.poses[:, 0])
 
 
-def test_gestures_to_speech_listen_more_closely(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[WindowRequest]:
+    """Every window the engine asks the model for."""
     seen: list[WindowRequest] = []
 
     def spy(
@@ -116,10 +118,26 @@ def test_gestures_to_speech_listen_more_closely(engine: Engine, monkeypatch: pyt
         return generate_window(weights, vocabulary, window, *rest)
 
     monkeypatch.setattr(pipeline, "generate_window", spy)
+    return seen
+
+
+def test_gestures_to_speech_listen_more_closely(engine: Engine, seen: list[WindowRequest]) -> None:
     engine.generate(GenerateRequest({Part.UPPER: TEXT}, speech(1.0)))
     told, spoken = SamplingOptions().text_guidance, SamplingOptions().speech_guidance
     assert seen[0].guidance[Part.UPPER] == told and seen[0].guidance[Part.HANDS] > spoken
     assert seen[0].guidance[Part.FACE] == seen[0].guidance[Part.LOWER] == spoken
+
+
+def test_beside_kept_parts_legs_obey_more_and_hands_follow_the_body(
+    engine: Engine, seen: list[WindowRequest]
+) -> None:
+    kept = engine.generate(GenerateRequest({Part.UPPER: TEXT}, duration_s=1.0)).clip
+    seen.clear()
+    directions = {Part.UPPER: PartDirection(Source.KEEP), Part.LOWER: TEXT}
+    engine.generate(GenerateRequest(directions, speech(1.0), kept=kept))
+    told, spoken = SamplingOptions().text_guidance, SamplingOptions().speech_guidance
+    assert seen[0].guidance[Part.LOWER] > told
+    assert seen[0].guidance[Part.HANDS] == spoken
 
 
 def test_windows_cover_every_step_once() -> None:
