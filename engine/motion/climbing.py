@@ -27,8 +27,9 @@ RUNG = 0.12
 CLIMB = 0.3
 """A climb has both feet at least so high at some time, metres."""
 
-EASE_FRAMES = 2.0
-"""Standard deviation of the Gaussian over the correction, in frames."""
+EASE_FRAMES = 3.0
+"""Standard deviation of the Gaussian over the height of a climb, in frames: it does not jump from rung to
+rung, and standing feet hardly slide for it."""
 
 _ANKLES, _TOES = (0, 1), (2, 3)
 """Columns of contacts; left, right."""
@@ -53,9 +54,13 @@ def climbed(lower: FloatArray) -> FloatArray:
     levels, pelvis = _steps_up(height, below.astype(np.float64), _stands(lower))
     if levels.min(axis=1).max() < CLIMB:
         return lower
-    change = np.where(levels.max(axis=1) > 0.0, pelvis - height, 0.0)
+    up = levels.max(axis=1) > 0.0
+    share, eased = (
+        gaussian_filter1d(values, EASE_FRAMES, mode="nearest")
+        for values in (up.astype(np.float64), np.where(up, pelvis, height))
+    )
     result = lower.copy()
-    result[:, LOWER_HEIGHT] += gaussian_filter1d(change, EASE_FRAMES, mode="nearest").astype(np.float32)
+    result[:, LOWER_HEIGHT] = height + (eased - height) * share
     return result
 
 
