@@ -47,11 +47,10 @@ def climbed(lower: FloatArray) -> FloatArray:
         (F, 62), of which only the pelvis' height can differ; the same array where nothing climbs.
     """
     places = clip_joint_positions(starter_clip({Part.LOWER: lower}))
-    below = (
-        places[:, _TOE_JOINTS, 1] - places[:, :1, 1] - SOLE_THICKNESS
-    )  # soles seen from the pelvis, (F, 2)
+    soles = places[:, _TOE_JOINTS, 1] - SOLE_THICKNESS
+    below = soles.astype(np.float64) - places[:, :1, 1]
     height = lower[:, LOWER_HEIGHT].astype(np.float64)
-    levels, pelvis = _steps_up(height, below.astype(np.float64), _stands(lower))
+    levels, pelvis = _steps_up(height, below, _stands(lower))
     if levels.min(axis=1).max() < CLIMB:
         return lower
     up = levels.max(axis=1) > 0.0
