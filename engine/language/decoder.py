@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..specs import SamplingOptions
 from .biases import hide_padding
-from .drawing import StepDraw, draw
+from .drawing import StepDraw, draw, draw_by_race
 from .half import linear_wide
 from .model import LanguageModel, embed_steps
 from .rows import RowsDecoder, TorchRows
@@ -69,7 +69,7 @@ class DecoderWeights(ABC):
         dtype: torch.dtype = torch.float32,
         table_dtype: torch.dtype | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.large = model, is_large(model)
         self.config = model.config
         self.dtype = dtype
         self.head = model.lm_head.weight.detach().to(table_dtype or dtype)
@@ -129,8 +129,8 @@ class DecoderWeights(ABC):
         return torch.stack(drawn, dim=1)
 
     def draw(self, logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
-        """As `drawing.draw`, in whatever way is fastest here."""
-        return draw(logits, uniform, options)
+        """As `drawing.draw`, in whatever way is fastest here; a large model by race, on every device."""
+        return (draw_by_race if self.large else draw)(logits, uniform, options)
 
     def table_rows(self, first: int, stop: int) -> tuple[int, int]:
         """Rows of the tables that hold a range of ids."""
@@ -171,7 +171,7 @@ def decoder_weights(model: LanguageModel, fast: bool = False, spare: bool = Fals
     if on_cpu and model.config.d_kv % ONNX_HEAD_WIDTH == 0 and onnx_is_there():
         from .onnx_decoder import OnnxDecoderWeights
 
-        return OnnxDecoderWeights(model, 8 if rounds else 32, spare)
+        return OnnxDecoderWeights(model, 8 if rounds else 32, spare, drafted=is_large(model) and not fast)
     return TorchDecoderWeights(model, torch.bfloat16 if rounds and on_cpu else torch.float32)
 
 

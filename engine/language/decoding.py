@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..errors import Cancelled
 from ..specs import CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 from .decoder import DecoderWeights, StepDecoder
+from .drafting import draw_steps
 from .drawing import StepDraw
 from .layout import DecoderPlan, EncoderBatch, edge_tokens, step_tokens
 
@@ -63,7 +63,7 @@ def generate_window(
         request: What to generate.
         options: How to draw.
         on_step: Called with the positions decided so far.
-        cancel: Asked before every step.
+        cancel: Asked before every reading of the weights.
 
     Returns:
         Codes per part, (B, num_steps * levels), int64.
@@ -113,8 +113,6 @@ def _write(
             request.guidance.get(part, 1.0),
             options,
         )
-        empty = torch.zeros((batch, levels), dtype=torch.int64, device=device)
-        first_ids = step_tokens(part, empty, vocabulary, plan.width)
         codes = torch.empty((batch, plan.num_codes(part)), dtype=torch.int64, device=device)
         known = request.forced[part].shape[1] if part in request.forced else 0
         if known:
@@ -125,23 +123,55 @@ def _write(
             codes[:, end_drawn:] = request.forced_tail[part]
         start = edge_tokens(vocabulary.start(part), plan.width, batch).to(device)
         pending = torch.cat([pending, start, step_tokens(part, codes[:, :known], vocabulary, plan.width)], 1)
-        for position in range(known, end_drawn, levels):
-            if cancel is not None and cancel():
-                raise Cancelled("Stopped; nothing was changed.")
-            states = decoder.advance(_repeat(pending, rows))
-            drawn = uniform[:, first_draw + position : first_draw + position + levels]
-            step = weights.draw_step(states, drawn, asked)
-            codes[:, position : position + levels] = step
-            pending = first_ids.clone()
-            pending[:, 0, :levels] += step
-            if on_step is not None:
-                on_step(decoder.position)
+        if end_drawn > known:
+            first = step_tokens(part, torch.zeros_like(codes[:, :levels]), vocabulary, plan.width)
+            numbers = uniform[:, first_draw + known : first_draw + end_drawn]
+            steps = _Steps(weights, asked, numbers, first, rows)
+            drawn = draw_steps(decoder, _repeat(pending, rows), steps, cancel)
+            for position, step in zip(range(known, end_drawn, levels), drawn, strict=True):
+                codes[:, position : position + levels] = step
+                if on_step is not None:
+                    on_step(decoder.position)
+            pending = step_tokens(part, codes[:, end_drawn - levels : end_drawn], vocabulary, plan.width)
         result[part] = codes
         first_draw += plan.num_codes(part)
         end = edge_tokens(vocabulary.end(part), plan.width, batch).to(device)
         after = step_tokens(part, codes[:, end_drawn:], vocabulary, plan.width)
         pending = torch.cat([pending, after, end], dim=1)
     return result
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of one block, as `draw_steps` wants them.
+
+    Attributes:
+        weights: Fused decoder weights.
+        asked: What is drawn, and how.
+        uniform: Random numbers, (B, count * levels).
+        first: Ids of a step whose codes are all 0, (B, 1, width).
+        rows: That are fed, the unconditional ones included.
+    """
+
+    weights: DecoderWeights
+    asked: StepDraw
+    uniform: Tensor
+    first: Tensor
+    rows: int
+
+    @property
+    def count(self) -> int:
+        return self.uniform.shape[1] // len(self.asked.levels)
+
+    def draw(self, states: Tensor, step: int) -> Tensor:
+        levels = len(self.asked.levels)
+        numbers = self.uniform[:, step * levels : (step + 1) * levels]
+        return self.weights.draw_step(states, numbers, self.asked)
+
+    def words(self, drawn: Tensor) -> Tensor:
+        ids = self.first.clone()
+        ids[:, 0, : drawn.shape[1]] += drawn
+        return _repeat(ids, self.rows)
 
 
 def _repeat(ids: Tensor, rows: int) -> Tensor:

@@ -7,6 +7,7 @@ engine makes one call, and reads a quarter of the bytes in eight bits. `benchmar
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from ..motion.arrays import FloatArray
 from ..specs import SamplingOptions
 from .biases import hide_padding
 from .decoder import DecoderWeights, StepDecoder
+from .drafting import DraftedDecoder
 from .drawing import draw_in_numpy
 from .model import ABSENT, LanguageModel
 from .onnx_graph import Graph, depth_graph, step_graph
@@ -42,11 +44,16 @@ class OnnxDecoderWeights(DecoderWeights):
         bits: Of the stored weights: 8, or 32 for plain float32.
         spare: Give the memory of the model's own decoder back, of which this is a copy: the model encodes as
             before and decodes no more.
+        drafted: Let a decoder in eight bits guess ahead where one window is written, see `drafting`.
     """
 
-    def __init__(self, model: LanguageModel, bits: int = 32, spare: bool = False) -> None:
+    def __init__(
+        self, model: LanguageModel, bits: int = 32, spare: bool = False, drafted: bool = False
+    ) -> None:
         super().__init__(model, table_dtype=model.shared.weight.dtype)
-        self.session = _session(step_graph(model, bits, spare), torch.get_num_threads())
+        threads = torch.get_num_threads()
+        self.quick_session = _session(step_graph(model, 8), threads) if drafted else None
+        self.session = _session(step_graph(model, bits, spare), threads)
         self.depth_session = _session(depth_graph(model), 1) if self.config.depth_ff else None
         self.memory_weights = [
             [
@@ -58,7 +65,10 @@ class OnnxDecoderWeights(DecoderWeights):
 
     def start(self, encoded: Tensor, mask: Tensor, self_bias: Tensor, cross_bias: Tensor) -> StepDecoder:
         """Make room for one batch of windows; arguments as in `DecoderWeights.start`."""
-        return OnnxDecoder(self, encoded, mask, self_bias, cross_bias)
+        exact = OnnxDecoder(self, encoded, mask, self_bias, cross_bias)
+        if self.quick_session is None:
+            return exact
+        return DraftedDecoder(exact, exact.beside(self.quick_session))
 
     def start_rows(self, num_rows: int, length: int, memory_length: int) -> RowsDecoder:
         """As `DecoderWeights.start_rows`."""
@@ -82,7 +92,9 @@ class OnnxDecoderWeights(DecoderWeights):
         return torch.from_numpy(deeper)
 
     def draw(self, logits: Tensor, uniform: Tensor, options: SamplingOptions) -> Tensor:
-        """As `DecoderWeights.draw`: in numpy, whose calls are cheaper."""
+        """As `DecoderWeights.draw`: for a small model in numpy, whose calls are cheaper."""
+        if self.large:
+            return super().draw(logits, uniform, options)
         return torch.from_numpy(draw_in_numpy(logits.numpy(), uniform.numpy(), options))
 
     @contextmanager
@@ -118,16 +130,23 @@ class _Bound:
     """Inputs and outputs of a session, bound to memory that stays where it is.
 
     Args:
-        binding: The session's.
-        rows: Rows that a step has.
-        width: Of the states.
+        session: Whose.
     """
 
-    def __init__(self, binding: Any, rows: int, width: int) -> None:
-        self.binding = binding
-        self.states: FloatArray = np.empty((rows, width), dtype=np.float32)
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.binding = session.io_binding()
+        self.states: FloatArray = np.empty((0, 0, 0), dtype=np.float32)
         self.fed: dict[str, npt.NDArray[Any]] = {}
-        self.output("states", self.states)
+
+    def run(self, x: FloatArray) -> FloatArray:
+        """Make a step of embeddings (R, n, d_model); states of that shape, in memory of their own."""
+        self.feed("x", x)
+        if self.states.shape != x.shape:
+            self.states = np.empty(x.shape, dtype=np.float32)
+            self.output("states", self.states)
+        self.session.run_with_iobinding(self.binding)
+        return self.states.copy()
 
     def feed(self, name: str, values: npt.NDArray[Any]) -> None:
         """Bind an input to an array, which is kept and, where the next one has its shape, filled again."""
@@ -159,8 +178,8 @@ class OnnxDecoder:
         cross_bias: Tensor,
     ) -> None:
         self.weights = weights
-        self.position = 0
-        self.binding: Any = weights.session.io_binding()
+        self.position, self.num_rows = 0, 0
+        self.bound = _Bound(weights.session)
         config = weights.config
         batch, memory_length = encoded.shape[:2]
         self.self_bias: FloatArray = self_bias.float().numpy()
@@ -172,28 +191,34 @@ class OnnxDecoder:
         ]
         shape = (len(self.cross), 2, batch, config.num_heads, self_bias.shape[-1], config.d_kv)
         self.cache: FloatArray = np.zeros(shape, dtype=np.float32)
-        self.bound = _Bound(self.binding, 0, config.d_model)
+
+    def beside(self, session: Any) -> OnnxDecoder:
+        """A decoder with the weights of another session on the same memory."""
+        other = copy.copy(self)
+        other.bound, other.num_rows = _Bound(session), 0
+        return other
 
     def advance(self, ids: Tensor) -> Tensor:
         """Feed the next tokens, as `StepDecoder` says."""
-        weights = self.weights
+        return self.read(ids)[:, -1]
+
+    def read(self, ids: Tensor) -> Tensor:
+        """Feed the next tokens, as `CheckedDecoder` says."""
         rows, count = ids.shape[:2]
         begin, end = self.position, self.position + count
-        if rows != len(self.bound.states):
+        if rows != self.num_rows:
             self._bind_caches(rows)
-        self.bound.feed("x", weights.embed(ids))
         self.bound.feed("self_bias", self.self_bias[:, :, begin:end, :end])
         self.bound.feed("cross_bias", self.cross_bias[:rows, :, begin:end])
         self.bound.feed("last", np.full(rows, end - 1, dtype=np.int32))
         self.bound.feed("total", np.array([end], dtype=np.int32))
         self.bound.feed("count", np.full(rows, count, dtype=np.int32))
-        weights.session.run_with_iobinding(self.binding)
         self.position = end
-        return torch.from_numpy(self.bound.states.copy())
+        return torch.from_numpy(self.bound.run(self.weights.embed(ids)))
 
     def _bind_caches(self, rows: int) -> None:
         """Let the first rows go on: the caches are read and written where they lie."""
-        self.bound = _Bound(self.binding, rows, self.weights.config.d_model)
+        self.bound, self.num_rows = _Bound(self.bound.session), rows
         for index, memory in enumerate(self.cross):
             for place, name in enumerate(("key", "value")):
                 cache = self.cache[index, place, :rows]
@@ -251,18 +276,16 @@ class OnnxRows:
         places = [min(place, self.length - count) for place in self.places[first:stop]]
         total = max(places) + count
         bias = np.stack([self.table[:, place : place + count, :total] for place in places])
-        bound.feed("x", self.weights.embed(ids))
         bound.feed("self_bias", bias)
         bound.feed("cross_bias", np.repeat(self.hidden[first:stop], count, axis=2))
         bound.feed("last", np.array(places, dtype=np.int32) + np.int32(count - 1))
         bound.feed("total", np.array([total], dtype=np.int32))
         bound.feed("count", np.full(stop - first, count, dtype=np.int32))
-        self.weights.session.run_with_iobinding(bound.binding)
-        return torch.from_numpy(bound.states.copy())
+        return torch.from_numpy(bound.run(self.weights.embed(ids))[:, -1])
 
     def _bind(self, first: int, stop: int) -> _Bound:
         """The session's inputs and outputs for some rows."""
-        bound = _Bound(self.weights.session.io_binding(), stop - first, self.weights.config.d_model)
+        bound = _Bound(self.weights.session)
         for index in range(len(self.cache)):
             for place, name in enumerate(("key", "value")):
                 cache = self.cache[index, place, first:stop]

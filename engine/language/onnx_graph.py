@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from torch import Tensor
 
 from ..motion.arrays import FloatArray
@@ -63,7 +63,7 @@ def step_graph(model: LanguageModel, bits: int, spare: bool = False) -> Graph:
         Graph with the inputs `x` (B, n, d_model), `self_bias` (1 or B, H, n, T), `cross_bias` (B, H, n, Lk),
         the int32 counts `last` (B,) index of the last position, `total` (1,) positions in all T, `count` (B,)
         new positions n, and per block i the caches `key_i`, `value_i` (B, H, L, d_kv) and `cross_key_i`,
-        `cross_value_i` (B, H, Lk, d_kv). Outputs are `states` (B, d_model) and the caches `new_key_i`,
+        `cross_value_i` (B, H, Lk, d_kv). Outputs are `states` (B, n, d_model) and the caches `new_key_i`,
         `new_value_i`, which are meant to be bound to the memory of `key_i` and `value_i`.
     """
     return _StepGraph(model, bits, spare).build()
@@ -183,10 +183,8 @@ class _StepGraph(_Graph):
             x, normed = self._block(index, block, norm, x, normed)
             if self.spare:
                 _forget(block)
-        at_end = numpy_helper.from_array(np.array(-1, dtype=np.int64), "at_end")
-        self.constants.append(at_end)
-        self._node("Gather", [normed, "at_end"], ["states"], axis=1)
-        self._output("states", ["B", config.d_model])
+        self._node("Identity", [normed], ["states"])
+        self._output("states", ["B", "n", config.d_model])
         return self._finish("decoder step")
 
     def _block(

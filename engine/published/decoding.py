@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 from ..errors import Cancelled
 from ..language.biases import UNTIMED
 from ..language.decoder import DecoderWeights, StepDecoder
-from ..language.drawing import draw
+from ..language.drafting import draw_steps
 from ..specs import PARTS, CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 
@@ -207,30 +208,63 @@ class _Writer:
         whole = (self.codes >= 0).all(-1).all(0).tolist()
         return {part: self.codes[:, index].cpu() for index, part in enumerate(PARTS) if whole[index]}
 
-    def _logits(self) -> Tensor:
-        """Scores of the parts' words after what is pending, (B, words)."""
-        if self.cancel is not None and self.cancel():
-            raise Cancelled("Stopped; nothing was changed.")
-        states = self.decoder.advance(self.pending)
-        self.pending = self.pending[:, :0]
-        return F.linear(states, self.head).float()
-
     def _block(self, number: int) -> None:
         """Let each row choose a part that it has not written, and write its codes."""
         steps = self.request.num_steps
-        scores = self._logits()[:, self.starts - self.base]
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("Stopped; nothing was changed.")
+        states = self.decoder.advance(self.pending)
+        scores = F.linear(states, self.head).float()[:, self.starts - self.base]
         part = scores.masked_fill(~self.left, float("-inf")).argmax(dim=-1)  # (B,)
         self.left[self.rows, part] = False
         self.pending = self.starts[part][:, None]
-        allowed, first = self.is_code[part], self.first[part]
-        for step in range(steps):
-            codes = self.codes[self.rows, part, step]
-            if bool((codes < 0).any()):
-                logits = self._logits().masked_fill(~allowed, float("-inf"))
-                drawn = draw(logits, self.uniform[:, number * steps + step], self.options)
-                codes = torch.where(codes < 0, drawn + self.base - first, codes)
-                self.codes[self.rows, part, step] = codes
-            self.pending = torch.cat([self.pending, (codes + first)[:, None]], dim=1)
-            if self.on_step is not None:
-                self.on_step(number * steps + step + 1)
+        undecided = (self.codes[self.rows, part] < 0).any(0).tolist()
+        for is_open, group in groupby(range(steps), undecided.__getitem__):
+            places = list(group)
+            if not is_open:
+                self._tell(number * steps + places[-1] + 1)
+            else:
+                wanted = _Steps(self, part, number * steps, places)
+                drawn = draw_steps(self.decoder, self.pending, wanted, self.cancel)
+                for place, codes in zip(places, drawn, strict=True):
+                    self.codes[self.rows, part, place] = codes[:, 0]
+                    self._tell(number * steps + place + 1)
+                self.pending, places = self.pending[:, :0], places[-1:]
+            words = self.codes[self.rows, part][:, places] + self.first[part][:, None]
+            self.pending = torch.cat([self.pending, words], dim=1)
         self.pending = torch.cat([self.pending, self.ends[part][:, None]], dim=1)
+
+    def _tell(self, done: int) -> None:
+        if self.on_step is not None:
+            self.on_step(done)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Steps of one block, as `draw_steps` wants them.
+
+    Attributes:
+        writer: Whose.
+        part: Number of each row's part, (B,).
+        first: Which random number the block begins with.
+        places: Of the steps in it; some rows may have decided codes there.
+    """
+
+    writer: _Writer
+    part: Tensor
+    first: int
+    places: list[int]
+
+    @property
+    def count(self) -> int:
+        return len(self.places)
+
+    def draw(self, states: Tensor, step: int) -> Tensor:
+        writer, part, place = self.writer, self.part, self.places[step]
+        scores = F.linear(states, writer.head).float().masked_fill(~writer.is_code[part], float("-inf"))
+        drawn = writer.weights.draw(scores, writer.uniform[:, self.first + place], writer.options)
+        known = writer.codes[writer.rows, part, place]
+        return torch.where(known < 0, drawn + writer.base - writer.first[part], known)[:, None]
+
+    def words(self, drawn: Tensor) -> Tensor:
+        return drawn + self.writer.first[self.part][:, None]

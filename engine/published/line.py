@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ..errors import Cancelled
 from ..language.decoder import DecoderWeights
-from ..language.drawing import draw
 from ..specs import PARTS, CancelCheck, Part, SamplingOptions
 from ..tokenizers.vocabulary import Vocabulary
 from .decoding import PAD
@@ -169,7 +168,7 @@ class _LineWriter:
         while at_work:
             scores = self._scores(at_work)
             uniform = torch.stack([self._number(row) for row in at_work])
-            drawn = draw(scores, uniform, self.options).tolist()
+            drawn = self.weights.draw(scores, uniform, self.options).tolist()
             for row, word in zip(at_work, drawn, strict=True):
                 first = self.vocabulary.blocks[row.part].first
                 self._codes(row)[row.step] = word + self.base - first
