@@ -7,6 +7,7 @@ What counts here are the meshes alone: the default character's on the source's s
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,14 +22,20 @@ from engine.motion.retargeting import CarriedPose, MappedRig
 from engine.motion.rig_guess import RestPose
 from engine.motion.rig_names import RigMapping, recognise
 from engine.motion.rotations import axis_angle_to_matrix
-from engine.motion.skeleton import DEFAULT_SKELETON, PARENTS
+from engine.motion.skeleton import DEFAULT_SKELETON, JOINT_NAMES, PARENTS
 from engine.motion.two_bones import reach
 from tools.makehuman import data_root, load_base_mesh, shape_body
 
 Array = np.ndarray
 REPOSITORY = Path(__file__).resolve().parents[1]
 REST = DEFAULT_SKELETON.rest_joints.astype(np.float64)
-RIGS = {"mixamo": "mixamo", "unreal": "game_engine", "mpfb_default": "default", "cmu": "cmu_mb"}
+RIGS = {
+    "mixamo": "standard/{}.mixamo",
+    "unreal": "standard/{}.game_engine",
+    "mpfb_default": "standard/{}.default",
+    "cmu": "standard/{}.cmu_mb",
+    "rigify_metarig": "rigify/{}.human_toes",
+}
 _UNIVERSAL = "macrodetails/universal"
 BUILDS = {
     "man": ("macrodetails/caucasian-male-young", f"{_UNIVERSAL}-male-young-averagemuscle-averageweight"),
@@ -125,10 +132,11 @@ def figure(rig: str, build: str) -> Figure:
     base = load_base_mesh(root)
     vertices = shape_body(root, base, dict.fromkeys(BUILDS[build], 1.0))
     vertices[:, 1] -= vertices[np.unique(base.quads["body"]), 1].min()
-    folder = root / "mpfb2/rigs/standard"
-    bones: dict[str, Any] = json.loads((folder / f"rig.{RIGS[rig]}.json").read_text())
-    bones = bones.get("bones", bones)
-    table = json.loads((folder / f"weights.{RIGS[rig]}.json").read_text())["weights"]
+    bones, table = (
+        json.loads((root / f"mpfb2/rigs/{RIGS[rig].format(what)}.json").read_text())
+        for what in ("rig", "weights")
+    )
+    bones, table = bones.get("bones", bones), table["weights"]
     order: list[str] = []
 
     def add(bone: str) -> None:
@@ -153,12 +161,14 @@ def figure(rig: str, build: str) -> Figure:
     rest = RestPose(
         tuple(order), parents, heads, tails, np.tile(np.eye(3), (len(order), 1, 1)), (True,) * len(order)
     )
-    mapping = recognise(order)
+    mapping = recognise(order, rest.above)
     assert mapping is not None
     weights = np.zeros((len(vertices), len(order)))
     for name, rows in table.items():
-        pairs = np.asarray(rows, dtype=np.float64).reshape(-1, 2)
-        weights[pairs[:, 0].astype(int), order.index(name)] = pairs[:, 1]
+        bone = re.sub(r"^DEF-(.*[LR])\.001$", r"\1", name)  # the lower half of a limb of Rigify's
+        if bone in order and "helper" not in bone:
+            pairs = np.asarray(rows, dtype=np.float64).reshape(-1, 2)
+            weights[pairs[:, 0].astype(int), order.index(bone)] += pairs[:, 1]
     total = weights.sum(axis=1)
     weights /= np.maximum(total, 1e-9)[:, None]
     used = np.unique(base.quads["body"])
@@ -230,8 +240,42 @@ def local(world: Array) -> Array:
 @cache
 def touching(name: str) -> Array:
     """Turns of the joints in the world when the hand touches there, (55, 3, 3)."""
-    touch, root = TOUCHES[name], np.array([0.0, DEFAULT_SKELETON.standing_height, 0.0])
-    start = hanging(touch.bent)
+    touch = TOUCHES[name]
+    return _led(hanging(touch.bent), touch)
+
+
+CROSSINGS = {
+    "folded": ((-0.1, 0.2), (0.5, (0.0, 0.0, 0.35)), (-1, 0.1, -0.4), (0, 0, -1)),
+    "hand under elbow": ((-0.1, 0.2), (1.0, (0.0, -0.35, 0.2)), (-1, 0.2, 0.2), (0, 1, 0)),
+    "hand on hand": ((0.02, 0.3), None, (-1, 0.4, 0.1), (0, 0, -1)),
+}
+"""Where on the trunk one hand goes; how far down the other's upper arm that one goes and from where it comes,
+none for the other hand; which way its fingers point and its palm looks."""
+
+
+@cache
+def crossing(name: str) -> Array:
+    """Turns of the joints in the world when the left arm lies over the right one, (55, 3, 3)."""
+    (x, y), goal, fingers, palm = CROSSINGS[name]
+    below = mirrored(_led(hanging(), Touch((x, y, 0.4), (x, y, 0.0), (-1, 0.2, -0.3), (0, 0, -1))))
+    places = forward_kinematics(local(below), np.zeros(3), REST)[0]
+    near, way = np.array([-x, y, 0.0]), np.array([0.0, 0.0, 0.45])
+    if goal:
+        near, way = places[17] + goal[0] * (places[19] - places[17]), np.array(goal[1])
+    return _led(below, Touch(tuple(near + way), tuple(near), fingers, palm))
+
+
+def mirrored(world: Array) -> Array:
+    """Turns of the joints, (55, 3, 3), with left and right exchanged."""
+    flip = np.diag([-1.0, 1.0, 1.0])
+    other = {"left": "right", "right": "left"}
+    names = [re.sub("left|right", lambda found: other[found[0]], name) for name in JOINT_NAMES]
+    return flip @ world[[JOINT_NAMES.index(name) for name in names]] @ flip
+
+
+def _led(start: Array, touch: Touch) -> Array:
+    """Turns of the joints in the world when the left hand was led until it touches, (55, 3, 3)."""
+    root = np.array([0.0, DEFAULT_SKELETON.standing_height, 0.0])
     places = forward_kinematics(local(start), root, REST)[0]
     fingers = np.array(touch.fingers, dtype=np.float64) / np.linalg.norm(touch.fingers)
     palm = np.array(touch.palm, dtype=np.float64)
@@ -252,5 +296,5 @@ def touching(name: str) -> Array:
         placed = forward_kinematics(local(world), root, REST)[0]
         gap = mesh.gap(mesh.posed(world, placed, REST))
         low, high = (share, high) if gap > 0.0 else (low, share)
-    assert abs(gap) < 0.01, (name, gap)
+    assert abs(gap) < 0.011, (touch, gap)
     return world

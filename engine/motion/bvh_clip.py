@@ -58,7 +58,7 @@ def load_bvh(path: Path) -> tuple[Clip, tuple[Part, ...]]:
 def clip_of(motion: BvhMotion) -> tuple[Clip, tuple[Part, ...]]:
     """Carry a capture over to our joints; see `load_bvh`."""
     rest, joints = rest_pose(motion)
-    mapping = recognise(rest.names) or guess(rest)
+    mapping = recognise(rest.names, rest.above) or guess(rest)
     if mapping.missing:
         wanted = ", ".join(mapping.missing[:4])
         raise ClipError(

@@ -37,6 +37,14 @@ class RestPose:
     turns: DoubleArray
     inherits: tuple[bool, ...]
 
+    @property
+    def above(self) -> dict[str, str]:
+        """The bone that carries each bone, "" for none."""
+        return {
+            name: self.names[parent] if parent >= 0 else ""
+            for name, parent in zip(self.names, self.parents, strict=True)
+        }
+
     def chain(self, bone: int) -> list[int]:
         """From the root to a bone."""
         found = [bone]

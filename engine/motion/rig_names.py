@@ -106,7 +106,7 @@ KINDS: dict[str, RigKind] = {
     "rigify": RigKind(
         "Rigify controls",
         _slots(
-            {"pelvis": "torso", SPINE: "spine_fk.002 spine_fk.003", NECK: "neck", "head": "head",
+            {"pelvis": "torso", SPINE: "spine_fk.002 spine_fk.003 spine_fk.004", NECK: "neck", "head": "head",
              "jaw": "jaw_master"},
             "thigh_fk.{S} shin_fk.{S} foot_fk.{S} toe_fk.{S}|toe.{S} shoulder.{S} upper_arm_fk.{S} "
             "forearm_fk.{S} hand_fk.{S}", *_RIGIFY_FINGERS,
@@ -232,7 +232,7 @@ KINDS: dict[str, RigKind] = {
         | {
             f"{side}_{finger}1": (name.format(side.capitalize(), side[0].upper()),)
             for side in ("left", "right")
-            for finger, name in (("middle", "{0}HandFinger1"), ("thumb", "{1}Thumb"))
+            for finger, name in (("index", "{0}HandFinger1"), ("thumb", "{1}Thumb"))
         },
     ),
     "daz": RigKind(
@@ -322,9 +322,28 @@ def _without_twins(bones: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ..
     return result
 
 
-def recognise(names: Iterable[str]) -> RigMapping | None:
-    """The kind of rig whose names explain most of these bones, or None where none has a whole body."""
+def recognise(names: Iterable[str], above: Mapping[str, str] | None = None) -> RigMapping | None:
+    """The kind of rig whose names explain most of these bones, or None where none has a whole body.
+
+    Args:
+        names: Of the bones.
+        above: The bone that carries each one, where that is known.
+    """
     bones = list(names)
     found = [mapping_of_kind(kind, bones) for kind in KINDS]
     whole = [mapping for mapping in found if not mapping.missing]
-    return max(whole, key=lambda mapping: sum(map(len, mapping.bones.values())), default=None)
+    best = max(whole, key=lambda mapping: sum(map(len, mapping.bones.values())), default=None)
+    return _neck_above_arms(best, above) if best and above else best
+
+
+def _neck_above_arms(mapping: RigMapping, above: Mapping[str, str]) -> RigMapping:
+    """Count bones that carry the arms to the spine, wherever their names say that the neck begins."""
+    carriers: set[str] = set()
+    bone = mapping.bones.get("left_collar", mapping.bones["left_shoulder"])[0]
+    while bone := above.get(bone, ""):
+        carriers.add(bone)
+    neck = mapping.bones.get(NECK, ())
+    trunk = tuple(bone for bone in neck if bone in carriers)
+    rest = tuple(bone for bone in neck if bone not in carriers)
+    bones = {**mapping.bones, SPINE: (*mapping.bones[SPINE], *trunk), NECK: rest}
+    return RigMapping(mapping.kind, {slot: some for slot, some in bones.items() if some})

@@ -53,7 +53,8 @@ def found_mapping(armature: bpy.types.Object) -> RigMapping | None:
     """The mapping that the VRM add-on keeps, or that the bones' names tell; None for an unknown rig."""
     from ...engine.motion.rig_names import recognise
 
-    return _vrm_mapping(armature) or recognise(bone.name for bone in armature.data.bones)
+    above = {bone.name: bone.parent.name if bone.parent else "" for bone in armature.data.bones}
+    return _vrm_mapping(armature) or recognise(above, above)
 
 
 def read_mapped(armature: bpy.types.Object, mapping: RigMapping) -> MappedRig:

@@ -51,7 +51,7 @@ def on_our_skeleton(clip: Clip) -> WorldMotion:
 
 def on_rig(clip: Clip, rest: RestPose) -> WorldMotion:
     """A clip as the motion of another rig, bones that are not mapped going along with their parents."""
-    mapping = recognise(rest.names) or guess(rest)
+    mapping = recognise(rest.names, rest.above) or guess(rest)
     rig = map_rig(rest, mapping)
     pose = carry(clip, rig)
     by_name = {name: pose.turns[:, place] for place, name in enumerate(rig.bone_names)}
@@ -89,7 +89,7 @@ def test_any_skeleton_is_read_as_the_joints_moved(name: str, scale: float) -> No
     back, parts = clip_of(motion)
     assert Part.UPPER in parts and Part.LOWER in parts
     ours, theirs = clip_joint_positions(back), clip_joint_positions(clip)
-    mapping = recognise(rest.names) or guess(rest)
+    mapping = recognise(rest.names, rest.above) or guess(rest)
     for start, end in LIMBS:
         if start in mapping.bones and end in mapping.bones:
             a, b = JOINT_NAMES.index(start), JOINT_NAMES.index(end)

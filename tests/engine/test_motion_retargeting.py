@@ -59,7 +59,7 @@ def definition(name: str) -> dict[str, Bone]:
 
 def mapped(name: str, **options: float) -> tuple[RestPose, MappedRig]:
     rest = rest_pose(definition(name), **options)  # pyright: ignore[reportArgumentType]
-    mapping = recognise(rest.names)
+    mapping = recognise(rest.names, rest.above)
     assert mapping is not None
     return rest, map_rig(rest, mapping)
 
@@ -167,6 +167,20 @@ def test_recognised_by_its_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_RIGS)
+def test_no_bone_of_the_neck_carries_the_arms(name: str) -> None:
+    """Rigify's spine goes on counting into the neck, MPFB2's has one bone more below the arms."""
+    rest = rest_pose(definition(name))
+    mapping = recognise(rest.names, rest.above)
+    assert mapping is not None
+    arm = rest.chain(rest.names.index(mapping.bones["left_shoulder"][0]))
+    carriers = {rest.names[bone] for bone in arm}
+    assert not carriers & set(mapping.bones.get("neck", ()))
+    if name == "rigify_mpfb":
+        assert mapping.bones["spine"] == ("spine.001", "spine.002", "spine.003", "spine.004")
+        assert mapping.bones["neck"] == ("spine.005",)
+
+
+@pytest.mark.parametrize("name", ALL_RIGS)
 def test_limbs_point_where_the_joints_do(name: str) -> None:
     rest, rig = mapped(name, seed=3)
     assert direction_error(rest, rig, moving_clip()) < 2.0
@@ -251,7 +265,7 @@ def test_an_unknown_rig_is_guessed_by_its_shape() -> None:
 
 def test_what_is_no_body_is_refused() -> None:
     rest = rest_pose(documented_rig("unreal"))
-    mapping = recognise(rest.names)
+    mapping = recognise(rest.names, rest.above)
     assert mapping is not None
     with pytest.raises(ClipError, match="no bones for left_knee"):
         map_rig(
