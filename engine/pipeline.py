@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import chosen_device
 from .drafts import best_draft, with_drafts
-from .errors import DeviceError
 from .glimpses import Glimpses, decoded_between
 from .language.decoder import decoder_weights
 from .language.decoding import WindowRequest, generate_window
@@ -410,22 +410,6 @@ def _condition(row: _Row, window: Window, texts: Sequence[str]) -> Condition:
         audio = window_audio(codes, window.start, window.length)
     rows = {part: texts.index(text) for part, text in window.texts.items()}
     return Condition(dict(window.sources), rows, row.request.emotion, audio)
-
-
-def chosen_device(device: str) -> str:
-    """The device that a choice comes to here: "cpu" or "cuda".
-
-    Args:
-        device: "auto", "cpu" or "cuda"; auto takes a GPU where there is one.
-
-    Raises:
-        DeviceError: If the device is absent.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("There is no CUDA device; choose the CPU or automatic in the preferences.")
-    if device not in ("auto", "cpu", "cuda"):
-        raise DeviceError(f"There is no device {device!r}; choose auto, cpu or cuda.")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def load_engine(pack_dir: Path, device: str = "auto", limit_mb: int = 0, fast: bool = False) -> MotionEngine:

@@ -67,7 +67,7 @@ def run_self_test(pack_dir: Path, device: str, progress: ReportProgress, cancell
         raise
     except EngineError as error:
         return Verdict(False, str(error))
-    from ..engine.pipeline import chosen_device
+    from ..engine.devices import chosen_device
 
     where = "CPU" if chosen_device(device) == "cpu" else "graphics card"
     return Verdict(True, f"It works: {rate:.1f} s of motion per second on this {where}")

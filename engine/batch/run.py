@@ -142,7 +142,7 @@ def _made(lines: Sequence[Line], job: Job, options: BatchOptions, pack: Pack) ->
         from .farm import run_on_ray
 
         return run_on_ray(lines, job, options.ray)
-    from ..pipeline import chosen_device
+    from ..devices import chosen_device
     from .pool import num_processes, run_lines
 
     device = chosen_device(options.device)
