@@ -30,6 +30,10 @@ likelier at every single one, and a model that draws the likely goes straight on
 curves, of 10 to 19 degrees per second, have nearly the codes of straight walks.
 """
 
+TURNED_FRAMES = (240, 290)
+"""Frames of a walk that turns: a second window of a long request, which begins at frame 96, finds it going
+straight on under the same words."""
+
 FAST_PUNCH, FAST_KICK = 1.6, 6.0
 """Speeds of a wrist from its shoulder, and of an ankle from the pelvis, that count, m/s."""
 
@@ -45,13 +49,13 @@ def corners(shop: Workshop, capture: Capture) -> None:
     draw = draw_for(capture, "corner")
     for source, mirror in both_sides(capture):
         for factor in (1.0, draw.uniform(0.78, 1.15)):
-            gait = looped_gait(source.clip, False, 260, factor)
+            gait = looped_gait(source.clip, False, 340, factor)
             if gait is None:
                 shop.drop("turn_left: no cycle")
                 continue
             for sign, side in ((1.0, "left"), (-1.0, "right")):
-                first = draw.randint(0, gait.num_frames - 200)
-                part = gait.cut(first, first + draw.randint(150, 200))
+                first = draw.randint(0, gait.num_frames - TURNED_FRAMES[1])
+                part = gait.cut(first, first + draw.randint(*TURNED_FRAMES))
                 bent = bend_path(part, sign * turn_rate(part.num_frames, draw))
                 edit = f"{mirror}, cycle repeated, time x {factor:.2f}, path bent {side} at once"
                 shop.add(source, bent, "rest", "turn_left", edit, side=side, looped=True)
@@ -122,7 +126,7 @@ def _variants(
 def punches(shop: Workshop, capture: Capture) -> None:
     """Boxing in which a punch follows the other: stretches around fast ones, joined, at several speeds."""
     draw = draw_for(capture, "punch")
-    for source, clip, edit in _variants(capture, draw, 12, 3, (1.03, 1.2)):
+    for source, clip, edit in _variants(capture, draw, 12, 3, (1.05, 1.3)):
         motion, places = from_clip(clip), peaks(punch_speeds(clip), FAST_PUNCH)
         if not places:
             shop.drop(f"rest: no punch in {source.trial}")

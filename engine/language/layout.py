@@ -39,6 +39,9 @@ AUDIO_MARGIN = 6
 POOLED_SCALE = 8.0
 """Brings a sentence's unit-length mean to the size of its word states."""
 
+MARK_SCALE = 6.0
+"""Size of a marked word's column, beside word states of 8 to 10."""
+
 BLOCK_ORDER: tuple[Part, ...] = (Part.LOWER, Part.UPPER, Part.HANDS, Part.FACE)
 """Order in which blocks are generated: what carries the body first."""
 
@@ -84,21 +87,22 @@ class EncoderBatch:
 def instruction_states(encoder: TextEncoder, texts: Sequence[str]) -> list[Tensor]:
     """Encode instructions as the language model reads them: the whole sentence first, then its words.
 
+    Marked words have a column of their own, in their state and in the sentence's.
+
     Args:
         encoder: The frozen sentence encoder.
         texts: Instructions.
 
     Returns:
-        (1 + L, width) per instruction, float32.
+        (1 + L, state width) per instruction, float32.
     """
     if not texts:
         return []
     encoded = encoder.encode(texts)
-    pooled = encoded.pooled * POOLED_SCALE
-    return [
-        torch.cat([pooled[row : row + 1], encoded.states[row][encoded.mask[row]]])
-        for row in range(len(texts))
-    ]
+    marks = encoded.marks * MARK_SCALE
+    pooled = torch.cat([encoded.pooled * POOLED_SCALE, marks.amax(dim=1)], dim=1)
+    states = torch.cat([encoded.states, marks], dim=2)
+    return [torch.cat([pooled[row : row + 1], states[row][encoded.mask[row]]]) for row in range(len(texts))]
 
 
 def audio_steps(num_steps: int) -> int:

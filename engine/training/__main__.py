@@ -117,8 +117,9 @@ def main() -> int:
         elif arguments.command == "continue":
             checkpoint = continue_pack(recipe, arguments.pack, prepared, training)
             blend = (arguments.blend, arguments.blend_share) if arguments.blend else None
+            marked = recipe.further.marked if recipe.further else ""
             export_continued(
-                arguments.pack, checkpoint, arguments.recipe, arguments.out, arguments.card, blend
+                arguments.pack, checkpoint, arguments.recipe, arguments.out, arguments.card, blend, marked
             )
         elif arguments.command == "finish":
             finish_language(recipe, prepared, training, load_text_encoder(arguments.work))

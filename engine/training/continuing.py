@@ -2,7 +2,8 @@
 """Trains a finished pack on, from its own weights: no checkpoint of the run that made it is needed.
 
 The weights are those of the pack, rounded as they ship. Tokenizers, words and sentence encoder stay what they
-are, and with them every code and id.
+are, and with them every code and id. Words may be marked that were not; what reads their columns begins at
+zero, so that the model is at first what it was.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import EngineError
 from ..language.config import LanguageModelConfig
@@ -35,6 +37,7 @@ CONTINUE_SEED = 19
 DROPPED = ("format", "files", "evaluation")
 """What a new pack's description does not take over."""
 
+_READS_TEXT = "text_projection.weight"
 _MODEL_FILE, _CARD_FILE = "language_model.safetensors", "README.md"
 
 
@@ -62,7 +65,7 @@ def continue_pack(recipe: Recipe, root: Path, data: Path, work: Path, seed: int 
     vocabulary, words = _vocabulary(pack)
     recipe = replace(recipe, language=recipe.further, questions=recipe.further_questions)
     encoder = TextEncoder.load(
-        TextEncoderConfig.from_dict(pack.table("text_encoder")),
+        marked_config(pack, recipe.language.marked),
         pack.tensors("text_encoder.safetensors"),
         pack.file("tokenizer.json"),
     )
@@ -71,15 +74,48 @@ def continue_pack(recipe: Recipe, root: Path, data: Path, work: Path, seed: int 
     mixer.vocabulary = replace(vocabulary, num_words=0)
     torch.manual_seed(seed)
     questions = questions_beside(recipe, mixer, captions, words, encoder, seed)
-    train(pack_model(pack, recipe.language.dropout), mixer, questions, recipe.language, work / CONTINUED_FILE)
+    model = pack_model(pack, recipe.language.dropout, encoder.config.state_width)
+    train(model, mixer, questions, recipe.language, work / CONTINUED_FILE)
     return work / CONTINUED_FILE
 
 
-def pack_model(pack: Pack, dropout: float) -> LanguageModel:
-    """A pack's language model in float32, to be trained with a dropout."""
+def marked_config(pack: Pack, marked: str) -> TextEncoderConfig:
+    """A pack's sentence encoder with words marked; where it marks some already, the new ones stand behind.
+
+    Args:
+        pack: The pack.
+        marked: As `TextEncoderConfig.marked`; empty leaves the pack's own.
+
+    Raises:
+        EngineError: If the pack marks other words.
+    """
+    config = TextEncoderConfig.from_dict(pack.table("text_encoder"))
+    if marked and not marked.startswith(config.marked):
+        raise EngineError(
+            f'{pack.name} marks the words "{config.marked}"; let [further] marked begin with these.'
+        )
+    return replace(config, marked=marked or config.marked)
+
+
+def pack_model(pack: Pack, dropout: float, text_width: int = 0) -> LanguageModel:
+    """A pack's language model in float32, to be trained with a dropout.
+
+    Args:
+        pack: The pack.
+        dropout: While training.
+        text_width: Width of the states of words, at least the pack's; 0 for the pack's. New columns are not
+            heeded at first.
+    """
     config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
     config = replace(config, dropout=dropout)
-    return pack.build_module(_MODEL_FILE, lambda: LanguageModel(config))
+    model = pack.build_module(_MODEL_FILE, lambda: LanguageModel(config))
+    if text_width <= config.text_width:
+        return model
+    wide = LanguageModel(replace(config, text_width=text_width))
+    state = model.state_dict()
+    state[_READS_TEXT] = functional.pad(state[_READS_TEXT], (0, text_width - config.text_width))
+    wide.load_state_dict(state)
+    return wide
 
 
 def export_continued(
@@ -89,6 +125,7 @@ def export_continued(
     out: Path,
     card: Path | None = None,
     blend: tuple[Path, float] | None = None,
+    marked: str = "",
 ) -> Pack:
     """Write a pack with the averaged weights of `continue_pack` in the place of its own.
 
@@ -104,6 +141,7 @@ def export_continued(
         blend: An earlier pack of the same sizes, and its share in the weights that are written: what further
             training lost of what it had comes back, most of what was learned stays (Wortsman et al. 2022,
             arXiv 2109.01903).
+        marked: The words that the recipe marks.
 
     Raises:
         EngineError: If there is no checkpoint, or the earlier pack has other sizes.
@@ -129,6 +167,9 @@ def export_continued(
     earlier = cast("Mapping[str, object]", pack.info.get("training", {}))
     notes = [*cast("list[object]", earlier.get("further", [])), note]
     info["training"] = {**earlier, "further": notes}
+    encoder = marked_config(pack, marked)
+    info["text_encoder"] = encoder.to_dict()
+    info["language_model"] = {**pack.table("language_model"), "text_width": encoder.state_width}
     kept = {name: pack.file(name).read_bytes() for name in pack.table("files") if name != _MODEL_FILE}
     if card is not None:
         kept[_CARD_FILE] = card.read_bytes()
@@ -140,7 +181,7 @@ def export_continued(
 
 def _blended(weights: Mapping[str, Tensor], root: Path, share: float) -> dict[str, Tensor]:
     """Weights with a share of an earlier pack's."""
-    earlier = pack_model(load_pack(root), 0.0).state_dict()
+    earlier = pack_model(load_pack(root), 0.0, weights[_READS_TEXT].shape[1]).state_dict()
     if {n: t.shape for n, t in earlier.items()} != {n: t.shape for n, t in weights.items()}:
         raise EngineError(
             f"The pack in {root.name} has another model; blend with one it was trained on from."

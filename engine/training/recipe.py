@@ -59,7 +59,7 @@ class TokenizersRecipe:
 
 @dataclass(frozen=True)
 class LanguageRecipe:
-    """The language model's figures."""
+    """The language model's figures; `marked` is for packs that are trained on, see `TextEncoderConfig`."""
 
     minutes: float
     max_steps: int
@@ -88,6 +88,7 @@ class LanguageRecipe:
     paced: float = 0.0
     favoured: dict[str, float] = field(default_factory=lambda: {})
     words_only: bool = False
+    marked: str = ""
     word_limit: int = 1500
 
 

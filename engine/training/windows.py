@@ -29,6 +29,7 @@ from ..language.layout import (
 from ..specs import FRAMES_PER_STEP, PARTS, Part, Source
 from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..tokenizers.vocabulary import Vocabulary
+from ..windows import OVERLAP_STEPS
 from .corpora import MotionSequence
 from .recipe import LanguageRecipe
 
@@ -37,8 +38,12 @@ EARLY_ACTIONS = ("jump", "jump_forward", "leap", "cartwheel", "kick")
 """Actions that happen once: windows begin near their beginning."""
 
 OFTEN_EARLY, EARLY_SHARE = ("turn_left", "kick_ball", "climb_ladder", "climb_steps"), 0.75
-"""Actions whose windows begin near their beginning in this share of the draws: later windows of a long
-request go on from the middle."""
+"""Actions whose windows begin near their beginning in this share of the draws. Later windows of a long
+request go on from the middle: there only the steps behind those that a window takes over from the one before
+are learned, and these are seen. Else a request could begin in the middle too."""
+
+LATEST_BEGINNING = 3
+"""Step at which a window near its action's beginning begins at the latest."""
 
 WORDED = (Source.TEXT, Source.BOTH)
 """Sources that come with an instruction."""
@@ -158,16 +163,23 @@ class WindowMixer:
         conditions: list[Condition] = []
         codes: list[dict[Part, Tensor]] = []
         texts: list[Tensor] = []
+        going_on: list[tuple[Part, ...]] = []
         for _ in range(size):
             kind = random.choice(list(mixture), p=np.array(list(mixture.values())) / sum(mixture.values()))
-            condition, row = self._row(kind, num_steps, order, kept, texts)
+            condition, row, parts = self._row(kind, num_steps, order, kept, texts)
             conditions.append(condition)
             codes.append(row)
+            going_on.append(parts)
         encoder = build_encoder_batch(conditions, texts or [self.states[0]], num_steps, self.vocabulary)
         targets = {part: torch.stack([row[part].reshape(-1) for row in codes]) for part in order}
         learned = tuple(p for p in order if p not in kept)
         hidden = {part: self._hide_steps(size, num_steps) for part in learned}
+        later = {part: torch.tensor([part in parts for parts in going_on]) for part in learned}
+        for part, rows in later.items():
+            hidden[part][rows, :OVERLAP_STEPS] = False
         inputs = fill_decoder(plan, targets, self.vocabulary, hidden)
+        for part, rows in later.items():
+            targets[part][rows, : OVERLAP_STEPS * plan.levels[part]] = -1
         return Batch(encoder, plan, inputs, targets, learned)
 
     def _layout(self) -> tuple[tuple[Part, ...], frozenset[Part], Mapping[str, float]]:
@@ -192,19 +204,23 @@ class WindowMixer:
 
     def _row(
         self, kind: str, num_steps: int, order: Sequence[Part], kept: frozenset[Part], texts: list[Tensor]
-    ) -> tuple[Condition, dict[Part, Tensor]]:
+    ) -> tuple[Condition, dict[Part, Tensor], tuple[Part, ...]]:
+        """What is asked, the codes of every part, and the parts that go on from the middle of an action."""
         random = self.random
         caption = -1
         sources: dict[Part, Source | None] = {part: Source.SPEECH for part in PARTS}
         rows: dict[Part, Tensor] = {}
         text_of: dict[Part, int] = {}
         by_text: tuple[Part, ...] = ()
+        later: tuple[Part, ...] = ()
         if kind != "speech":
             by_text = (Part.LOWER,) if kind == "speech_text" else (Part.LOWER, Part.UPPER)
             phases, captions = self._captured()
             item = phases[random.integers(len(phases))]
             start = self._start(item, num_steps)
             rows |= {part: self._cut(item.parts[part], start, num_steps) for part in by_text}
+            if item.action in OFTEN_EARLY and start > LATEST_BEGINNING:
+                later = by_text
             caption = int(random.choice(captions))
         speechless = kind == "text" and random.random() < 0.65
         pool, weights = (self.idle, None) if speechless else (self.spoken, self.spoken_weights)
@@ -234,7 +250,7 @@ class WindowMixer:
             if sources[part] not in WORDED:
                 text_of.pop(part, None)
         emotion = None if speechless else performance.emotion
-        return self._hide(Condition(sources, text_of, emotion, audio)), rows
+        return self._hide(Condition(sources, text_of, emotion, audio)), rows, later
 
     def _captured(self) -> tuple[list[CodedSequence], tuple[int, ...]]:
         """A captured sequence and the captions it may get; now and then one of an action that the recipe
@@ -276,7 +292,7 @@ class WindowMixer:
             return 0
         often = item.action in OFTEN_EARLY and self.random.random() < EARLY_SHARE
         if often or item.action in EARLY_ACTIONS:
-            room = min(room, 3)
+            room = min(room, LATEST_BEGINNING)
         return int(self.random.integers(0, room + 1))
 
     def _cut(self, codes: Tensor, start: int, num_steps: int) -> Tensor:

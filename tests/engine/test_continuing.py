@@ -10,16 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import EngineError
+from engine.errors import EngineError, PackError
 from engine.evaluation.card import record
 from engine.evaluation.report import Row, Run
+from engine.language.layout import MARK_SCALE, instruction_states
+from engine.language.text_encoder import TextEncoder
 from engine.motion.features import STARTER_DIMS
 from engine.packs import Pack, load_pack
-from engine.pipeline import load_engine
-from engine.specs import PARTS, Part
+from engine.pipeline import Engine, load_engine
+from engine.specs import PARTS, GenerateRequest, Part, PartDirection, Source
 from engine.training import language_training
 from engine.training.__main__ import main
-from engine.training.continuing import CONTINUED_FILE, continue_pack, export_continued, pack_model
+from engine.training.continuing import (
+    CONTINUED_FILE,
+    continue_pack,
+    export_continued,
+    marked_config,
+    pack_model,
+)
 from engine.training.corpora import MotionSequence
 from engine.training.recipe import Recipe, load_recipe
 from tests.stage_material import write_asking_pack
@@ -53,7 +61,7 @@ def recipe() -> Recipe:
     assert found.further is not None and found.further_questions is not None
     further = replace(
         found.further, max_steps=4, batch=2, window_steps=10, warm_up=1, favoured={"boxing": 0.5},
-        learning_rate=1e-2, average_decay=0.5,
+        learning_rate=1e-2, average_decay=0.5, marked="",
     )  # fmt: skip
     return replace(found, further=further, further_questions=replace(found.further_questions, rows=2))
 
@@ -128,3 +136,38 @@ def test_an_earlier_pack_may_be_blended_in(pack: Pack, recipe: Recipe, tmp_path:
     other = write_tiny_pack(tmp_path / "other")
     with pytest.raises(EngineError, match="another model"):
         export_continued(pack.root, path, "starter_gpu", tmp_path / "new", blend=(other.root, 0.5))
+
+
+def test_words_may_be_marked_that_were_not(pack: Pack, recipe: Recipe, tmp_path: Path) -> None:
+    assert recipe.further is not None
+    plain, marked = load_engine(pack.root, "cpu"), "forward; jump run"
+    assert isinstance(plain, Engine)
+    texts = ["walk forward", "jump", "stand still"]
+    encoder = TextEncoder.load(
+        marked_config(pack, marked), pack.tensors("text_encoder.safetensors"), pack.file("tokenizer.json")
+    )
+    before = instruction_states(plain.text_encoder, texts)
+    after = instruction_states(encoder, texts)
+    wide = pack_model(pack, 0.0, encoder.config.state_width)
+    for old, new in zip(before, after, strict=True):
+        assert new.shape[1] == old.shape[1] + 2 and torch.equal(new[:, :-2], old)
+        told = [model.text_projection(states) for model, states in ((plain.model, old), (wide, new))]
+        torch.testing.assert_close(told[0], told[1])
+    assert [states[0, -2:].tolist() for states in after] == [[MARK_SCALE, 0.0], [0.0, MARK_SCALE], [0.0, 0.0]]
+    assert [states[:, -2].count_nonzero() for states in after] == [2, 0, 0], "the sentence and the word"
+
+    trained = replace(recipe, further=replace(recipe.further, marked=marked))
+    path = continue_pack(trained, pack.root, tmp_path, tmp_path / "run")
+    made = export_continued(pack.root, path, "mine", tmp_path / "new", blend=(pack.root, 0.5), marked=marked)
+    engine = load_engine(made.root, "cpu")
+    assert isinstance(engine, Engine) and engine.text_encoder.config.marked == marked
+    assert engine.model.text_projection.weight[:, -2:].abs().max() > 0, "the columns are learned"
+    asked = PartDirection(Source.TEXT, "walk forward")
+    request = GenerateRequest({Part.LOWER: asked, Part.UPPER: asked}, duration_s=1.0)
+    assert engine.generate(request).clip.num_frames == 30
+    with pytest.raises(EngineError, match="begin with these"):
+        marked_config(made, "jump")
+    with pytest.raises(PackError, match="'leap'"):
+        TextEncoder.load(
+            marked_config(pack, "leap"), pack.tensors("text_encoder.safetensors"), pack.file("tokenizer.json")
+        )

@@ -25,6 +25,7 @@ from engine.training.questions import Asked, Questions
 from engine.training.recipe import Recipe, load_recipe
 from engine.training.task_rows import StarterRows
 from engine.training.windows import CodedSequence, WindowMixer
+from engine.windows import OVERLAP_STEPS
 from tests.stage_material import tiny_encoder
 
 LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}
@@ -121,6 +122,26 @@ def test_the_whole_past_of_a_block_can_be_hidden(recipe: Recipe) -> None:
         begin = batch.plan.starts[part]
         shown = batch.inputs[:, begin + 1 : begin + 1 + batch.plan.num_steps, 0]
         assert bool((shown == VOCABULARY.mask(part)).all())
+
+
+def test_what_goes_on_in_the_middle_is_learned_behind_the_overlap(recipe: Recipe) -> None:
+    shares, nothing = {"worded_legs": 1.0}, dict.fromkeys(recipe.language.hidden, 0.0)
+    own = replace(recipe.language, layouts=shares, hidden={**nothing, "past": 1.0}, short_window_share=0.0)
+    turn = sequence(80, (Part.LOWER, Part.UPPER), "turn_left")
+    states = [torch.randn(5, 12), torch.randn(7, 12)]
+    spoken = [[sequence(50, PARTS, "speech")]]
+    drawn = WindowMixer([([turn], 1.0)], spoken, states, VOCABULARY, own, 0)
+    batch, levels = drawn.batch(64), LEVELS[Part.LOWER]
+    targets = batch.targets[Part.LOWER].view(64, own.window_steps, levels)
+    unlearned = (targets < 0).all(dim=2)
+    later = unlearned[:, 0]
+    assert 4 < int(later.sum()) < 28, "a quarter of the windows, but for those that begin early by chance"
+    assert torch.equal(unlearned[:, :OVERLAP_STEPS], later[:, None].expand(-1, OVERLAP_STEPS))
+    assert not unlearned[:, OVERLAP_STEPS:].any()
+    shown = batch.inputs[:, 1 : 1 + own.window_steps, 0] != VOCABULARY.mask(Part.LOWER)
+    assert torch.equal(shown, unlearned), "the overlap alone is seen where all of the past is hidden"
+    first = torch.where(later, batch.inputs[:, 1, 0] - VOCABULARY.part_range(Part.LOWER, 0)[0], -1)
+    assert not set(first[later].tolist()) - set(turn.parts[Part.LOWER][4:, 0].tolist())
 
 
 def test_worded_legs_are_the_lower_body_by_words(recipe: Recipe) -> None:
