@@ -23,8 +23,10 @@ from engine.training import language_training
 from engine.training.__main__ import main
 from engine.training.continuing import (
     CONTINUED_FILE,
+    LOUDER,
     continue_pack,
     export_continued,
+    louden,
     marked_config,
     pack_model,
 )
@@ -155,6 +157,12 @@ def test_words_may_be_marked_that_were_not(pack: Pack, recipe: Recipe, tmp_path:
         torch.testing.assert_close(told[0], told[1])
     assert [states[0, -2:].tolist() for states in after] == [[MARK_SCALE, 0.0], [0.0, MARK_SCALE], [0.0, 0.0]]
     assert [states[:, -2].count_nonzero() for states in after] == [2, 0, 0], "the sentence and the word"
+
+    louden(wide, encoder, texts)
+    forward, jump = after[0][3], after[1][2]  # the sentence and the start mark stand before them
+    apart = wide.text_projection(forward) - wide.text_projection(jump)
+    plainly = plain.model.text_projection(forward[:-2]) - plain.model.text_projection(jump[:-2])
+    torch.testing.assert_close(apart, (1.0 + LOUDER) * plainly)
 
     trained = replace(recipe, further=replace(recipe.further, marked=marked))
     path = continue_pack(trained, pack.root, tmp_path, tmp_path / "run")
