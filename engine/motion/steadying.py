@@ -6,9 +6,9 @@ went through the starter pack's tokenizers and back accelerated 1.5 times as muc
 frame. A Gaussian of one frame brings that back to 1.0; the joints' mean error of 11.5 mm grew by 0.1. It is
 for legs and for what words drive: a face and a trunk that follow speech have lips and strokes in those quick
 frames, and a trunk kept time with the speech less well when it was steadied too (beat consistency, right
-sound against others: p = 0.04 became 0.16). A quick stroke of the
-upper body keeps its quick frames: with the Gaussian over all of them punches of starter 0.2.2 lost an eighth
-of their speed, and 6 of 20 were as fast as the captured ones instead of 15.
+sound against others: p = 0.04 became 0.16). A quick stroke of the upper body keeps its quick frames: with the
+Gaussian over all of them punches of starter 0.2.2 lost an eighth of their speed, and 6 of 20 were as fast as
+the captured ones instead of 15.
 
 A captured pelvis trembles as well, and its own spine turns against that. A trunk made for it does not know,
 so it is turned against it here: 6.9 % of the frames of such trunks on captured legs accelerated more than the
