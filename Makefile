@@ -79,7 +79,7 @@ wheels: $(STAMP)
 train-starter: $(STAMP)
 	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(RECIPE),--recipe $(RECIPE)) $(if $(MINUTES),--minutes $(MINUTES))
 
-evaluate: $(STAMP)
+evaluate: $(STAMP) $(ASSET)
 	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md --science
 
 benchmark: $(STAMP)

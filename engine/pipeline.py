@@ -33,6 +33,7 @@ from .language.layout import (
 )
 from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
+from .lips import load_lip_closer
 from .listening import Listening
 from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
 from .motion.arrays import FloatArray
@@ -160,6 +161,7 @@ class Engine:
             pack.tensors("text_encoder.safetensors"),
             pack.file("tokenizer.json"),
         )
+        self.lips = load_lip_closer(pack)
         config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
         self.model = pack.build_module("language_model.safetensors", partial(LanguageModel, config))
         self.model.to(device).eval()
@@ -245,7 +247,7 @@ class Engine:
         plan = plan_windows(directions, steps, FRAMES_PER_STEP)
         audio = None
         if wave is not None:
-            audio = Listening(self.audio_tokenizer, wave, request.audio_start_s, steps)
+            audio = Listening(self.audio_tokenizer, wave, request.audio_start_s, steps, self.lips)
         free = free_steps(request, num_frames, FRAMES_PER_STEP)
         parts = [part for part in PARTS if request.free or directions[part].source is Source.KEEP]
         kept = fitted_kept(request, parts, num_frames)
@@ -341,7 +343,10 @@ class Engine:
             return None
 
         def decode(part: Part, first: int, stop: int) -> FloatArray:
-            return decoded_between(self.tokenizers[part], codes[part][0], first, stop)
+            features = decoded_between(self.tokenizers[part], codes[part][0], first, stop)
+            if part is Part.FACE and row.audio is not None:
+                return row.audio.with_lips_closed(features, row.windows, first)
+            return features
 
         def build(features: Mapping[Part, FloatArray], last: Clip | None) -> Clip:
             return starter_clip(features, *_start_of(last or row.kept))
@@ -361,6 +366,8 @@ class Engine:
                 assert row.kept is not None
                 results.append((row.kept, {}))
                 continue
+            if Part.FACE in made and row.audio is not None:
+                features[Part.FACE] = row.audio.with_lips_closed(features[Part.FACE], row.windows)
             if Part.LOWER in made:
                 features[Part.LOWER] = climbed(features[Part.LOWER])
             position, heading = _start_of(row.kept)

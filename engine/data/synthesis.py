@@ -13,7 +13,7 @@ import ctypes.util
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,23 @@ def synthetic_speech(seconds: float, rng: np.random.Generator) -> Iterator[Synth
                 return
 
 
+def speak_each(texts: Sequence[str], voices: Sequence[str], seed: int) -> list[SyntheticSpeech]:
+    """Speak some texts with espeak-ng, the voices in turn.
+
+    Args:
+        texts: What is said.
+        voices: Names as in `ESPEAK_VOICES`.
+        seed: Of rates and pitches.
+
+    Returns:
+        One for each text; none where espeak-ng is not installed.
+    """
+    espeak, rng = _Espeak.start(), np.random.default_rng(seed)
+    if espeak is None:
+        return []
+    return [espeak.speak(text, str(i), rng, (voices[i % len(voices)],)) for i, text in enumerate(texts)]
+
+
 def _speak_flite(program: str, text: str, name: str, rng: np.random.Generator) -> SyntheticSpeech:
     voice = str(rng.choice(FLITE_VOICES))
     stretch = float(rng.uniform(0.85, 1.25))
@@ -195,9 +212,11 @@ class _Espeak:
         sample_rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS_AS_IPA))
         return _Espeak(library, sample_rate) if sample_rate > 0 else None
 
-    def speak(self, text: str, name: str, rng: np.random.Generator) -> SyntheticSpeech:
-        """Speak one text in a random voice."""
-        voice = str(rng.choice(ESPEAK_VOICES))
+    def speak(
+        self, text: str, name: str, rng: np.random.Generator, voices: Sequence[str] = ESPEAK_VOICES
+    ) -> SyntheticSpeech:
+        """Speak one text in a random one of some voices."""
+        voice = str(rng.choice(voices))
         self.samples, self.events = [], []
         self.library.espeak_SetVoiceByName(voice.encode())
         self.library.espeak_SetParameter(_RATE, int(rng.integers(125, 195)), 0)

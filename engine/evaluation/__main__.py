@@ -19,6 +19,7 @@ from ..whole_files import write_whole
 from .action_rows import action_bounds_note
 from .both_rows import control_rows, edit_rows, together_rows, variety_rows
 from .card import pack_hash, record
+from .closure_rows import closure_rows
 from .engine_rows import resident_gb, speed_rows, tokenizer_rows
 from .held_out import load_captured, load_speech
 from .plots import draw_figures
@@ -136,7 +137,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "speed": lambda: speed_rows(studio, load_s, memory),
         "tokenizers": lambda: tokenizer_rows(studio, engine.tokenizers),
         "text": lambda: text_group(studio),
-        "speech": lambda: speech_rows(studio),
+        "speech": lambda: [*speech_rows(studio), *closure_rows(studio)],
         "both": lambda: [*together_rows(studio), *edit_rows(studio)],
         "seams": lambda: seam_rows(studio),
         "control": lambda: [*control_rows(studio), *variety_rows(studio)],

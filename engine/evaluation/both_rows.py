@@ -215,6 +215,10 @@ def _locked(studio: Studio, sound: Speech, kept: Clip) -> int:
     return count
 
 
+VARIETY_TARGET = 0.5
+"""Least distance between takes of one recording, of that between performances of different speakers'."""
+
+
 def variety(clips: Sequence[Clip]) -> float:
     """Mean distance between two clips' joints at the same moment, centimetres.
 
@@ -229,20 +233,30 @@ def variety(clips: Sequence[Clip]) -> float:
 
 
 def variety_rows(studio: Studio) -> list[Row]:
-    """Whether seeds look like different takes.
+    """Whether seeds look like different takes, beside performances of different speakers' lines.
 
     Args:
         studio: Engine and recordings.
     """
-    count = min(studio.num_seeds, 8)
-    sound = studio.voices(EDIT_S)[0]
-    spoken = studio.clips([speech_request(sound, seed) for seed in range(count)], "one sound, many seeds")
+    sounds, count = studio.voices(EDIT_S), studio.num_seeds
+    spoken = studio.clips([speech_request(sounds[0], seed) for seed in range(count)], "one sound, many seeds")
     stood = studio.clips(
         [text_request(probe_for("stand_still").prompt, 5.0, seed) for seed in range(count)],
         "one instruction, many seeds",
     )
-    values = {"speech": variety(spoken), '"stand still"': variety(stood)}
+    made, still = variety(spoken), variety(stood)
+    real = variety([performed(sound, seed) for seed, sound in enumerate(sounds)])
     return [
-        Row("control", f"- distance between {count} seeds of {what}", f"{value:.1f} cm", value=value)
-        for what, value in values.items()
+        Row(
+            "control",
+            f"distance between {count} seeds of one recording",
+            f"{made:.1f} cm",
+            f">= {VARIETY_TARGET:g} of the performer's",
+            made >= VARIETY_TARGET * real,
+            made,
+        ),
+        Row(
+            "control", f"- the performer on {len(sounds)} speakers' recordings", f"{real:.1f} cm", value=real
+        ),
+        Row("control", f'- distance between {count} seeds of "stand still"', f"{still:.1f} cm", value=still),
     ]

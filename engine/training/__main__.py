@@ -13,6 +13,7 @@ from ..errors import EngineError
 from ..specs import Part
 from .continuing import continue_pack, export_continued
 from .language_training import finish_language, train_language, tune_language
+from .lip_training import add_lips, train_lips
 from .pack_export import export_pack, export_stage
 from .recipe import load_recipe
 from .stage_recipe import load_stage_recipe
@@ -21,7 +22,8 @@ from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_mot
 
 STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers")
 COMMANDS = (
-    "starter", "tokenizer", "refine", "language", "tune", "finish", "continue", "export", *STAGE_COMMANDS,
+    "starter", "tokenizer", "refine", "language", "tune", "finish", "continue", "lips", "export",
+    *STAGE_COMMANDS,
 )  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("packs/starter"), help="folder of the finished pack")
     parser.add_argument(
-        "--pack", type=Path, default=Path("packs/starter"), help="continue: the pack that is trained on"
+        "--pack", type=Path, default=Path("packs/starter"), help="continue, lips: the pack that is trained on"
     )
     parser.add_argument("--card", type=Path, help="continue: a model card for the new pack")
     parser.add_argument("--blend", type=Path, help="continue: an earlier pack to blend the weights with")
@@ -121,6 +123,8 @@ def main() -> int:
             export_continued(
                 arguments.pack, checkpoint, arguments.recipe, arguments.out, arguments.card, blend, marked
             )
+        elif arguments.command == "lips":
+            add_lips(arguments.pack, train_lips(recipe.lips, training), arguments.out)
         elif arguments.command == "finish":
             finish_language(recipe, prepared, training, load_text_encoder(arguments.work))
         else:

@@ -114,6 +114,27 @@ class QuestionRecipe:
 
 
 @dataclass(frozen=True)
+class LipsRecipe:
+    """The network that closes the lips.
+
+    Attributes:
+        width: Channels of its layers.
+        speech_minutes: Synthetic speech that it learns from.
+        steps: Of the optimiser.
+        batch: Stretches of 2.5 s in a step.
+        learning_rate: Highest.
+        dropout: Of what is heard.
+    """
+
+    width: int = 128
+    speech_minutes: float = 90.0
+    steps: int = 4000
+    batch: int = 24
+    learning_rate: float = 3e-3
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A whole run.
 
@@ -134,6 +155,7 @@ class Recipe:
     last_questions: QuestionRecipe | None = None
     further: LanguageRecipe | None = None
     further_questions: QuestionRecipe | None = None
+    lips: LipsRecipe = LipsRecipe()
 
     @property
     def minutes(self) -> float:
@@ -185,6 +207,7 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
             last_questions=_questions(last) if last else None,
             further=LanguageRecipe(**_scaled(ended | further, scale)) if further else None,
             further_questions=_questions(asked) if asked else None,
+            lips=LipsRecipe(**values.get("lips", {})),
         )
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as problem:
         raise EngineError(

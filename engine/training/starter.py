@@ -12,9 +12,11 @@ from pathlib import Path
 import torch
 
 from ..data import text_encoder_export
+from ..errors import EngineError
 from ..language.text_encoder import TextEncoder, TextEncoderConfig
 from ..specs import Part
 from .language_training import finish_language, train_language, tune_language
+from .lip_training import add_lips, train_lips
 from .pack_export import export_pack
 from .recipe import LANES, Recipe
 
@@ -42,6 +44,10 @@ def run_starter(recipe: Recipe, recipe_name: str, data: Path, work: Path, pack: 
     if recipe.finish is not None:
         finish_language(recipe, prepared, out, encoder)
     export_pack(recipe, recipe_name, out, work / "text_encoder", pack)
+    try:
+        add_lips(pack, train_lips(recipe.lips, out), pack)
+    except EngineError as problem:
+        print(f"The pack has nothing that closes the lips: {problem}", flush=True)
 
 
 def prepare_data(data: Path, prepared: Path, hours: float) -> None:

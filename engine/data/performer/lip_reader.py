@@ -62,7 +62,7 @@ class LipReader:
         known = [(speech_features(s.wave), s.phonemes) for s in speech]
         goals = [_stack(mouth_from_phonemes(phonemes, features)) for features, phonemes in known]
         for turn in range(rounds):
-            inputs = np.concatenate([_inputs(_disturbed(features, rng)) for features, _ in known])
+            inputs = np.concatenate([_inputs(disturbed(features, rng)) for features, _ in known])
             wanted = np.concatenate(goals).astype(np.float32)
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * (1.0 - turn / rounds) + 1e-4
@@ -102,8 +102,8 @@ def _inputs(features: FloatArray) -> FloatArray:
     return columns[index].reshape(len(centre), -1).astype(np.float32)  # (F, offsets, columns)
 
 
-def _disturbed(features: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """The same speech through another microphone in another room."""
+def disturbed(features: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """The same speech, features (2F, 44), through another microphone in another room."""
     changed = features.copy()
     ramp = np.linspace(-0.5, 0.5, NUM_MELS)
     colour = rng.normal(0.0, 0.22) * ramp + np.interp(
