@@ -22,12 +22,14 @@ from .editing import LocalMotion, bend_path, crossfade, from_clip, runs_of, warp
 from .recipes import looped_gait
 from .workshop import Workshop, both_sides, draw_for
 
-TURN_DEG, TURN_FRAMES, LATEST_TURN = (62.0, 84.0), (54, 66), 6
+TURN_DEG, TURN_FRAMES, LATEST_TURN = (64.0, 88.0), (38, 46), 6
 """Degrees and frames of a turn on the way, and the frame at which it begins at the latest.
 
-It begins at once and always lasts about two seconds. Where a turn may begin or end at any moment, going on is
-likelier at every single one, and a model that draws the likely goes straight on, or round for ever. Slower
-curves, of 10 to 19 degrees per second, have nearly the codes of straight walks.
+It begins at once and always lasts about 1.4 seconds. Where a turn may begin or end at any moment, going on is
+likelier at every single one, and a model that draws the likely goes straight on, or round for ever. The
+starter's attention tells moments up to 1.6 seconds apart from those further back (`time_reach`); turns of two
+seconds came out as anything from 10 to 260 degrees. Slower curves, of 10 to 19 degrees per second, have
+nearly the codes of straight walks.
 """
 
 TURNED_FRAMES = (240, 290)

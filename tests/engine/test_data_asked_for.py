@@ -60,7 +60,7 @@ def test_walks_turn_to_both_sides_and_say_so() -> None:
         side = "left" if "bent left" in item.edit else "right"
         found = measured(item)
         assert probes[side].passes(found), probes[side].failures(found)
-        late = item.lower[80:, 3]
+        late = item.lower[60:, 3]
         assert abs(float(late.sum())) / 30 < 0.2, "straight on behind the turn"
         other = "right" if side == "left" else "left"
         assert not any(other in caption.split() for caption in item.captions)

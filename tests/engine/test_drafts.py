@@ -46,3 +46,16 @@ def test_the_draft_that_meets_the_kept_motion_is_taken() -> None:
     assert best_draft(stretch(kept, (40, 80)), drafts) is drafts[1]
     assert best_draft(stretch(kept, (40, 80)), drafts[::-1]) is drafts[1]
     assert best_draft(GenerateRequest(DIRECTIONS, duration_s=4.0), drafts[:1]) is drafts[0]
+
+
+def test_fewer_jumps_count_more_than_a_lower_one() -> None:
+    def shaken(frames: tuple[int, ...], metres: float) -> GenerateResult:
+        clip = waving(0.0)
+        poses = clip.poses.copy()
+        for number, frame in enumerate(frames):
+            poses[frame, 17, 2] += metres * (-1) ** number
+        return GenerateResult(replace(clip, poses=poses), 4.0, 0.1, {})
+
+    often, once = shaken((52, 54, 56, 58), 0.2), shaken((55,), 0.4)
+    assert best_draft(stretch(waving(0.0), (40, 80)), [often, once]) is once
+    assert best_draft(stretch(waving(0.0), (40, 80)), [once, often]) is once

@@ -29,6 +29,13 @@ def test_tremble_goes_and_a_step_s_swing_stays() -> None:
     assert quiet.dtype == np.float32 and quiet.shape == made.shape
 
 
+def test_a_body_on_kept_legs_is_steadied_more() -> None:
+    tremble = 0.05 * np.random.default_rng(1).normal(size=(len(FRAMES), 78)).astype(np.float32)
+    alone, beside = steadied(Part.UPPER, tremble), steadied(Part.UPPER, tremble, on_kept=True)
+    left = [np.abs(np.diff(values, n=2, axis=0)).mean() for values in (alone, beside)]
+    assert left[1] < 0.8 * left[0]
+
+
 def test_a_punch_keeps_its_speed_and_its_guard_does_not_tremble() -> None:
     angle = 2.0 / (1.0 + np.exp(-(FRAMES - 60) / 0.7))  # a joint turns by 2 rad within a tenth of a second
     tremble = np.where(np.abs(FRAMES - 60) > 10, 0.03 * np.where(FRAMES % 2, 1.0, -1.0), 0.0)
