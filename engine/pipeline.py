@@ -93,8 +93,8 @@ made for a body that is kept."""
 
 
 STRETCH_GESTURE_GUIDANCE = 2.5
-"""The same in a stretch between kept frames, which has to meet them: with 3.5, 1.2 % of the frames at the ends
-of filled gaps in performances accelerated more than the clip's 99th percentile, with 2.5 0.6 %."""
+"""The same in a stretch between kept frames, which has to meet them: with 3.5, 1.2 % of frames at the ends
+of gaps in performances accelerated more than the clip's 99th percentile, with 2.5 0.6 %."""
 
 
 @dataclass(frozen=True)
