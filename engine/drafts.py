@@ -69,10 +69,10 @@ def best_draft(request: GenerateRequest, drafts: Sequence[GenerateResult]) -> Ge
     """
     if len(drafts) == 1:
         return drafts[0]
-    assert request.kept is not None
-    usual = accelerations(clip_joint_positions(request.kept), request.kept.fps)
-    limit = float(np.percentile(usual, LIMIT_PERCENTILE))
-    return min(drafts, key=lambda draft: _jumps(request, draft.clip, limit))
+    kept = fitted_kept(request, PARTS, drafts[0].clip.num_frames)
+    assert kept is not None
+    limit = float(np.percentile(accelerations(clip_joint_positions(kept), kept.fps), LIMIT_PERCENTILE))
+    return min(drafts, key=lambda draft: _jumps(request, kept, draft.clip, limit))
 
 
 def _is_stretch(request: GenerateRequest) -> bool:
@@ -82,11 +82,10 @@ def _is_stretch(request: GenerateRequest) -> bool:
     return request.free[1] < request.kept.num_frames and request.free[1] - request.free[0] >= MIN_FRAMES
 
 
-def _jumps(request: GenerateRequest, made: Clip, limit: float) -> tuple[int, float]:
+def _jumps(request: GenerateRequest, kept: Clip, made: Clip, limit: float) -> tuple[int, float]:
     """Frames near the ends of the stretch whose joints accelerate more than a limit in the mean; and the most
     that they do."""
-    kept = fitted_kept(request, PARTS, made.num_frames)
-    assert kept is not None and request.free is not None
+    assert request.free is not None
     first, stop = request.free
     directions = resolve_directions(request)
     parts = [part for part in BODY if directions[part].source is not Source.KEEP]

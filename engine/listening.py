@@ -54,7 +54,7 @@ class Listening:
         self._tokenizer, self._wave, self._start_s = tokenizer, wave, start_s
         self._num_steps, self._heard, self._lips = num_steps, 0, lips
         self._codes: Tensor | None = None
-        self._closed = None if lips is None else np.zeros(num_steps * FRAMES_PER_STEP, np.float32)
+        self._closed = np.zeros(num_steps * FRAMES_PER_STEP, np.float32)
 
     def upto(self, step: int) -> Tensor:
         """Codes of the whole motion, (2T, levels), which are right up to what a window hears.
@@ -81,7 +81,7 @@ class Listening:
             windows: What drives it, and when.
             first: That frame.
         """
-        if self._closed is None:
+        if self._lips is None:
             return face
         result, last = face.copy(), first + len(face)
         self.upto(-(-last // FRAMES_PER_STEP))
@@ -102,11 +102,9 @@ class Listening:
         features = heard_features(self._wave, second, (last - first) * FRAMES_PER_STEP)
         codes = self._tokenizer.encode(torch.from_numpy(features)[None])
         codes = codes.view((last - first) * MOTION_TIME, -1)
-        if self._lips is not None and self._closed is not None:
-            closed = self._lips.closed(features)[(begin - first) * FRAMES_PER_STEP :]
-            self._closed[begin * FRAMES_PER_STEP : stop * FRAMES_PER_STEP] = closed[
-                : (stop - begin) * FRAMES_PER_STEP
-            ]
+        if self._lips is not None:
+            own = slice((begin - first) * FRAMES_PER_STEP, (stop - first) * FRAMES_PER_STEP)
+            self._closed[begin * FRAMES_PER_STEP : stop * FRAMES_PER_STEP] = self._lips.closed(features)[own]
         return codes[(begin - first) * MOTION_TIME : (stop - first) * MOTION_TIME]
 
 

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.performer import perform
 from ..data.synthesis import SyntheticSpeech, speak_each
 from ..motion.arkit import ARKIT_NAMES
 from ..motion.arrays import DoubleArray
 from ..motion.character_asset import CharacterAsset, load_character
 from ..motion.clip import Clip
-from ..motion.features import starter_clip
-from ..specs import EMOTIONS, MOTION_FPS, Part
-from .held_out import Speech
+from ..specs import MOTION_FPS
+from .held_out import Speech, performed
 from .report import Row
 from .studio import Studio, speech_request
 
@@ -73,9 +71,11 @@ def closure_rows(studio: Studio, character: Path = CHARACTER) -> list[Row]:
     if not spoken:
         return [Row("lips", what, "not measured: espeak-ng is not installed")]
     gap = LipGap(load_character(character))
-    requests = [speech_request(Speech(s.name, s.wave), seed) for seed, s in enumerate(spoken)]
+    sounds = [Speech(speech.name, speech.wave) for speech in spoken]
+    requests = [speech_request(sound, seed) for seed, sound in enumerate(sounds)]
     made = [gap.of(clip) for clip in studio.clips(requests, "synthesised speech")]
-    taught = [gap.of(_performed(s, seed)) for seed, s in enumerate(spoken)]
+    pairs = zip(sounds, spoken, strict=True)
+    taught = [gap.of(performed(sound, n, speech.phonemes)) for n, (sound, speech) in enumerate(pairs)]
     met, count = _met(made, spoken)
     by_chance, _ = _met([*made[1:], made[0]], spoken)
     known, _ = _met(taught, spoken)
@@ -136,9 +136,3 @@ def _met(gaps: Sequence[DoubleArray], spoken: Sequence[SyntheticSpeech]) -> tupl
         if viseme == "m" and start * MOTION_FPS < len(gap)
     ]
     return sum(met), len(met)
-
-
-def _performed(speech: SyntheticSpeech, seed: int) -> Clip:
-    emotion = EMOTIONS[seed % len(EMOTIONS)]
-    face = perform(speech.wave, emotion=emotion, seed=seed, phonemes=speech.phonemes).face
-    return starter_clip({Part.FACE: face})

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..audio.features import envelope, onsets
 from ..audio.waveform import check_waveform, load_audio
+from ..data.performer.mouth import Phonemes
 from ..data.splits import HELD_OUT_AUDIO
 from ..errors import EngineError
 from ..motion.arrays import FloatArray
@@ -157,16 +158,17 @@ def unedited(item: CapturedItem) -> bool:
     return item.edit in ("", "none")
 
 
-def performed(speech: Speech, seed: int) -> Clip:
+def performed(speech: Speech, seed: int, phonemes: Phonemes | None = None) -> Clip:
     """What the performer that taught the pack does on a recording.
 
     Args:
         speech: The recording.
         seed: Style and choices; also picks the emotion.
+        phonemes: Where they are known; the lips follow the sound else.
     """
     from ..data.performer import perform
 
-    performance = perform(speech.wave, emotion=EMOTIONS[seed % len(EMOTIONS)], seed=seed)
+    performance = perform(speech.wave, emotion=EMOTIONS[seed % len(EMOTIONS)], seed=seed, phonemes=phonemes)
     return starter_clip(
         {
             Part.FACE: performance.face,

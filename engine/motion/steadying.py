@@ -38,7 +38,7 @@ WIDTH_FRAMES = 1.0
 """Standard deviation of the Gaussian over decoded features, in frames of the model's rate."""
 
 ON_KEPT_WIDTH_FRAMES = 1.3
-"""The same for an upper body made for kept legs, which tremble themselves: of such bodies on captured walks
+"""The same where legs are kept, which tremble themselves: of such bodies on captured walks
 1.1 % of the frames accelerated more than the captured clip's 99th percentile, 1.4 % with a width of 1 (on
 walks of the training set 2.1 and 2.3 %; starter 0.2.3)."""
 

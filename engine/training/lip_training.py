@@ -25,6 +25,7 @@ from ..motion.arrays import FloatArray
 from ..packs import Pack, load_pack, write_pack
 from ..tokenizers.config import PlainValue, config_to_dict
 from .loop import Log
+from .pack_export import halved
 from .recipe import LipsRecipe
 
 if TYPE_CHECKING:
@@ -82,15 +83,18 @@ def fit_lips(
         log: Told the loss.
         rng: Of crops and disturbances.
     """
-    known = [(features, p.phonemes) for p in speech for features in (speech_features(p.wave),)]
-    goals = [mouth_from_phonemes(p, features).press.astype(np.float32) for features, p in known]
+    known = [speech_features(spoken.wave) for spoken in speech]
+    goals = [
+        mouth_from_phonemes(spoken.phonemes, features).press.astype(np.float32)
+        for spoken, features in zip(speech, known, strict=True)
+    ]
     optimiser = torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.steps)
     running = 0.0
     for step in range(recipe.steps):
         heard, wanted = [], []
         for number in rng.integers(len(known), size=recipe.batch):
-            crop, goal = _crop(known[number][0], goals[number], rng)
+            crop, goal = _crop(known[number], goals[number], rng)
             heard.append(crop)
             wanted.append(goal)
         inputs = functional.dropout(torch.from_numpy(np.stack(heard)), recipe.dropout)
@@ -101,7 +105,8 @@ def fit_lips(
         loss.backward()
         optimiser.step()
         schedule.step()
-        running = float(loss.detach()) if not step else 0.98 * running + 0.02 * float(loss.detach())
+        now = float(loss.detach())
+        running = 0.98 * running + 0.02 * now if step else now
         if (step + 1) % 250 == 0:
             log.write(step + 1, loss=running)
 
@@ -114,8 +119,10 @@ def _crop(features: FloatArray, goal: FloatArray, rng: np.random.Generator) -> t
     around = around[: len(around) // 2 * 2]
     heard = levelled(disturbed(_another_tract(around, rng), rng))[begin - first :][:CROP_FRAMES]
     wanted = goal[begin : begin + len(heard)]
-    short = CROP_FRAMES - len(heard)
-    return np.pad(heard, ((0, short), (0, 0))), np.pad(wanted, (0, short + len(heard) - len(wanted)))
+    return (
+        np.pad(heard, ((0, CROP_FRAMES - len(heard)), (0, 0))),
+        np.pad(wanted, (0, CROP_FRAMES - len(wanted))),
+    )
 
 
 def _another_tract(features: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -134,8 +141,7 @@ def _another_tract(features: FloatArray, rng: np.random.Generator) -> FloatArray
 def compact_lips(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, PlainValue]]:
     """What a pack keeps of a checkpoint: float16 weights, and their description."""
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    tensors = {name: tensor.half().contiguous() for name, tensor in state["model"].items()}
-    return tensors, config_to_dict(LipConfig(state["width"]))
+    return halved(state["model"]), config_to_dict(LipConfig(state["width"]))
 
 
 def add_lips(root: Path, checkpoint: Path, out: Path) -> Pack:

@@ -166,7 +166,7 @@ def _write(
         info,
         {
             "language_model.safetensors": compact_language_model(model),
-            "tokenizers.safetensors": _half(tokenizers),
+            "tokenizers.safetensors": halved(tokenizers),
             "text_encoder.safetensors": load_file(text_encoder / WEIGHTS_FILE),
         },
         {
@@ -190,11 +190,11 @@ def compact_language_model(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if tensor.ndim == 2 and (rounded or name in TABLES):
             compact |= quantise_rows(name, tensor)
         else:
-            compact |= _half({name: tensor})
+            compact |= halved({name: tensor})
     return compact
 
 
-def _half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Floating weights as float16."""
     return {k: v.half().contiguous() if v.is_floating_point() else v.contiguous() for k, v in tensors.items()}
 

@@ -14,14 +14,11 @@ from engine.evaluation import both_rows, closure_rows
 from engine.evaluation.held_out import Speech
 from engine.evaluation.studio import Studio
 from engine.motion.arkit import ARKIT_INDEX
-from engine.motion.arrays import FloatArray
 from engine.motion.character_asset import CharacterAsset
 from engine.motion.clip import Clip
 from engine.motion.features import starter_clip
 from engine.specs import GenerateRequest, GenerateResult, Part
 from tests.engine.test_evaluation_rows import studio
-
-Mouth = Callable[[int, GenerateRequest], FloatArray]
 
 
 def said(number: int) -> SyntheticSpeech:
