@@ -16,27 +16,16 @@ import numpy as np
 from ..motion.arrays import DoubleArray
 from ..motion.clip import Clip
 from ..motion.kinematics import clip_joint_positions
-from ..specs import MOTION_FPS
 from .cleaning import Capture
 from .editing import LocalMotion, bend_path, crossfade, from_clip, runs_of, warp
-from .recipes import looped_gait
+from .recipes import looped_gait, turn_rate
 from .workshop import Workshop, both_sides, draw_for
-
-TURN_DEG, TURN_FRAMES, LATEST_TURN = (64.0, 88.0), (38, 46), 6
-"""Degrees and frames of a turn on the way, and the frame at which it begins at the latest.
-
-It begins at once and always lasts about 1.4 seconds. Where a turn may begin or end at any moment, going on is
-likelier at every single one, and a model that draws the likely goes straight on, or round for ever. The
-starter's attention tells moments up to 1.6 seconds apart from those further back (`time_reach`); turns of two
-seconds came out as anything from 10 to 260 degrees. Slower curves, of 10 to 19 degrees per second, have
-nearly the codes of straight walks.
-"""
 
 TURNED_FRAMES = (240, 290)
 """Frames of a walk that turns: a second window of a long request, which begins at frame 96, finds it going
 straight on under the same words."""
 
-FAST_PUNCH, FAST_KICK = 1.6, 6.0
+FAST_PUNCH, FAST_KICK = 2.0, 6.0
 """Speeds of a wrist from its shoulder, and of an ankle from the pelvis, that count, m/s."""
 
 CLIMBED_M = 0.15
@@ -61,14 +50,6 @@ def corners(shop: Workshop, capture: Capture) -> None:
                 bent = bend_path(part, sign * turn_rate(part.num_frames, draw))
                 edit = f"{mirror}, cycle repeated, time x {factor:.2f}, path bent {side} at once"
                 shop.add(source, bent, "rest", "turn_left", edit, side=side, looped=True)
-
-
-def turn_rate(num_frames: int, draw: random.Random) -> DoubleArray:
-    """Rate of one turn at the beginning of a walk, eased in and out over a quarter second, (F,), rad/s."""
-    begin, length = draw.randint(0, LATEST_TURN), draw.randint(*TURN_FRAMES)
-    frames = np.arange(num_frames)
-    shape = np.clip(np.minimum(frames - begin + 4, begin + length - frames) / 8.0, 0.0, 1.0)
-    return np.radians(draw.uniform(*TURN_DEG)) * MOTION_FPS * shape / shape.sum()
 
 
 def peaks(speeds: DoubleArray, least: float, apart: int = 8) -> list[int]:
@@ -156,6 +137,13 @@ def kicks(shop: Workshop, capture: Capture) -> None:
         shop.add(source, motion, "rest", "kick_ball", edit.format("cut before the kick"), replant=False)
 
 
+def laughs(shop: Workshop, capture: Capture) -> None:
+    """Laughter at several speeds."""
+    draw = draw_for(capture, "laugh")
+    for source, clip, edit in _variants(capture, draw, 4, 4, (0.92, 1.15)):
+        shop.add(source, from_clip(clip), "rest", "laugh", edit.format("whole"), replant=False)
+
+
 def climbs(action: str, shop: Workshop, capture: Capture) -> None:
     """The way up of a climb, from shortly before the first step to the top.
 
@@ -182,6 +170,7 @@ MORE: dict[str, Callable[[Workshop, Capture], None]] = {
     "walk": corners,
     "boxing": punches,
     "kick_ball": kicks,
+    "laugh": laughs,
     "climb_ladder": partial(climbs, "climb_ladder"),
     "climb_steps": partial(climbs, "climb_steps"),
 }

@@ -153,6 +153,9 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "practise boxing", "jab and punch", "do some boxing",
         "throw a quick combination of punches", "throw fast punches", "fight with the fists",
         "hit a punching bag", "throw one punch after the other",
+        "spar with a partner", "spar", "fight in the ring", "train for a fight in the ring",
+        "fight like a champion in the ring", "trade blows with an opponent", "throw jabs at an opponent",
+        "land a quick punch", "keep the fists up and strike", "stand on guard and punch",
     ),
     "punch": (
         "punch", "throw a punch", "strike with the fist", "punch and strike", "hit out with both fists",
@@ -188,6 +191,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "laugh": (
         "laugh", "laugh out loud", "laugh hard", "burst out laughing", "crack up laughing",
         "double over with laughter", "giggle and laugh", "find something very funny",
+        "have a good laugh", "laugh at a joke", "laugh until it hurts", "laugh with the whole body",
+        "chuckle", "giggle", "be overcome with laughter", "laugh and laugh",
     ),
     "cartwheel": (
         "do a cartwheel", "turn a cartwheel", "perform a cartwheel", "cartwheel",
