@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor, nn
 
 from .audio.features import FEATURE_HZ, LOUDNESS, MEL, NUM_MELS, VOICING
-from .motion.arkit import ARKIT_INDEX
+from .motion.arkit import ARKIT_INDEX, PRESSED, channels_of
 from .motion.arrays import DoubleArray, FloatArray
 from .packs import Pack
 from .tokenizers.config import config_from_dict
@@ -39,25 +39,12 @@ OPEN, CLOSED = 0.25, 0.5
 
 CLOSE, JAW = ARKIT_INDEX["mouthClose"], ARKIT_INDEX["jawOpen"]
 
-PRESSED = {
-    "mouthPressLeft": 0.5,
-    "mouthPressRight": 0.5,
-    "mouthRollLower": 0.35,
-    "mouthRollUpper": 0.28,
-    "mouthShrugUpper": 0.08,
-    "mouthShrugLower": 0.10,
-}
-"""Channels of lips that meet, and how far they go then: as in what the face has learned from."""
-
-PARTED = (
-    "mouthFunnel", "mouthPucker", "mouthStretchLeft", "mouthStretchRight", "mouthLowerDownLeft",
-    "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-)  # fmt: skip
+PARTED = ("mouthFunnel", "mouthPucker", "mouthStretch", "mouthLowerDown", "mouthUpperUp")
 """Channels that part the lips or round them, and rest while they meet."""
 
-_PRESS = np.array([ARKIT_INDEX[name] for name in PRESSED])
-_PRESS_AMOUNTS = np.array(list(PRESSED.values()))
-_PART = np.array([ARKIT_INDEX[name] for name in PARTED])
+_PRESS = np.array([ARKIT_INDEX[channel] for name in PRESSED for channel in channels_of(name)])
+_PRESS_AMOUNTS = np.array([amount for name, amount in PRESSED.items() for _ in channels_of(name)])
+_PART = np.array([ARKIT_INDEX[channel] for name in PARTED for channel in channels_of(name)])
 _LEAST_JAW = 0.05
 
 
@@ -65,7 +52,7 @@ _LEAST_JAW = 0.05
 class LipConfig:
     """Size of the network: channels of each layer."""
 
-    width: int = 128
+    width: int
 
     def __post_init__(self) -> None:
         if self.width < 1:

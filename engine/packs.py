@@ -49,6 +49,10 @@ _ABANDONED_S = 24 * 3600.0
 T = TypeVar("T")
 
 
+NOT_TAKEN_OVER = ("format", "files", "evaluation")
+"""What a pack that is written anew does not take over from the old one's description."""
+
+
 @dataclass(frozen=True)
 class Pack:
     """A pack whose files have been checked.
@@ -299,6 +303,35 @@ def write_pack(
     except OSError as error:
         raise storage_error(root, error) from error
     return load_pack(root)
+
+
+def rewrite_pack(
+    pack: Pack,
+    root: Path,
+    info: Mapping[str, object],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    files: Mapping[str, bytes | str | Path] | None = None,
+) -> Pack:
+    """Write a pack anew with other weights; what is not given stays, but for its measured table.
+
+    Args:
+        pack: The old one.
+        root: Folder to make, which may be the old one's.
+        info: Entries of `pack.toml` that change or are new.
+        tensors: As for `write_pack`, in the place of the old ones or new.
+        files: Likewise.
+
+    Returns:
+        The written pack, loaded and checked.
+
+    Raises:
+        PackError: As `write_pack`.
+        StorageError: As `write_pack`.
+    """
+    stays = {name: value for name, value in pack.info.items() if name not in NOT_TAKEN_OVER}
+    given = {*tensors, *(files or {})}
+    kept = {name: pack.file(name) for name in pack.table("files") if name not in given}
+    return write_pack(root, {**stays, **info}, tensors, {**kept, **(files or {})})
 
 
 def _fill(

@@ -101,12 +101,7 @@ class LipGap:
     """
 
     def __init__(self, character: CharacterAsset) -> None:
-        names = [material.name for material in character.materials]
-        lips, inside = (
-            np.unique(character.quads[character.quad_materials == names.index(name)])
-            for name in ("Lips", "Mouth")
-        )
-        border = np.intersect1d(lips, inside)
+        border = np.intersect1d(character.vertices_of("Lips"), character.vertices_of("Mouth"))
         border = border[np.abs(character.vertices[border, 0]) < MIDDLE_M]
         up = {name: self._moved_up(character, name)[border] for name in ARKIT_NAMES}
         lower = up["jawOpen"] < up["jawOpen"].min() / 10.0

@@ -73,3 +73,18 @@ ARKIT_MIRROR: tuple[int, ...] = tuple(ARKIT_NAMES.index(_mirror_name(name)) for 
 
 ARKIT_INDEX: dict[str, int] = {name: index for index, name in enumerate(ARKIT_NAMES)}
 """Index of each channel by name."""
+
+
+def channels_of(name: str) -> tuple[str, ...]:
+    """The channel of that name, or those of both sides for a name without side."""
+    return (name,) if name in ARKIT_INDEX else (f"{name}Left", f"{name}Right")
+
+
+PRESSED = {
+    "mouthPress": 0.5,
+    "mouthRollLower": 0.35,
+    "mouthRollUpper": 0.28,
+    "mouthShrugUpper": 0.08,
+    "mouthShrugLower": 0.10,
+}
+"""Channels of lips that meet, beside `mouthClose`, and how far they go then; see `channels_of`."""

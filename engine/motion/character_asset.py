@@ -76,6 +76,18 @@ class CharacterAsset:
     shapes: dict[str, tuple[IntArray, FloatArray]]
     materials: tuple[Material, ...]
 
+    def vertices_of(self, material: str) -> IntArray:
+        """Vertices of the faces with a material, ascending, (N,).
+
+        Args:
+            material: Its name.
+
+        Raises:
+            ValueError: If there is none of that name.
+        """
+        index = [known.name for known in self.materials].index(material)
+        return np.unique(self.quads[self.quad_materials == index])
+
 
 def save_character(path: Path, asset: CharacterAsset, influences: int) -> None:
     """Write the asset, quantised; the same asset always gives the same bytes.

@@ -22,7 +22,7 @@ from ..language.layout import MARK_SCALE
 from ..language.model import LanguageModel
 from ..language.text_encoder import TextEncoder, TextEncoderConfig
 from ..language.words import WORDS_FILE, WordList
-from ..packs import STARTER, Pack, load_pack, write_pack
+from ..packs import STARTER, Pack, load_pack, rewrite_pack
 from ..tokenizers.config import config_from_dict
 from ..tokenizers.pack_tokenizers import load_pack_tokenizers
 from ..tokenizers.vocabulary import Vocabulary
@@ -38,9 +38,6 @@ that had hardly moved them, in 9 and 10 of 12."""
 
 CONTINUE_SEED = 19
 """So far are the draws from those of the parts before."""
-
-DROPPED = ("format", "files", "evaluation")
-"""What a new pack's description does not take over."""
 
 _READS_TEXT = "text_projection.weight"
 _MODEL_FILE, _CARD_FILE = "language_model.safetensors", "README.md"
@@ -194,21 +191,24 @@ def export_continued(
         weights = _blended(weights, *blend)
         note["blended"] = f"{blend[1]:g} of version {load_pack(blend[0]).version}"
     head, _, last = pack.version.rpartition(".")
-    info = {name: value for name, value in pack.info.items() if name not in DROPPED}
-    info["version"] = f"{head}.{int(last) + 1}" if last.isdigit() else f"{pack.version}.1"
+    version = f"{head}.{int(last) + 1}" if last.isdigit() else f"{pack.version}.1"
     earlier = cast("Mapping[str, object]", pack.info.get("training", {}))
     notes = [*cast("list[object]", earlier.get("further", [])), note]
-    info["training"] = {**earlier, "further": notes}
     encoder = marked_config(pack, marked)
-    info["text_encoder"] = encoder.to_dict()
-    info["language_model"] = {**pack.table("language_model"), "text_width": encoder.state_width}
-    kept = {name: pack.file(name).read_bytes() for name in pack.table("files") if name != _MODEL_FILE}
+    changed = {
+        "version": version,
+        "training": {**earlier, "further": notes},
+        "text_encoder": encoder.to_dict(),
+        "language_model": {**pack.table("language_model"), "text_width": encoder.state_width},
+    }
+    text = b""
     if card is not None:
-        kept[_CARD_FILE] = card.read_bytes()
-    elif _CARD_FILE in kept:
+        text = card.read_bytes()
+    elif _CARD_FILE in pack.table("files"):
         how = f"{note['steps']} steps of `{note['command']}` from {pack.version}"
-        kept[_CARD_FILE] += f"\nVersion {info['version']}: {how}.\n".encode()
-    return write_pack(out, info, {_MODEL_FILE: compact_language_model(weights)}, kept)
+        text = pack.file(_CARD_FILE).read_bytes() + f"\nVersion {version}: {how}.\n".encode()
+    files = {_CARD_FILE: text} if text else {}
+    return rewrite_pack(pack, out, changed, {_MODEL_FILE: compact_language_model(weights)}, files)
 
 
 def _blended(weights: Mapping[str, Tensor], root: Path, share: float) -> dict[str, Tensor]:

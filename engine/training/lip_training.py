@@ -22,7 +22,7 @@ from ..data.synthesis import synthetic_speech
 from ..errors import EngineError
 from ..lips import LIPS_FILE, LIPS_TABLE, LipCloser, LipConfig, levelled
 from ..motion.arrays import FloatArray
-from ..packs import Pack, load_pack, write_pack
+from ..packs import Pack, load_pack, rewrite_pack
 from ..tokenizers.config import PlainValue, config_to_dict
 from .loop import Log
 from .pack_export import halved
@@ -154,7 +154,4 @@ def add_lips(root: Path, checkpoint: Path, out: Path) -> Pack:
     """
     pack = load_pack(root)
     tensors, described = compact_lips(checkpoint)
-    info = {name: value for name, value in pack.info.items() if name not in ("format", "files")}
-    info[LIPS_TABLE] = described
-    kept = {name: pack.file(name).read_bytes() for name in pack.table("files") if name != LIPS_FILE}
-    return write_pack(out, info, {LIPS_FILE: tensors}, kept)
+    return rewrite_pack(pack, out, {LIPS_TABLE: described}, {LIPS_FILE: tensors})

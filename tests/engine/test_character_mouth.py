@@ -25,12 +25,6 @@ LIPS = {
 """Lip shapes as strong as the starter pack mixes them with an open jaw."""
 
 
-def vertices_of(character: CharacterAsset, material: str) -> np.ndarray:
-    """Vertices of the faces with a material."""
-    index = [m.name for m in character.materials].index(material)
-    return np.unique(character.quads[character.quad_materials == index])
-
-
 def seen(
     character: CharacterAsset, mix: dict[str, float], yaw_deg: float, pitch_deg: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +65,7 @@ def seen(
         depth[place][front] = z.reshape(u.shape)[front]
         shown[place][front] = material
     rows, columns = np.nonzero(shown == [m.name for m in character.materials].index("Teeth"))
-    border = np.intersect1d(vertices_of(character, "Lips"), vertices_of(character, "Mouth"))
+    border = np.intersect1d(character.vertices_of("Lips"), character.vertices_of("Mouth"))
     ends = border[[character.vertices[border, 0].argmin(), character.vertices[border, 0].argmax()]]
     return np.column_stack([columns, rows]) * PIXEL + PIXEL / 2 - HALF_WIDTH, points[ends, :2]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...motion.arkit import ARKIT_INDEX, ARKIT_NAMES
+from ...motion.arkit import ARKIT_INDEX, ARKIT_NAMES, PRESSED
 from ...motion.arrays import FloatArray
 from ...specs import MOTION_FPS
 from .body import UpperMotion
@@ -74,9 +74,9 @@ def _lips(face: _Face, plan: Plan, mouth: MouthShape) -> None:
     tuck, teeth = mouth.tuck * free, mouth.teeth * free
     face.add("jawOpen", jaw)
     face.add("mouthClose", jaw * press)
-    face.add("mouthPress", 0.5 * press)
-    face.add("mouthRollLower", 0.35 * press + 0.6 * tuck)
-    face.add("mouthRollUpper", 0.28 * press)
+    for name, amount in PRESSED.items():
+        face.add(name, amount * press)
+    face.add("mouthRollLower", 0.6 * tuck)
     face.add("mouthPucker", pucker)
     face.add("mouthFunnel", funnel)
     face.add("mouthStretch", 0.62 * spread)
@@ -84,8 +84,7 @@ def _lips(face: _Face, plan: Plan, mouth: MouthShape) -> None:
     face.add("mouthDimple", 0.12 * spread)
     face.add("mouthLowerDown", 0.34 * teeth + 0.22 * jaw * free)
     face.add("mouthUpperUp", 0.20 * teeth + 0.10 * jaw * free + 0.10 * tuck)
-    face.add("mouthShrugUpper", 0.08 * press + 0.06 * funnel)
-    face.add("mouthShrugLower", 0.10 * press)
+    face.add("mouthShrugUpper", 0.06 * funnel)
     face.add("cheekSquint", 0.08 * spread)
 
 
