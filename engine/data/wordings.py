@@ -105,6 +105,9 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "follow a left-hand curve on foot", "turn off to the left while walking",
         "walk a quarter circle to the left", "keep left while walking", "take the next left on foot",
         "stroll along and turn left", "walk to the left side",
+        "walk round a corner to the left", "come round the corner to the left",
+        "go round the next corner on the left", "stroll round the corner to the left",
+        "walk round to the left",
     ),
     "zigzag": (
         "walk in a zigzag", "zigzag forward", "weave from side to side while walking",
