@@ -27,6 +27,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "walk in the backward direction", "move back on foot", "stroll backwards", "pace backwards",
         "walk backwards in a straight line", "keep walking backwards", "reverse away on foot",
         "travel backwards at a walk", "withdraw while facing forward", "walk away backwards",
+        "walk back without turning round", "step back without turning the body",
     ),
     "run_forward": (
         "run forward", "run forwards", "run", "run ahead", "run straight ahead", "jog", "jog forward",
@@ -45,7 +46,8 @@ PHRASES: dict[str, tuple[str, ...]] = {
         "jog back with the face to the front", "run back, facing forward all the time",
         "move back at a run, looking ahead", "run in reverse and keep facing the same way",
         "back off at a run, eyes to the front", "run backwards, never turning the body",
-        "go back fast, always facing forward",
+        "go back fast, always facing forward", "run backwards without a turn",
+        "jog back without turning round", "run in reverse without turning the body",
     ),
     "run_circle": (
         "run in a circle", "run in circles", "jog in a circle", "run around in circles",
