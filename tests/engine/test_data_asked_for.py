@@ -8,8 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.data.asked_for import MORE, climbs, corners, kick_speeds, kicks, peaks, punch_speeds, punches
+from engine.data.asked_for import (
+    MORE,
+    climbs,
+    corners,
+    kick_speeds,
+    kicks,
+    laughs,
+    peaks,
+    punch_speeds,
+    punches,
+)
 from engine.data.cleaning import Capture
+from engine.data.recipes import LATEST_TURN, turn_rate
 from engine.data.workshop import Item, Workshop
 from engine.evaluation.body_measures import Measures, measure_clip
 from engine.evaluation.probes import ACTION_PROBES
@@ -108,9 +119,27 @@ def test_climbs_begin_on_the_floor_and_end_at_the_top() -> None:
         assert height[-1] > 1.2, "the way down is left out"
 
 
+def test_laughter_is_repeated_at_other_speeds() -> None:
+    shop = Workshop()
+    laughs(shop, Capture("99_09", "laugh", standing(240), 0))
+    lengths = {len(item.lower) for item in shop.items}
+    assert len(shop.items) == 8 and len(lengths) > 4 and 240 in lengths
+    assert all(240 / 1.15 - 1 <= length <= 240 / 0.92 + 1 for length in lengths)
+
+
+def test_turns_last_a_second_from_the_start() -> None:
+    import random
+
+    for seed in range(20):
+        rate = turn_rate(240, random.Random(seed))
+        turning = np.flatnonzero(rate)
+        assert turning[0] <= LATEST_TURN and turning[-1] <= 45, "then it goes straight on"
+        assert 65.0 <= np.degrees(rate.sum() / 30.0) <= 91.0
+
+
 def test_more_is_made_of_known_actions() -> None:
     from engine.data.captured import action_of
 
     words = {"walk": "walk", "boxing": "boxing", "kick_ball": "soccer - kick ball"}
-    words |= {"climb_ladder": "climb ladder", "climb_steps": "climb 3 steps"}
+    words |= {"climb_ladder": "climb ladder", "climb_steps": "climb 3 steps", "laugh": "laugh"}
     assert {action_of("99_01", text) for text in words.values()} == set(MORE)

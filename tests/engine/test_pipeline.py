@@ -128,6 +128,16 @@ def test_gestures_to_speech_listen_more_closely(engine: Engine, seen: list[Windo
     assert seen[0].guidance[Part.FACE] == seen[0].guidance[Part.LOWER] == spoken
 
 
+def test_gestures_listen_most_closely_over_legs_that_follow_words(
+    engine: Engine, seen: list[WindowRequest]
+) -> None:
+    engine.generate(GenerateRequest(waveform=speech(1.0)))
+    engine.generate(GenerateRequest({Part.LOWER: TEXT}, speech(1.0)))
+    standing, walking = (window.guidance for window in seen)
+    assert walking[Part.UPPER] == walking[Part.HANDS] > standing[Part.UPPER]
+    assert walking[Part.FACE] == standing[Part.FACE] and walking[Part.LOWER] > standing[Part.LOWER]
+
+
 def test_beside_kept_parts_legs_obey_more_and_hands_follow_the_body(
     engine: Engine, seen: list[WindowRequest]
 ) -> None:
