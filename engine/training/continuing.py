@@ -201,13 +201,12 @@ def export_continued(
         "text_encoder": encoder.to_dict(),
         "language_model": {**pack.table("language_model"), "text_width": encoder.state_width},
     }
-    text = b""
+    files: dict[str, bytes] = {}
     if card is not None:
-        text = card.read_bytes()
+        files[_CARD_FILE] = card.read_bytes()
     elif _CARD_FILE in pack.table("files"):
         how = f"{note['steps']} steps of `{note['command']}` from {pack.version}"
-        text = pack.file(_CARD_FILE).read_bytes() + f"\nVersion {version}: {how}.\n".encode()
-    files = {_CARD_FILE: text} if text else {}
+        files[_CARD_FILE] = pack.file(_CARD_FILE).read_bytes() + f"\nVersion {version}: {how}.\n".encode()
     return rewrite_pack(pack, out, changed, {_MODEL_FILE: compact_language_model(weights)}, files)
 
 

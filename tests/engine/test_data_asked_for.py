@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -128,8 +129,6 @@ def test_laughter_is_repeated_at_other_speeds() -> None:
 
 
 def test_turns_last_a_second_from_the_start() -> None:
-    import random
-
     for seed in range(20):
         rate = turn_rate(240, random.Random(seed))
         turning = np.flatnonzero(rate)

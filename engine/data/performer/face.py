@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...motion.arkit import ARKIT_INDEX, ARKIT_NAMES, PRESSED
+from ...motion.arkit import ARKIT_INDEX, ARKIT_NAMES, PRESSED, channels_of
 from ...motion.arrays import FloatArray
 from ...specs import MOTION_FPS
 from .body import UpperMotion
@@ -32,12 +32,13 @@ class _Face:
         self.one_sided = one_sided
 
     def add(self, name: str, amount: Array | float) -> None:
-        if name in ARKIT_INDEX:
+        channels = channels_of(name)
+        if len(channels) == 1:
             self.values[:, ARKIT_INDEX[name]] += amount
             return
-        for side, sign in (("Left", 1.0), ("Right", -1.0)):
+        for channel, sign in zip(channels, (1.0, -1.0), strict=True):
             uneven = 1.0 + 0.12 * sign * self.one_sided if not name.startswith("eye") else 1.0
-            self.values[:, ARKIT_INDEX[name + side]] += np.asarray(amount) * uneven
+            self.values[:, ARKIT_INDEX[channel]] += np.asarray(amount) * uneven
 
 
 def perform_face(plan: Plan, mouth: MouthShape, upper: UpperMotion, rng: np.random.Generator) -> FloatArray:
