@@ -39,6 +39,7 @@ from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
 from .motion.arrays import FloatArray
 from .motion.climbing import climbed
 from .motion.clip import Clip
+from .motion.falling import fallen
 from .motion.features import rest_features, starter_clip, starter_features
 from .motion.planting import planted
 from .motion.steadying import steadied, steadied_trunk
@@ -378,9 +379,8 @@ class Engine:
             if Part.FACE in made and row.audio is not None:
                 features[Part.FACE] = row.audio.with_lips_closed(features[Part.FACE], row.windows)
             if Part.LOWER in made:
-                features[Part.LOWER] = climbed(features[Part.LOWER])
-            position, heading = _start_of(row.kept)
-            clip = starter_clip(features, position, heading)
+                features[Part.LOWER] = fallen(climbed(features[Part.LOWER]))
+            clip = starter_clip(features, *_start_of(row.kept))
             if row.kept is not None:
                 clip = put_back(clip, row.kept, made)
             if on_kept and row.is_steadied(Part.UPPER):

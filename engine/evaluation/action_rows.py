@@ -18,6 +18,7 @@ from ..language.text_encoder import TextEncoder
 from ..motion.arrays import FloatArray
 from ..motion.climbing import climbed
 from ..motion.clip import Clip
+from ..motion.falling import fallen
 from ..motion.features import starter_clip
 from ..specs import Part
 from ..tokenizers.base import MotionTokenizer
@@ -140,7 +141,7 @@ def captured_action_rows(
 
 def _as_built(features: Mapping[Part, FloatArray]) -> Clip:
     """A clip of decoded features; as the engine builds it, before its feet are planted."""
-    return starter_clip({**features, Part.LOWER: climbed(features[Part.LOWER])})
+    return starter_clip({**features, Part.LOWER: fallen(climbed(features[Part.LOWER]))})
 
 
 def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False, series: str = "") -> Row:

@@ -46,11 +46,8 @@ def climbed(lower: FloatArray) -> FloatArray:
     Returns:
         (F, 62), of which only the pelvis' height can differ; the same array where nothing climbs.
     """
-    places = clip_joint_positions(starter_clip({Part.LOWER: lower}))
-    soles = places[:, _TOE_JOINTS, 1] - SOLE_THICKNESS
-    below = soles.astype(np.float64) - places[:, :1, 1]
     height = lower[:, LOWER_HEIGHT].astype(np.float64)
-    levels, pelvis = _steps_up(height, below, _stands(lower))
+    levels, pelvis = _steps_up(height, soles_below_pelvis(lower), standing_feet(lower))
     if levels.min(axis=1).max() < CLIMB:
         return lower
     up = levels.max(axis=1) > 0.0
@@ -63,8 +60,28 @@ def climbed(lower: FloatArray) -> FloatArray:
     return result
 
 
-def _stands(lower: FloatArray) -> BoolArray:
-    """Which feet stand, (F, 2)."""
+def soles_below_pelvis(lower: FloatArray) -> DoubleArray:
+    """How far each sole is below the pelvis.
+
+    Args:
+        lower: The starter's lower body features, (F, 62).
+
+    Returns:
+        (F, 2), metres; left, right.
+    """
+    places = clip_joint_positions(starter_clip({Part.LOWER: lower}))
+    return places[:, :1, 1] - (places[:, _TOE_JOINTS, 1].astype(np.float64) - SOLE_THICKNESS)
+
+
+def standing_feet(lower: FloatArray) -> BoolArray:
+    """Which feet stand.
+
+    Args:
+        lower: The starter's lower body features, at the model's rate, (F, 62).
+
+    Returns:
+        (F, 2); left, right.
+    """
     spans = contact_spans(
         lower[:, LOWER_CONTACTS].astype(np.float64), round(FootLockOptions.min_span_s * MOTION_FPS)
     )
@@ -76,7 +93,7 @@ def _steps_up(height: DoubleArray, below: DoubleArray, stands: BoolArray) -> tup
 
     Args:
         height: Decoded height of the pelvis, (F,), metres.
-        below: Height of each sole seen from the pelvis, (F, 2), metres.
+        below: How far each sole is below the pelvis, (F, 2), metres.
         stands: Which feet stand, (F, 2).
 
     Returns:
@@ -88,9 +105,9 @@ def _steps_up(height: DoubleArray, below: DoubleArray, stands: BoolArray) -> tup
         held = stands[frame] & stands[frame - 1]
         pelvis[frame] = pelvis[frame - 1] + height[frame] - height[frame - 1]
         if held.any():
-            pelvis[frame] = (level - below[frame])[held].mean()
+            pelvis[frame] = (level + below[frame])[held].mean()
         for foot in np.flatnonzero(stands[frame] & ~stands[frame - 1]):
-            sole, other = pelvis[frame] + below[frame, foot], level[1 - foot]
+            sole, other = pelvis[frame] - below[frame, foot], level[1 - foot]
             known = min((other, level[foot], 0.0), key=lambda rung: abs(rung - sole))
             # Without the other foot to measure from, it was a leap: what it lands on is known already.
             level[foot] = sole if held[1 - foot] and abs(known - sole) >= RUNG else known
