@@ -226,7 +226,8 @@ class Pack:
             if held[key].is_floating_point() != tensor.is_floating_point():
                 raise damaged(name, f"{prefix}{key} has type {held[key].dtype}")
             if cast_to_own:
-                held[key] = held[key].to(tensor.dtype)
+                # A copy: what shares the file's memory keeps all of the file there.
+                held[key] = held[key].to(tensor.dtype, copy=True)
         module.load_state_dict(held, assign=any(tensor.is_meta for tensor in wanted.values()))
 
 

@@ -35,7 +35,7 @@ from .language.model import LanguageModel, LanguageModelConfig
 from .language.text_encoder import TextEncoder, TextEncoderConfig
 from .lips import load_lip_closer
 from .listening import Listening
-from .memory import check_fits, free_memory_mb, in_halves, limit_gpu
+from .memory import check_fits, free_memory_mb, give_back, in_halves, limit_gpu
 from .motion.arrays import FloatArray
 from .motion.climbing import climbed
 from .motion.clip import Clip
@@ -171,8 +171,8 @@ class Engine:
         self.lips = load_lip_closer(pack)
         config = config_from_dict(LanguageModelConfig, pack.table("language_model"), "the language model")
         self.model = pack.build_module("language_model.safetensors", partial(LanguageModel, config))
-        self.model.to(device).eval()
-        self.weights = decoder_weights(self.model)
+        self.weights = decoder_weights(self.model.to(device).eval())
+        give_back()
 
     def generate(
         self,
@@ -227,6 +227,7 @@ class Engine:
 
             for index, made in zip(members, in_halves(run, [rows[i] for i in members]), strict=True):
                 clips[index] = made
+        give_back()
         report(1.0, "Done")
         seconds = time.perf_counter() - began
         results = [
@@ -235,8 +236,7 @@ class Engine:
             if made is not None
             for clip, codes in [made]
         ]
-        pairs = zip(requests, places, strict=True)
-        return [best_draft(request, results[place]) for request, place in pairs]
+        return list(map(best_draft, requests, [results[place] for place in places]))
 
     def window_joints(self, num_frames: int) -> list[int]:
         """Frames at which a later window takes over, for measuring seams."""

@@ -3,7 +3,8 @@
 
 Architecture of BERT (Devlin et al. 2018) in the size of `all-MiniLM-L6-v2` (Wang et al. 2020;
 sentence-transformers, Apache-2.0). Weights come from the pack, matrices as int8 with one scale
-per row; the word table stays int8 in memory and only the rows in use are expanded.
+per row. They stay int8 in memory: of the word table only the rows in use are expanded, a layer's
+matrices while it is at work.
 """
 
 from __future__ import annotations
@@ -93,6 +94,23 @@ class TextStates:
     marks: Tensor
 
 
+class _Linear(nn.Module):
+    """A linear layer whose matrix is int8 with scales of its rows, or floating with scales of 1."""
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, wide_in: int, wide_out: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.empty(wide_out, wide_in))
+        self.register_buffer("scale", torch.empty(wide_out, 1))
+        self.bias = nn.Parameter(torch.empty(wide_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., wide_in) to (..., wide_out)."""
+        return functional.linear(x, self.weight.float() * self.scale, self.bias)
+
+
 class _Layer(nn.Module):
     """Post-norm transformer layer."""
 
@@ -100,11 +118,11 @@ class _Layer(nn.Module):
         super().__init__()
         width = config.width
         self.num_heads = config.num_heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.attended = nn.Linear(width, width)
+        self.qkv = _Linear(width, 3 * width)
+        self.attended = _Linear(width, width)
         self.attention_norm = nn.LayerNorm(width, config.norm_eps)
-        self.wide = nn.Linear(width, config.hidden)
-        self.narrow = nn.Linear(config.hidden, width)
+        self.wide = _Linear(width, config.hidden)
+        self.narrow = _Linear(config.hidden, width)
         self.output_norm = nn.LayerNorm(width, config.norm_eps)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -126,7 +144,7 @@ class _Network(nn.Module):
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
-        # The word table is a buffer: int8 (with scales) or float32 (scales of 1).
+        # As a `_Linear`'s matrix.
         self.register_buffer("words", torch.empty(config.num_words, config.width))
         self.register_buffer("word_scales", torch.empty(config.num_words, 1))
         self.positions = nn.Parameter(torch.empty(config.num_positions, config.width))
@@ -135,7 +153,7 @@ class _Network(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Map ids (B, L) and mask (B, L) to states (B, L, width)."""
-        x = self.words[ids].float() * self.word_scales[ids].float() + self.positions[: ids.shape[1]]
+        x = self.words[ids].float() * self.word_scales[ids] + self.positions[: ids.shape[1]]
         x = self.norm(x)
         keys = mask[:, None, None, :]
         for layer in self.layers:
@@ -169,7 +187,7 @@ class TextEncoder:
         try:
             with sketching():
                 self._network = _Network(config)
-            self._network.load_state_dict(_expand(tensors), strict=True, assign=True)
+            self._network.load_state_dict(_with_scales(tensors, self._network), strict=True, assign=True)
         except (RuntimeError, KeyError) as problem:
             raise PackError(
                 "The text encoder's weights do not fit its description; download the pack again."
@@ -245,13 +263,20 @@ def read_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def _expand(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights in float32, except the word table, which keeps its type."""
-    scale_name = "words" + SCALE_SUFFIX
-    rest = {name: tensor for name, tensor in tensors.items() if name not in ("words", scale_name)}
-    expanded: dict[str, Tensor] = {}
-    if "words" in tensors:
-        expanded["words"] = tensors["words"]
-        rows = tensors.get(scale_name, torch.ones(len(tensors["words"])))
-        expanded["word_scales"] = rows.float()[:, None]
-    return expanded | {name: tensor.float() for name, tensor in expand_rows(rest).items()}
+def _with_scales(tensors: Mapping[str, Tensor], network: _Network) -> dict[str, Tensor]:
+    """A pack's tensors by the network's names: matrices as they are, their scales and the rest in float32.
+
+    Raises:
+        KeyError: If a matrix is missing.
+    """
+    matrices = {"words": "word_scales"}
+    for name, module in network.named_modules():
+        if isinstance(module, _Linear):
+            matrices[f"{name}.weight"] = f"{name}.scale"
+    held: dict[str, Tensor] = {}
+    for name, scale_name in matrices.items():
+        held[name] = tensors[name]
+        scales = tensors.get(name + SCALE_SUFFIX, torch.ones(len(held[name])))
+        held[scale_name] = scales.float()[:, None]
+    rest = {n: t for n, t in tensors.items() if n.removesuffix(SCALE_SUFFIX) not in matrices}
+    return held | {name: tensor.float() for name, tensor in expand_rows(rest).items()}

@@ -21,7 +21,7 @@ from scipy.linalg import solveh_banded
 from ..errors import ClipError
 from .arrays import BoolArray, DoubleArray, FloatArray
 from .clip import Clip
-from .kinematics import forward_kinematics
+from .kinematics import STRETCH_FRAMES, forward_kinematics
 from .rotations import axis_angle_to_matrix, cross, matrix_to_axis_angle, normalise
 from .skeleton import DEFAULT_SKELETON, FOOT_JOINTS, SOLE_THICKNESS, Skeleton
 
@@ -29,9 +29,6 @@ _HIPS, _KNEES, _ANKLES, _TOES = (1, 2), (4, 5), (7, 8), (10, 11)
 
 _NUM_LEG_JOINTS = 12
 """Joints up to the toes, which are the first of the skeleton."""
-
-_STRETCH_FRAMES = 2048
-"""Frames whose joints are placed at once: all 55 of them, in a long motion, would fill the memory."""
 
 HEEL_LENGTH = 0.03
 """How far the heel's point of contact lies behind the ankle, metres."""
@@ -203,8 +200,8 @@ class _Legs:
         places = np.empty((clip.num_frames, _NUM_LEG_JOINTS, 3))
         self.world = np.empty((clip.num_frames, _NUM_LEG_JOINTS, 3, 3))
         pelvis, rest = clip.pelvis_positions.astype(np.float64), skeleton.rest_joints.astype(np.float64)
-        for start in range(0, clip.num_frames, _STRETCH_FRAMES):
-            frames = slice(start, start + _STRETCH_FRAMES)
+        for start in range(0, clip.num_frames, STRETCH_FRAMES):
+            frames = slice(start, start + STRETCH_FRAMES)
             matrices = axis_angle_to_matrix(clip.poses[frames].astype(np.float64))
             at, turned = forward_kinematics(matrices, pelvis[frames], rest)
             places[frames], self.world[frames] = at[:, :_NUM_LEG_JOINTS], turned[:, :_NUM_LEG_JOINTS]

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .clip import Clip
 
 
+STRETCH_FRAMES = 2048
+"""Frames of a long motion whose joints are placed at once: all of them would fill the memory."""
+
+
 def _levels() -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
     """Joints by depth below the pelvis with their parents, so that each depth is one batched product."""
     depth = [0] * len(PARENTS)
@@ -64,7 +68,10 @@ def clip_joint_positions(clip: Clip, skeleton: Skeleton = DEFAULT_SKELETON) -> F
         clip: The motion.
         skeleton: Bone lengths of the character that performs it.
     """
-    positions, _ = forward_kinematics(
-        axis_angle_to_matrix(clip.poses), clip.pelvis_positions, skeleton.rest_joints
-    )
-    return positions.astype(np.float32, copy=False)
+    roots = clip.pelvis_positions
+    positions = np.empty((clip.num_frames, len(PARENTS), 3), dtype=np.float32)
+    for start in range(0, clip.num_frames, STRETCH_FRAMES):
+        some = slice(start, start + STRETCH_FRAMES)
+        matrices = axis_angle_to_matrix(clip.poses[some])
+        positions[some], _ = forward_kinematics(matrices, roots[some], skeleton.rest_joints)
+    return positions
