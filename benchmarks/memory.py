@@ -26,8 +26,8 @@ LOAD_LIMIT_S, COMPUTE_LIMIT_S, MEMORY_LIMIT_MB = 2.0, 3.0, 1500.0
 LINEAR_LIMIT = 1.25
 """Cost per second at the longest length over that at the second shortest."""
 GROWTH_LIMIT_MB = 250.0
-"""Peak memory at the longest length over that at the second shortest: ten minutes of sound, of features and of
-motion. What loading frees is given back to the system, so it does not hide any of it."""
+"""Peak memory at the longest length over that at the second shortest: ten minutes of sound, of features and
+of motion. What loading frees is given back to the system, so it does not hide any of it."""
 
 
 def resident_mb() -> float:
