@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.captured_only:
             return show_captured(options.build)
+        if options.beat2:
+            return evaluate_on_beat2(options)
         return evaluate(options)
     except EngineError as error:
         print(error, file=sys.stderr)
@@ -68,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--science", action="store_true", help="further topics too: " + ", ".join(FURTHER))
     parser.add_argument("--gesture-encoder", type=Path, help="co-speech: the published AESKConv_240_100.bin")
+    parser.add_argument(
+        "--beat2", type=Path, help="co-speech metrics of any pack on BEAT2's test split below this folder"
+    )
+    parser.add_argument("--speakers", type=int, nargs="*", default=[2], help="of --beat2; none takes all")
+    parser.add_argument("--smplx", type=Path, help="with --beat2: SMPL-X npz, to compare faces by vertices")
     parser.add_argument("--bert", type=Path, help="emotion: folder of a model for BERTScore")
     parser.add_argument(
         "--captured-only", action="store_true", help="probe the prepared data, no pack needed"
@@ -107,8 +114,6 @@ def evaluate(options: argparse.Namespace) -> int:
     Returns:
         Exit status.
     """
-    import torch
-
     from ..errors import PackError
     from ..pipeline import Engine, load_engine
 
@@ -121,7 +126,9 @@ def evaluate(options: argparse.Namespace) -> int:
     engine = load_engine(options.pack, options.device)
     load_s = time.perf_counter() - started
     if not isinstance(engine, Engine):
-        raise PackError("Only packs of the starter's kind can be evaluated; choose one.")
+        raise PackError(
+            "Only packs of the starter's kind reach these goals; measure another kind with --beat2."
+        )
     quick = bool(options.quick)
     studio = Studio(
         engine=engine,
@@ -149,15 +156,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
         material = Material(options.build, options.gesture_encoder, options.bert)
         rows += [row for topic in further for row in further_rows(topic, studio, engine, material)]
-    run = Run(
-        pack=options.pack.name,
-        pack_hash=pack_hash(options.pack),
-        num_seeds=studio.num_seeds,
-        quick=quick,
-        machine=f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
-        seconds=time.perf_counter() - begin,
-        notes=(bounds_note(studio), *([action_bounds_note(studio.captured)] if options.science else [])),
-    )
+    notes = (bounds_note(studio), *([action_bounds_note(studio.captured)] if options.science else []))
+    run = _run(options, studio.num_seeds, begin, quick, notes)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     write_whole(options.json, json_report(rows, run))
     page = options.json if options.only else options.out
@@ -169,6 +169,63 @@ def evaluate(options: argparse.Namespace) -> int:
         if not quick:
             record(options.pack, rows, run)
     return int(any(row.passed is False for row in rows))
+
+
+def evaluate_on_beat2(options: argparse.Namespace) -> int:
+    """Measure a pack of any kind against captured motion; prints the table and writes it as JSON.
+
+    Args:
+        options: From the command line.
+
+    Returns:
+        Exit status: there are no goals, so 0.
+    """
+    from ..data.readers.base import describe_problems
+    from ..data.readers.beat2 import Beat2Reader
+    from ..motion.body_model import SmplxBody
+    from ..pipeline import load_engine
+    from .aeskconv import load_gesture_encoder
+    from .beat2_rows import beat2_rows, face_vertices, read_recordings
+    from .cospeech_rows import Encode, face_channels
+    from .gesture_features import AUTOENCODER, load_autoencoder
+
+    begin = time.perf_counter()
+    encoders: dict[str, Encode] = {}
+    if options.gesture_encoder:
+        encoders["AESKConv (as published)"] = load_gesture_encoder(options.gesture_encoder).latents
+    if (own := options.build.parent / AUTOENCODER).is_file():
+        encoders["our autoencoder"] = load_autoencoder(own).latents
+    face = face_vertices(SmplxBody(options.smplx)) if options.smplx else face_channels
+    recordings = read_recordings(Beat2Reader(options.beat2, frozenset(options.speakers)))
+    for line in describe_problems(len(recordings.sounds), recordings.problems):
+        print(line, file=sys.stderr)
+    engine = load_engine(options.pack, options.device)
+    rows = beat2_rows(engine, recordings, encoders, face, lambda line: print(line, file=sys.stderr))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(options.json, json_report(rows, _run(options, len(recordings.sounds), begin)))
+    print(terminal_table(rows))
+    return 0
+
+
+def _run(
+    options: argparse.Namespace,
+    num_seeds: int,
+    begin: float,
+    quick: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Run:
+    """What was measured on, from a start of `time.perf_counter` until now."""
+    import torch
+
+    return Run(
+        pack=options.pack.name,
+        pack_hash=pack_hash(options.pack),
+        num_seeds=num_seeds,
+        quick=quick,
+        machine=f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        seconds=time.perf_counter() - begin,
+        notes=notes,
+    )
 
 
 def text_group(studio: Studio) -> list[Row]:

@@ -9,6 +9,7 @@ formulas are checked against the public code's values in the tests. No goals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,10 +30,18 @@ TOPIC = "co-speech"
 Encode = Callable[[Sequence[Clip]], FloatArray]
 """Clips to features, (N, D)."""
 
+Face = Callable[[Clip], FloatArray]
+"""A clip's face, (F, ...)."""
+
 OTHER_SEED = 1000
 """Between the seeds of a performance and of a second one of the same sound."""
 
 BODY_JOINTS = 22
+
+
+def face_channels(clip: Clip) -> FloatArray:
+    """Face channels, (F, E)."""
+    return clip.expressions
 
 
 @dataclass(frozen=True)
@@ -56,13 +65,17 @@ class Material:
 
     Attributes:
         sounds: Held-out recordings of one length.
-        taught: The performer on each.
+        targets: What moved to each: the performer, or who was captured.
         groups: The measured groups; the first is generated.
+        target: Whose the targets are, in words.
+        face: Values by which faces are compared, (F, ...).
     """
 
     sounds: Sequence[Speech]
-    taught: Sequence[Clip]
+    targets: Sequence[Clip]
     groups: Sequence[Group]
+    target: str = "the performer"
+    face: Face = face_channels
 
     @property
     def wrong_sounds(self) -> list[Speech]:
@@ -71,8 +84,8 @@ class Material:
 
     @property
     def wrong_targets(self) -> list[Clip]:
-        """The next recording's performance for each."""
-        return [*self.taught[1:], self.taught[0]]
+        """The next recording's target for each."""
+        return [*self.targets[1:], self.targets[0]]
 
 
 def gather(studio: Studio) -> Material:
@@ -130,33 +143,44 @@ def cospeech_rows(studio: Studio, encoders: dict[str, Encode]) -> list[Row]:
         encoders: Features of the Frechet gesture distance, by name.
     """
     material = gather(studio)
+    joints = studio.engine.window_joints(material.groups[0].clips[0].num_frames)
+    return material_rows(material, encoders, joints)
+
+
+def material_rows(material: Material, encoders: dict[str, Encode], joints: Sequence[int] = ()) -> list[Row]:
+    """The same of clips that are there.
+
+    Args:
+        material: Sounds, targets and the groups that are measured.
+        encoders: As for `cospeech_rows`.
+        joints: First frame of each later window of the generated clips.
+    """
     rows = distance_rows(material, encoders)
     for group in material.groups:
         rows += beat_rows(material, group)
     for group in material.groups:
         rows += target_rows(material, group)
-    joints = studio.engine.window_joints(material.groups[0].clips[0].num_frames)
     for group in material.groups:
         rows += physics_rows(group, joints)
     return rows
 
 
 def distance_rows(material: Material, encoders: dict[str, Encode]) -> list[Row]:
-    """Frechet gesture distance of each group to the performer, and of one half of it to the other."""
+    """Frechet gesture distance of each group to the targets, and of one half of them to the other."""
     rows: list[Row] = []
-    half = len(material.taught) // 2
+    half = len(material.targets) // 2
     for name, encode in encoders.items():
-        whole = encode(material.taught)
+        whole = encode(material.targets)
         found = {
             group.name: metrics.frechet_distance(encode(group.clips), whole) for group in material.groups
         }
         if half:
-            apart = encode(material.taught[:half]), encode(material.taught[half:])
-            found["one half of the performer to the other"] = metrics.frechet_distance(*apart)
+            apart = encode(material.targets[:half]), encode(material.targets[half:])
+            found[f"one half of {material.target} to the other"] = metrics.frechet_distance(*apart)
         rows += [
             Row(
                 TOPIC,
-                f"FGD to the performer, {name}: {label}",
+                f"FGD to {material.target}, {name}: {label}",
                 f"{value:.3f}",
                 value=value,
                 marks=(Mark("fgd", name, label, value),),
@@ -217,54 +241,66 @@ class Errors:
     lvd: float
 
 
-def errors(clips: Sequence[Clip], targets: Sequence[Clip]) -> Errors:
+def errors(clips: Sequence[Clip], targets: Sequence[Clip], face: Face = face_channels) -> Errors:
     """Compare clips with targets.
 
     Args:
         clips: Any.
         targets: One for each; the longer of the two is cut.
+        face: Values by which faces are compared. Faces of other channels than the target's are not.
     """
     places = [
         same_length(a[:, :BODY_JOINTS], b[:, :BODY_JOINTS])
         for a, b in zip(positions_of(clips), positions_of(targets), strict=True)
     ]
-    faces = [same_length(a.expressions, b.expressions) for a, b in zip(clips, targets, strict=True)]
+    same_kind = [(a, b) for a, b in zip(clips, targets, strict=True) if a.basis == b.basis]
+    faces = np.array([_face_errors(face(a), face(b)) for a, b in same_kind] or [[math.nan] * 3])
+    face_mse, lvd_official, lvd = (float(value) for value in faces.mean(axis=0))
     mean = np.mean
     return Errors(
         mpjpe=float(mean([metrics.mpjpe_mm(a, b) for a, b in places])),
         pa_mpjpe=float(mean([metrics.pa_mpjpe_mm(a, b) for a, b in places])),
         accel=float(mean([metrics.accel_mm(a, b) for a, b in places])),
-        face_mse=float(mean([metrics.face_mse(a, b) for a, b in faces])),
-        lvd_official=float(mean([metrics.lvd_official(a, b) for a, b in faces])),
-        lvd=float(mean([metrics.lvd_corrected(a, b) for a, b in faces])),
+        face_mse=face_mse,
+        lvd_official=lvd_official,
+        lvd=lvd,
     )
 
 
+def _face_errors(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:
+    """Mean squared error, and the distance of velocities as published and corrected."""
+    a, b = same_length(a, b)
+    return metrics.face_mse(a, b), metrics.lvd_official(a, b), metrics.lvd_corrected(a, b)
+
+
 def target_rows(material: Material, group: Group) -> list[Row]:
-    """Body and face against the performance of the same sound and of the next one."""
+    """Body and face against the target of the same sound and of the next one."""
     if not group.speaks:
         return []
     rows: list[Row] = []
-    for pairing, targets in (("own sound", material.taught), ("another's sound", material.wrong_targets)):
-        found = errors(group.clips, targets)
-        rows += [
+    for pairing, targets in (("own sound", material.targets), ("another's sound", material.wrong_targets)):
+        found = errors(group.clips, targets, material.face)
+        rows.append(
             Row(
                 TOPIC,
-                f"body against the performance, {pairing}, {group.name}",
+                f"body against {material.target}, {pairing}, {group.name}",
                 f"MPJPE {found.mpjpe:.1f} mm, PA-MPJPE {found.pa_mpjpe:.1f} mm, "
                 f"ACCEL {found.accel:.2f} mm/frame\u00b2",
                 value=found.mpjpe,
                 marks=(Mark("body", group.name, pairing, found.mpjpe),),
-            ),
-            Row(
-                TOPIC,
-                f"face against the performance, {pairing}, {group.name}",
-                f"MSE {found.face_mse:.4f}, LVD corrected {found.lvd:.4f}, "
-                f"as published {found.lvd_official:.4f}",
-                value=found.face_mse,
-                marks=(Mark("face", group.name, pairing, found.face_mse),),
-            ),
-        ]
+            )
+        )
+        if math.isfinite(found.face_mse):
+            rows.append(
+                Row(
+                    TOPIC,
+                    f"face against {material.target}, {pairing}, {group.name}",
+                    f"MSE {found.face_mse:.4g}, LVD corrected {found.lvd:.4g}, "
+                    f"as published {found.lvd_official:.4g}",
+                    value=found.face_mse,
+                    marks=(Mark("face", group.name, pairing, found.face_mse),),
+                )
+            )
     return rows
 
 

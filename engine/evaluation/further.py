@@ -18,7 +18,7 @@ from .aeskconv import load_gesture_encoder
 from .cospeech_rows import Encode, cospeech_rows
 from .emotion_rows import TOPIC as EMOTION
 from .emotion_rows import description_rows, emotion_rows
-from .gesture_features import load_or_train_autoencoder, performance_motions
+from .gesture_features import AUTOENCODER, load_or_train_autoencoder, performance_motions
 from .reading_rows import READING, fit_rows, pace_rows, reading_rows
 from .report import Row
 from .studio import Studio
@@ -51,7 +51,7 @@ class Material:
     @property
     def autoencoder(self) -> Path:
         """Where our gesture autoencoder is kept."""
-        return self.data.parent / "gesture_autoencoder.safetensors"
+        return self.data.parent / AUTOENCODER
 
 
 def further_rows(topic: str, studio: Studio, engine: Engine, material: Material) -> list[Row]:

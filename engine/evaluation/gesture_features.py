@@ -35,6 +35,9 @@ STRIDE = 2**HALVINGS
 WINDOW_FRAMES = 64
 STEPS = 400
 BATCH = 32
+AUTOENCODER = "gesture_autoencoder.safetensors"
+"""File that keeps a trained one, beside the prepared data."""
+
 LEAST_STD = 0.03
 """Floor of a feature's deviation: what hardly moves must not be blown up."""
 
@@ -150,14 +153,23 @@ def load_or_train_autoencoder(path: Path, data: Path, steps: int = STEPS) -> Ges
     Raises:
         EngineError: If the data is absent, or the file is of another autoencoder.
     """
+    if path.exists():
+        return load_autoencoder(path)
+    model = train_autoencoder(performance_motions(data, "train"), steps=steps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as draft:
+        write_safetensors(model.state_dict(), draft)
+    return model
+
+
+def load_autoencoder(path: Path) -> GestureAutoencoder:
+    """The autoencoder kept in a file.
+
+    Raises:
+        EngineError: If the file is of another autoencoder.
+    """
     from safetensors.torch import load_file
 
-    if not path.exists():
-        model = train_autoencoder(performance_motions(data, "train"), steps=steps)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as draft:
-            write_safetensors(model.state_dict(), draft)
-        return model
     model = GestureAutoencoder()
     try:
         model.load_state_dict(load_file(path))

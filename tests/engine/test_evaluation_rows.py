@@ -329,14 +329,14 @@ def test_cospeech_rows_read_every_metric_matched_and_mismatched() -> None:
         assert row(rows, f"L1div, {group}").value >= 0.0
         for what in ("foot sliding", "feet below the floor", "jerk"):
             assert row(rows, f"{what}, {group}").value >= 0.0
-        own = [r for r in rows if r.what == f"face against the performance, own sound, {group}"]
+        own = [r for r in rows if r.what == f"face against the performer, own sound, {group}"]
         assert bool(own) == (group != groups[2]), "a clip without a face is not compared"
     assert (
         row(rows, "FGD to the performer, arms: performer").value
         < row(rows, "FGD to the performer, arms: generated").value
     )
     again, wrong = (
-        row(rows, f"face against the performance, {pairing}, performer").value
+        row(rows, f"face against the performer, {pairing}, performer").value
         for pairing in ("own sound", "another's sound")
     )
     assert again < wrong, "two performances of one sound have like faces"
@@ -347,7 +347,7 @@ def test_cospeech_rows_read_every_metric_matched_and_mismatched() -> None:
         assert marks[f"another's sound, threshold {threshold}"] not in (0.0, found.value)
     assert row(rows, "jerk, standing").value == 0.0 < row(rows, "jerk, performer").value
     assert "window joints" in " ".join(r.what for r in rows)
-    body = row(rows, "body against the performance, own sound, generated").measured
+    body = row(rows, "body against the performer, own sound, generated").measured
     assert all(name in body for name in ("MPJPE", "PA-MPJPE", "ACCEL"))
 
 
