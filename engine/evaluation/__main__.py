@@ -30,7 +30,17 @@ from .studio import Studio
 from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
 
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
-FURTHER = ("actions", "retrieval", "emotion", "reading", "pace", "fit", "co-speech", "physics")
+FURTHER = (
+    "actions",
+    "wordings",
+    "retrieval",
+    "emotion",
+    "reading",
+    "pace",
+    "fit",
+    "co-speech",
+    "physics",
+)
 """Topics measured only with `--science` or by name: they put packs in place and decide nothing."""
 PERFORMED = ("emotion", "co-speech")
 """Further topics that need the prepared performances."""

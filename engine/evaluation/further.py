@@ -18,6 +18,7 @@ from .aeskconv import load_gesture_encoder
 from .cospeech_rows import Encode, cospeech_rows
 from .emotion_rows import TOPIC as EMOTION
 from .emotion_rows import description_rows, emotion_rows
+from .fresh_rows import fresh_rows
 from .gesture_features import load_or_train_autoencoder, performance_motions
 from .reading_rows import READING, fit_rows, pace_rows, reading_rows
 from .report import Row
@@ -80,6 +81,8 @@ def further_rows(topic: str, studio: Studio, engine: Engine, material: Material)
     evaluator = science_rows.our_evaluator(studio, engine.text_encoder, material.evaluator)
     if topic == "actions":
         return action_rows(studio, Judge(evaluator, engine.text_encoder), engine.tokenizers)
+    if topic == "wordings":
+        return fresh_rows(studio, Judge(evaluator, engine.text_encoder))
     return science_rows.retrieval_rows(studio, engine.text_encoder, evaluator)
 
 

@@ -20,6 +20,7 @@ from engine.evaluation import (
     cospeech_rows,
     emotion_rows,
     engine_rows,
+    fresh_rows,
     further,
     reading_rows,
     science_rows,
@@ -422,6 +423,30 @@ def test_action_rows_judge_by_bounds_and_by_the_evaluator() -> None:
     assert not action_rows.does(probe_for("salsa"), replace(lively, told="laugh"))
     assert not action_rows.does(probe_for("salsa"), replace(dancing, told="salsa")), "a still one is no dance"
     assert "walk and turn left" in action_rows.action_bounds_note(captured)
+
+
+def test_fresh_wordings_are_counted_by_wording_and_by_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured = [
+        replace(item(action, "train", 121), captions=(action.replace("_", " "),))
+        for action in ("walk_forward", "jump")
+    ]
+    encoder = tiny_encoder()
+    evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=5, batch=16)
+    judge = action_rows.Judge(evaluator, encoder)
+    rows = fresh_rows.fresh_rows(studio(), judge)
+    assert {r.topic for r in rows} == {"fresh wordings"} and all(r.passed is None for r in rows)
+    assert len(rows) == 16 * 4 + 1
+    # The stand-in knows "jumps", but neither "hop" nor "leap".
+    assert row(rows, '- "she jumps for joy"').measured == "2 of 2"
+    assert row(rows, '- "hop up with both feet"').measured == "0 of 2"
+    assert row(rows, '"jump", 3 fresh wordings').measured == "2 of 6"
+    assert row(rows, '"stand still", 3 fresh wordings').value == 1.0
+    of_probes = [r for r in rows if r.what.endswith("3 fresh wordings")]
+    assert row(rows, "all 48").value == pytest.approx(np.mean([r.value for r in of_probes]))
+    monkeypatch.setattr(fresh_rows, "FRESH_SEEDS", 1)
+    stubborn = fresh_rows.fresh_rows(studio("stubborn"), judge)
+    assert row(stubborn, '"jump", 3 fresh wordings').measured == "0 of 3"
+    assert row(stubborn, '"stand still", 3 fresh wordings').measured == "3 of 3"
 
 
 class Faded(Shifted):
