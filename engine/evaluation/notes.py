@@ -71,13 +71,19 @@ them was measured, not changed since, and kept out of training; at most 10 seeds
 may share words with training captions, but none equals one, whoever is said to do it. The unseen wordings of
 the tables above never occur in training either, but were looked at during development: packs were chosen by
 them, wordings near to some of them were added to training, and "a person jogs" differs from captions there
-only in its subject. These rows show how much that flatters. Packs trained after 0.2.5 should not be chosen
-by them, or they flatter too.""",
+only in its subject. No pack may be chosen by the fresh ones, or they are fresh no more.""",
     "retrieval": """
 Our evaluator of text and motion, trained on the training clips alone (a motion near its own caption, far
-from others), on clips made from the first caption of held-out clips. Groups of 32, 20 repetitions; after the
-sign is half of the 95 % interval. Its figures compare packs measured with the same evaluator, not with
-published ones.""",
+from others), on clips made from the first caption of 96 held-out clips, chosen evenly among all, each with a
+seed of its own. R-precision is the mean over all groups of 32 that a text and the others make,
+diversity over all pairs of clips. Multimodality: the eight captions that the most recordings share; pairs of
+seeds, and of captured clips of different recordings. Captured clips are edits of few recordings (mirrored,
+at other speeds, along other paths), so an interval draws recordings anew, with all clips made of them and of
+their captions; that of multimodality draws captions, and seeds or recordings within each. After the sign
+stands half of the 95 % interval, 1.96 standard deviations over 500 draws: it covers clips, captions and
+seeds, not another training of the evaluator; of FID, with so few recordings, it is rather too wide. Figures
+compare packs measured with the same evaluator, not with published ones; earlier tables took the first 96
+clips, which are of ten recordings.""",
     "emotion": """
 Held-out performances, whose emotion is known, and clips generated with an emotion asked for, told by the pack
 itself, one of eight. Words: BLEU-1, ROUGE-L and CIDEr of `pycocoevalcap`, BERTScore of `bert_score` where

@@ -483,7 +483,9 @@ def test_captured_clips_of_one_side_are_probed_by_that_side() -> None:
 
 def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
     captured = [
-        replace(item(action, split, num), captions=(action.replace("_", " "),))
+        replace(
+            item(action, split, num), captions=(action.replace("_", " "),), source_trial=f"{action} {num}"
+        )
         for action in ("walk_forward", "jump", "run_forward")
         for split in ("train", "held")
         for num in (120, 150)
@@ -502,6 +504,18 @@ def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
         < row(obeying, "matching distance, - captured, wrong").value
     )
     assert row(obeying, "R-precision 1, 2, 3, - captured").value > 0.9
+    for what in (
+        "R-precision 1, 2, 3, g",
+        "matching distance, g",
+        "FID, g",
+        "diversity, g",
+        "multimodality, g",
+    ):
+        assert "\u00b1" in row(obeying, what).measured and "nan" not in row(obeying, what).measured
+    assert row(obeying, "multimodality, - captured, of different").value > 0.0
+    alone = [replace(clip, source_trial=clip.action) for clip in captured]
+    rows = science_rows.retrieval_rows(replace(studio(), captured=alone), encoder, evaluator)
+    assert not [r for r in rows if r.what.startswith("multimodality, - captured")], "no second recording"
 
 
 @dataclass
