@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--science", action="store_true", help="further topics too: " + ", ".join(FURTHER))
     parser.add_argument("--gesture-encoder", type=Path, help="co-speech: the published AESKConv_240_100.bin")
+    parser.add_argument(
+        "--mean-velocity", type=Path, help="co-speech: the published mean_vel_smplxflame_30.npy"
+    )
     parser.add_argument("--bert", type=Path, help="emotion: folder of a model for BERTScore")
     parser.add_argument(
         "--captured-only", action="store_true", help="probe the prepared data, no pack needed"
@@ -157,7 +160,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if further := [topic for topic in FURTHER if topic in wanted]:
         from .further import Material, further_rows
 
-        material = Material(options.build, options.gesture_encoder, options.bert)
+        material = Material(options.build, options.gesture_encoder, options.bert, options.mean_velocity)
         rows += [row for topic in further for row in further_rows(topic, studio, engine, material)]
     run = Run(
         pack=options.pack.name,

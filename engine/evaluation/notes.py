@@ -24,7 +24,8 @@ clips, over that of captured walks that pass the same probe.""",
 The first 10 s of each held-out recording. Correlation: mean over clips of the Pearson correlation
 of jawOpen with the amplitude envelope at each lag; the best lag is given, positive is late. Groups:
 round = funnel + pucker, spread = stretch + smile, press = press + roll + close; correlations (also
-with the loudness) and deviations are taken while speaking. Captured BEAT2 motion measures 0.32 at a
+with the loudness) and deviations are taken while speaking. Another's voice: the next recording's, for
+correlation and silence; the other rows are of the face. Captured BEAT2 motion measures 0.32 at a
 lag of 1 frame. Lips that meet: espeak-ng says sentences in variants of its voices, neither of which
 anything learned from; a sound counts where the middle of the default character's lips is at most 1 mm
 apart at some frame from 0.04 s before the sound to its end. The sentences are full of these sounds, so
@@ -38,19 +39,21 @@ the public evaluation package; of the two public thresholds it tells the perform
 from chance more surely, and was chosen on that before any model was measured. The other, 0.3, is
 given too.""",
     "published": """
-The published figures on BEAT2 cannot be compared with these: other data, another skeleton, and its
-trained encoder and mean velocities are not used. "As published" reproduces the public code's slips
-(checked against its own values in the tests), "corrected" does not. Frechet distance: means and
-deviations of the upper body's rotations in windows of 32 frames, 24 principal components scaled to
-unit total variance. Face errors are over ARKit channels against the performer, which is one right
-answer of many.""",
+The published figures on BEAT2 cannot be compared with these: other data, another skeleton, onsets of our
+own detector, and its trained encoder and mean velocities are not used. "As published" reproduces the public
+code's slips (checked against its own values in the tests), "corrected" does not. Beats of both groups are
+found by one mean speed per joint, the performer's; another's sound: the next recording's. Frechet distance:
+means and deviations of the upper body's rotations in windows of 32 frames, 24 principal components scaled
+to unit total variance. It compares two sets of clips and L1 diversity is the spread of one: no sound enters
+either, so they have no row for the wrong one. Face errors are over ARKit channels against the performer,
+which is one right answer of many.""",
     "both": """
 Speech above and "walk forward" below in one request, 10 s of each held-out recording; then, on 8 s
 of each, the same speech and seed with the legs given each of the paper's five editing examples and
 face, hands and upper body kept. Kept means that rotations and face channels hold the same bits.
 Beat consistency is read in the pelvis' own frame here: relative to a pelvis that does not turn,
 the swing that walking gives the trunk hides the beats even of the performer on captured walks, as
-the rows below show.""",
+the rows below show. Another's voice: the next recording's.""",
     "seams": """
 Held-out recordings joined to takes of 60 s. Mean acceleration of the 22 body joints within two
 frames of each place where a window begins, over that everywhere else.""",
@@ -104,10 +107,12 @@ The first 10 s of each held-out recording. There is no captured motion of these 
 that taught the pack stands for it, and a second performance of the same sound for how far two right answers
 lie apart. Own sound: the clip's own recording, or its performance; another's: the next recording's. FGD in
 latents of our own motion autoencoder (performances of the training set; one latent is 16 frames), and in the
-published network where `--gesture-encoder` names its file; FGD and L1div are of a set, so pairing does not
-change them. Captured motion: captured clips in stretches of 10 s, made without these sounds. Standing still
-is the second performance's first frame held. Foot sliding: speed of the lower toe; floor: ankles and toes
-below 2 cm.""",
+published network where `--gesture-encoder` names its file; FGD compares two sets of clips and L1div is the
+spread of one: no sound enters either, so they have no row for the wrong one. BC: beats of every group are
+found by one mean speed per joint, so that all are normalised alike: the performer's, or the published one
+where `--mean-velocity` names its file; onsets are of our own detector, not of the public code's. Captured
+motion: captured clips in stretches of 10 s, made without these sounds. Standing still is the second
+performance's first frame held. Foot sliding: speed of the lower toe; floor: ankles and toes below 2 cm.""",
     "physics": """
 Clips of "walk forward" against held-out captured walks, as they are and with frames in random order.""",
     "speed": """

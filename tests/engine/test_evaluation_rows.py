@@ -201,6 +201,7 @@ def test_together_and_seams_have_their_goals() -> None:
     rows = both_rows.together_rows(studio())
     assert row(rows, 'legs: "walk forward"').passed
     assert row(rows, "lips").passed
+    assert row(rows, "- generated against another's voice").value < 0.5 < row(rows, "lips").value
     assert row(rows, "beat consistency").passed is False
     assert row(speech_rows.seam_rows(studio()), "acceleration at 14 window joints").passed is not None
 
