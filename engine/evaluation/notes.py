@@ -106,13 +106,15 @@ default; frames within two of either end. Parts made for others: every frame."""
 The first 10 s of each held-out recording. There is no captured motion of these recordings: the performer
 that taught the pack stands for it, and a second performance of the same sound for how far two right answers
 lie apart. Own sound: the clip's own recording, or its performance; another's: the next recording's. FGD in
-latents of our own motion autoencoder (performances of the training set; one latent is 16 frames), and in the
-published network where `--gesture-encoder` names its file; FGD compares two sets of clips and L1div is the
-spread of one: no sound enters either, so they have no row for the wrong one. BC: beats of every group are
-found by one mean speed per joint, so that all are normalised alike: the performer's, or the published one
-where `--mean-velocity` names its file; onsets are of our own detector, not of the public code's. Captured
-motion: captured clips in stretches of 10 s, made without these sounds. Standing still is the second
-performance's first frame held. Foot sliding: speed of the lower toe; floor: ankles and toes below 2 cm.""",
+latents of our own motion autoencoder (performances of the training set; one latent is 16 frames), and in
+the published network where `--gesture-encoder` names its file; FGD compares two sets of clips and L1div is
+the spread of one: no sound enters either, so they have no row for the wrong one. BC: beats of every group
+are found by one mean speed per joint, so that all are normalised alike: the performer's, or the published
+one where `--mean-velocity` names its file. Livelier motion than the performer's then has more beats that
+count and a higher BC with any sound, as captured motion shows: what follows the sound is the difference of
+the two. Onsets are of our own detector, not of the public code's. Captured motion: captured clips in
+stretches of 10 s, made without these sounds. Standing still is the second performance's first frame held.
+Foot sliding: speed of the lower toe; floor: ankles and toes below 2 cm.""",
     "physics": """
 Clips of "walk forward" against held-out captured walks, as they are and with frames in random order.""",
     "speed": """
