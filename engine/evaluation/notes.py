@@ -15,7 +15,8 @@ are named.""",
 Legs and upper body from one instruction, no sound, feet planted; clips of 5 s, circles 8 s; seeds
 0, 1, 2 and so on. Brackets hold the 5th and 95th percentile. "Wrong instruction" rows give how
 often clips of the other six instructions pass a probe. Captured rows run the same probes over
-prepared captured clips with that label.""",
+prepared captured clips with that label. The unseen wordings never occur in training but were looked at
+during development; "Fresh wordings" has others.""",
     "feet": """
 Clips of "walk forward". Slide: per clip the median horizontal speed of whichever toe joint is
 lower, then the median over clips. Knee: 99th percentile of the knees' angular acceleration over all
@@ -62,12 +63,12 @@ The same request twice, and parts that were asked to be kept, compared bit by bi
 to the pelvis at the same moment, mean over pairs of takes, of 8 s; the performer's pairs are of different
 speakers.""",
     "actions": """
-Nine further actions of the data; seeds and sides as for the probes above. A clip does the action where every
-bound of its probe holds; salsa and laughing must also be told as such by our evaluator, which picks the
-nearest of all 16 instructions. Both shares are printed for each. Captured rows run the same on prepared
-captured clips: a probe that they fail would be wrong. "Through the tokenizers": the same clips as codes and
-back; what is lost there no language model over these codes can do. "Wrong instruction": clips of the other
-eight.""",
+Nine further actions of the data; seeds, sides and unseen wordings as for the probes above. A clip does the
+action where every bound of its probe holds; salsa and laughing must also be told as such by our evaluator,
+which picks the nearest of all 16 instructions. Both shares are printed for each. Captured rows run the same
+on prepared captured clips: a probe that they fail would be wrong. "Through the tokenizers": the same clips
+as codes and back; what is lost there no language model over these codes can do. "Wrong instruction": clips
+of the other eight.""",
     "fresh wordings": """
 Three wordings for each of the 16 probes above, written when starter 0.2.5 was finished and before any of
 them was measured, not changed since, and kept out of training; at most 10 seeds each, judged as above. They
