@@ -5,6 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 DATA ?= ../shared/data
 AUDIO ?=
 PACK ?= packs/starter
+GESTURE_ENCODER ?=
+MEAN_VELOCITY ?=
+BERT ?=
 MINUTES ?=
 STEPS ?= 200
 N ?= 1000000
@@ -35,7 +38,8 @@ help:
 	@echo "make package               the extension's zips, light and with the engine inside, in dist/"
 	@echo "make wheels [INDEX=url]    the list of the engine's wheels, made anew"
 	@echo "make train-starter [DATA=folder] [RECIPE=name] [MINUTES=n]   train the starter pack"
-	@echo "make evaluate [DATA=folder] [PACK=folder]      measure it, write docs/evaluation.md with plots"
+	@echo "make evaluate [DATA=folder] [PACK=folder] [GESTURE_ENCODER=file] [MEAN_VELOCITY=file] [BERT=folder]"
+	@echo "                           measure it, write docs/evaluation.md with plots"
 	@echo "make benchmark             times and memory, in one table each"
 	@echo "make clean                 remove results; keeps .venv and what training made in build/"
 
@@ -80,7 +84,7 @@ train-starter: $(STAMP)
 	$(PY) -m engine.training starter --data "$(DATA)" --out "$(PACK)" $(if $(RECIPE),--recipe $(RECIPE)) $(if $(MINUTES),--minutes $(MINUTES))
 
 evaluate: $(STAMP) $(ASSET)
-	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md --science
+	$(PY) -m engine.evaluation --pack "$(PACK)" --data "$(DATA)" --out docs/evaluation.md --science $(if $(GESTURE_ENCODER),--gesture-encoder "$(GESTURE_ENCODER)") $(if $(MEAN_VELOCITY),--mean-velocity "$(MEAN_VELOCITY)") $(if $(BERT),--bert "$(BERT)")
 
 benchmark: $(STAMP)
 	@status=0; for script in benchmarks/*.py; do \

@@ -57,6 +57,64 @@ HELD_OUT_WORDINGS: dict[str, tuple[str, str, str]] = {
 }
 """Probe instruction to three wordings that no training caption may equal."""
 
+FRESH_WORDINGS: dict[str, tuple[str, str, str]] = {
+    "walk in a circle": (
+        "walk a full lap around the table",
+        "he wanders round and round the room",
+        "trace a big ring on the floor while walking",
+    ),
+    "walk backwards": (
+        "back away from the door",
+        "she walks backward, facing the camera",
+        "take slow steps to the rear",
+    ),
+    "jump": ("hop up with both feet", "she jumps for joy", "do a vertical leap"),
+    "run forward": ("sprint down the track", "she is running to catch the bus", "bolt straight for the exit"),
+    "run backwards": (
+        "backpedal as fast as you can",
+        "he runs backward, eyes to the front",
+        "trot backward down the pitch like a referee",
+    ),
+    "walk forward": (
+        "walk towards the camera",
+        "the guy ambles along the pavement",
+        "keep walking down the corridor",
+    ),
+    "stand still": ("just stand there", "he doesn't move a muscle", "hold your position and do nothing"),
+    "walk and turn left": (
+        "walk on and take a left at the corner",
+        "she strolls ahead, then bears left",
+        "veer off to the left while walking",
+    ),
+    "walk and turn right": (
+        "walk up and hang a right",
+        "he walks, curving gently to the right",
+        "amble along and swing right",
+    ),
+    "dance salsa": ("cuban salsa, solo", "she is dancing salsa at a party", "do the basic salsa step"),
+    "kick a ball": (
+        "wind up and kick the soccer ball",
+        "take a penalty shot",
+        "he strikes the ball with his right foot",
+    ),
+    "box": ("shadow boxing", "a boxer working the heavy bag", "she punches the air with her fists up"),
+    "climb a ladder": (
+        "climb up to the top of the ladder",
+        "he climbs up to the roof on a ladder",
+        "mount the ladder hand over hand",
+    ),
+    "sit down": ("take a seat on the chair", "she sits on the edge of the bed", "have a seat and relax"),
+    "do a cartwheel": (
+        "cartwheel across the mat",
+        "she throws herself sideways into a cartwheel",
+        "turn a cartwheel like a gymnast",
+    ),
+    "laugh": ("crack up at a joke", "laugh your head off", "giggle uncontrollably"),
+}
+"""Probe instruction to three further wordings, written when starter 0.2.5 was finished and before any of them
+was measured. The set above was looked at during development, and wordings near to it went into training; this
+one is never changed, trained on or chosen by."""
+
 SPEED_BANDS: dict[str, tuple[float, float]] = {
     "walk_forward": (0.98, 1.42),
     "walk_circle": (0.98, 1.42),
@@ -141,16 +199,27 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
-_HELD = frozenset(
-    f"{subject}{normalised(text)}"
-    for texts in HELD_OUT_WORDINGS.values()
-    for text in texts
-    for subject in ("", *(f"{word} " for word in _SUBJECTS))
+def _with_any_subject(text: str) -> set[str]:
+    """A wording, normalised, alone and after each of `_SUBJECTS`."""
+    plain = normalised(text)
+    return {plain, *(f"{subject} {plain}" for subject in _SUBJECTS)}
+
+
+def _without_subject(text: str) -> str:
+    """A wording without the subject it begins with, if any."""
+    found = next((subject for subject in _SUBJECTS if text.startswith(f"{subject} ")), "")
+    return text.removeprefix(f"{found} ")
+
+
+_HELD = frozenset().union(
+    *(_with_any_subject(text) for texts in HELD_OUT_WORDINGS.values() for text in texts),
+    *(_with_any_subject(_without_subject(text)) for texts in FRESH_WORDINGS.values() for text in texts),
 )
 
 
 def is_held_out(text: str) -> bool:
-    """Whether a caption equals a held-out wording, word for word, with or without a subject before it."""
+    """Whether a caption equals a held-out or fresh wording, word for word, with or without a subject before
+    it; of a fresh wording that has a subject, with any other or none too."""
     return normalised(text) in _HELD
 
 

@@ -30,7 +30,17 @@ from .studio import Studio
 from .text_rows import bounds_note, captured_rows, check_captured, foot_rows, probe_rows
 
 QUICK_SEEDS, QUICK_FILES, QUICK_LONG = 5, 8, 1
-FURTHER = ("actions", "retrieval", "emotion", "reading", "pace", "fit", "co-speech", "physics")
+FURTHER = (
+    "actions",
+    "wordings",
+    "retrieval",
+    "emotion",
+    "reading",
+    "pace",
+    "fit",
+    "co-speech",
+    "physics",
+)
 """Topics measured only with `--science` or by name: they put packs in place and decide nothing."""
 PERFORMED = ("emotion", "co-speech")
 """Further topics that need the prepared performances."""
@@ -70,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--science", action="store_true", help="further topics too: " + ", ".join(FURTHER))
     parser.add_argument("--gesture-encoder", type=Path, help="co-speech: the published AESKConv_240_100.bin")
+    parser.add_argument(
+        "--mean-velocity", type=Path, help="co-speech: the published mean_vel_smplxflame_30.npy"
+    )
     parser.add_argument(
         "--beat2", type=Path, help="co-speech metrics of any pack on BEAT2's test split below this folder"
     )
@@ -154,7 +167,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if further := [topic for topic in FURTHER if topic in wanted]:
         from .further import Material, further_rows
 
-        material = Material(options.build, options.gesture_encoder, options.bert)
+        material = Material(options.build, options.gesture_encoder, options.bert, options.mean_velocity)
         rows += [row for topic in further for row in further_rows(topic, studio, engine, material)]
     notes = (bounds_note(studio), *([action_bounds_note(studio.captured)] if options.science else []))
     run = _run(options, studio.num_seeds, begin, quick, notes)
@@ -188,6 +201,7 @@ def evaluate_on_beat2(options: argparse.Namespace) -> int:
     from .beat2_rows import beat2_rows, face_vertices, read_recordings
     from .cospeech_rows import Encode, face_channels
     from .gesture_features import AUTOENCODER, load_autoencoder
+    from .published_rows import load_mean_velocity
 
     begin = time.perf_counter()
     encoders: dict[str, Encode] = {}
@@ -200,7 +214,8 @@ def evaluate_on_beat2(options: argparse.Namespace) -> int:
     for line in describe_problems(len(recordings.sounds), recordings.problems):
         print(line, file=sys.stderr)
     engine = load_engine(options.pack, options.device)
-    rows = beat2_rows(engine, recordings, encoders, face, lambda line: print(line, file=sys.stderr))
+    average = load_mean_velocity(options.mean_velocity) if options.mean_velocity else None
+    rows = beat2_rows(engine, recordings, encoders, face, average, lambda line: print(line, file=sys.stderr))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     write_whole(options.json, json_report(rows, _run(options, len(recordings.sounds), begin)))
     print(terminal_table(rows))

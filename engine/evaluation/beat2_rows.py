@@ -107,6 +107,7 @@ def beat2_rows(
     recordings: Recordings,
     encoders: dict[str, Encode],
     face: Face = face_channels,
+    mean_velocity: FloatArray | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Row]:
     """Generate motion to every recording and hold it against what was captured.
@@ -116,6 +117,7 @@ def beat2_rows(
         recordings: From `read_recordings`.
         encoders: Features of the Frechet gesture distance, by name.
         face: Values by which faces are compared.
+        mean_velocity: Published mean speed of each joint, (55,), m/s, for beats; None takes the captured one.
         say: Called with a short line of progress.
     """
     made: list[Clip] = []
@@ -128,4 +130,5 @@ def beat2_rows(
         Group("captured", captured),
         Group("standing still", [still(clip) for clip in captured]),
     ]
-    return material_rows(Material(recordings.sounds, captured, groups, "captured motion", face), encoders)
+    material = Material(recordings.sounds, captured, groups, "captured motion", face)
+    return material_rows(material, encoders, mean_velocity)

@@ -27,6 +27,7 @@ from .speech_rows import (
     in_words,
     lip_summary,
     spoken_takes,
+    wrong_voice_row,
 )
 from .studio import SPEECH_PARTS, Studio, positions_of, same_part, speech_request, text_request
 from .text_rows import SEEN_TARGET, judge
@@ -62,6 +63,7 @@ def together_rows(studio: Studio) -> list[Row]:
             lips.correlation >= LIP_TARGET and abs(lips.lag) <= LAG_TARGET,
             lips.correlation,
         ),
+        wrong_voice_row(clips, sounds, "both"),
         gesture_row(takes, sounds, "both", in_pelvis_frame),
         *swing_rows(studio, takes, sounds),
     ]

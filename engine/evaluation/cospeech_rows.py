@@ -135,29 +135,41 @@ def still(clip: Clip) -> Clip:
     return replace(clip, poses=poses, trans=trans, expressions=face)
 
 
-def cospeech_rows(studio: Studio, encoders: dict[str, Encode]) -> list[Row]:
+def cospeech_rows(
+    studio: Studio, encoders: dict[str, Encode], mean_velocity: FloatArray | None = None
+) -> list[Row]:
     """Every co-speech metric.
 
     Args:
         studio: Engine, recordings and captured clips.
         encoders: Features of the Frechet gesture distance, by name.
+        mean_velocity: Published mean speed of each joint, (55,), m/s, for the beats of every group; None
+            takes the performer's.
     """
     material = gather(studio)
     joints = studio.engine.window_joints(material.groups[0].clips[0].num_frames)
-    return material_rows(material, encoders, joints)
+    return material_rows(material, encoders, mean_velocity, joints)
 
 
-def material_rows(material: Material, encoders: dict[str, Encode], joints: Sequence[int] = ()) -> list[Row]:
+def material_rows(
+    material: Material,
+    encoders: dict[str, Encode],
+    mean_velocity: FloatArray | None = None,
+    joints: Sequence[int] = (),
+) -> list[Row]:
     """The same of clips that are there.
 
     Args:
         material: Sounds, targets and the groups that are measured.
         encoders: As for `cospeech_rows`.
+        mean_velocity: Likewise; None takes the targets'.
         joints: First frame of each later window of the generated clips.
     """
     rows = distance_rows(material, encoders)
+    if mean_velocity is None:
+        mean_velocity = average_speeds(positions_of(material.targets))
     for group in material.groups:
-        rows += beat_rows(material, group)
+        rows += beat_rows(material, group, mean_velocity)
     for group in material.groups:
         rows += target_rows(material, group)
     for group in material.groups:
@@ -190,10 +202,15 @@ def distance_rows(material: Material, encoders: dict[str, Encode]) -> list[Row]:
     return rows
 
 
-def beat_rows(material: Material, group: Group) -> list[Row]:
-    """Beat consistency at both thresholds, both formulas and both pairings, and diversity."""
+def beat_rows(material: Material, group: Group, average: FloatArray) -> list[Row]:
+    """Beat consistency at both thresholds, both formulas and both pairings, and diversity.
+
+    Args:
+        material: For its sounds.
+        group: Which clips.
+        average: Mean speed of each joint, (55,), m/s, the same for every group.
+    """
     places = positions_of(group.clips)
-    average = average_speeds(places)
     sounds = material.sounds[: len(places)], material.wrong_sounds[: len(places)]
     rows: list[Row] = []
     for threshold in (metrics.BEAT_THRESHOLD, metrics.BEAT_THRESHOLD_EMAGE):

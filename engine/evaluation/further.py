@@ -18,7 +18,9 @@ from .aeskconv import load_gesture_encoder
 from .cospeech_rows import Encode, cospeech_rows
 from .emotion_rows import TOPIC as EMOTION
 from .emotion_rows import description_rows, emotion_rows
+from .fresh_rows import fresh_rows
 from .gesture_features import AUTOENCODER, load_or_train_autoencoder, performance_motions
+from .published_rows import load_mean_velocity
 from .reading_rows import READING, fit_rows, pace_rows, reading_rows
 from .report import Row
 from .studio import Studio
@@ -37,11 +39,13 @@ class Material:
         data: Folder of the prepared data.
         gesture_encoder: The published `AESKConv_240_100.bin`, if it is at hand.
         bert: Folder of BERTScore's model, if it is at hand.
+        mean_velocity: The published `mean_vel_smplxflame_30.npy`, if it is at hand.
     """
 
     data: Path
     gesture_encoder: Path | None = None
     bert: Path | None = None
+    mean_velocity: Path | None = None
 
     @property
     def evaluator(self) -> Path:
@@ -80,6 +84,8 @@ def further_rows(topic: str, studio: Studio, engine: Engine, material: Material)
     evaluator = science_rows.our_evaluator(studio, engine.text_encoder, material.evaluator)
     if topic == "actions":
         return action_rows(studio, Judge(evaluator, engine.text_encoder), engine.tokenizers)
+    if topic == "wordings":
+        return fresh_rows(studio, Judge(evaluator, engine.text_encoder))
     return science_rows.retrieval_rows(studio, engine.text_encoder, evaluator)
 
 
@@ -104,9 +110,10 @@ def speech_rows(studio: Studio, material: Material) -> list[Row]:
     encoders: dict[str, Encode] = {"our autoencoder": autoencoder.latents}
     if material.gesture_encoder is not None:
         encoders["AESKConv (as published)"] = load_gesture_encoder(material.gesture_encoder).latents
+    mean_velocity = load_mean_velocity(material.mean_velocity) if material.mean_velocity else None
     lost = autoencoder.error(performance_motions(material.data, "held"))
     what = "our autoencoder: variance of held-out performances that does not come back"
     return [
-        *cospeech_rows(studio, encoders),
+        *cospeech_rows(studio, encoders, mean_velocity),
         Row("co-speech", what, f"{lost:.0%} (the mean pose instead: 100%)", value=lost),
     ]

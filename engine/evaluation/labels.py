@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,19 +71,6 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     reach = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
-
-
-def repeated(measure: Callable[[np.random.Generator], float], times: int = 20) -> tuple[float, float]:
-    """Mean of a measure over random draws and the half width of its interval.
-
-    The field repeats 20 times and gives 1.96 standard deviations over the root of 20 (spec 6.3).
-
-    Args:
-        measure: Draws and measures once.
-        times: Repetitions.
-    """
-    values = np.array([measure(np.random.default_rng(seed)) for seed in range(times)])
-    return float(values.mean()), float(1.96 * values.std(ddof=1) / np.sqrt(times))
 
 
 def confusion_table(score: LabelScore) -> str:

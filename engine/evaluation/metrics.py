@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 from scipy.signal import argrelextrema
 
 Array = npt.NDArray[Any]
@@ -193,26 +192,28 @@ def l1_diversity_centred(clips: list[Array]) -> float:
     return l1_diversity([(clip - clip[:, :1]).reshape(len(clip), -1) for clip in clips])
 
 
-def frechet_distance(first: Array, second: Array, eps: float = 1e-6) -> float:
+def frechet_distance(first: Array, second: Array) -> float:
     """Frechet distance between two sets of feature vectors seen as Gaussians (Heusel 2017).
 
+    The trace of the root of S1 S2 is the sum of the singular values of A B^T, where A and B are any roots of
+    S1 and S2 (S1 = A^T A): exact where a covariance is singular too, as of fewer vectors than dimensions.
+
     Args:
-        first: (N, D).
-        second: (M, D).
-        eps: Added to the diagonals when the product of covariances is singular.
+        first: (N, D), N > 1.
+        second: (M, D), M > 1.
 
     Returns:
         |mu1 - mu2|^2 + Tr(S1 + S2 - 2 sqrt(S1 S2)).
     """
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    cov_a, cov_b = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
-    root: Array = np.asarray(linalg.sqrtm(cov_a @ cov_b))
-    if not np.isfinite(root).all():
-        offset = np.eye(len(cov_a)) * eps
-        root = np.asarray(linalg.sqrtm((cov_a + offset) @ (cov_b + offset)))
-    root = np.real(root)
     gap = a.mean(axis=0) - b.mean(axis=0)
-    return max(0.0, float(gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2.0 * np.trace(root)))
+    # Triangular roots, at most (D, D) each, however many vectors there are.
+    root_a, root_b = (
+        np.asarray(np.linalg.qr((values - values.mean(axis=0)) / np.sqrt(len(values) - 1), mode="r"))
+        for values in (a, b)
+    )
+    shared = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    return max(0.0, float(gap @ gap + (root_a**2).sum() + (root_b**2).sum() - 2.0 * shared))
 
 
 def face_mse(generated: Array, target: Array) -> float:

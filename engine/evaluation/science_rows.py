@@ -6,20 +6,31 @@ None decides a goal, and the evaluator is trained the first time it is asked for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..language.text_encoder import TextEncoder
+from ..motion.arrays import FloatArray
 from ..specs import MOTION_FPS
 from .evaluator import Captioned, Evaluator, load_or_train
 from .held_out import CapturedItem
-from .labels import repeated
-from .metrics import frechet_distance
 from .quality import SOLE_M, ground_penetration, jerk
 from .report import Mark, Row
-from .retrieval import GROUP, chance_precision, diversity, matching_distance, multimodality, r_precision
+from .retrieval import (
+    GROUP,
+    Indices,
+    chance_precision,
+    diversity,
+    embedding_fid,
+    matching_distance,
+    multimodality,
+    r_precision,
+    reach,
+    resampled,
+)
 from .studio import Studio, positions_of, text_request
 
 TEXT_S = 4.0
@@ -32,13 +43,19 @@ FEW_TEXTS = 8
 """Captions asked for with many seeds, for multimodality."""
 
 
-def captioned(items: Sequence[CapturedItem], split: str) -> list[Captioned]:
+def with_captions(items: Sequence[CapturedItem], split: str) -> list[CapturedItem]:
     """Captured clips of a split that have captions and a second of motion."""
-    return [
-        Captioned(np.concatenate([item.lower, item.upper], axis=1), item.captions, item.action)
-        for item in items
-        if item.split == split and item.captions and len(item.lower) >= MOTION_FPS
-    ]
+    return [item for item in items if item.split == split and item.captions and len(item.lower) >= MOTION_FPS]
+
+
+def captioned(items: Sequence[CapturedItem], split: str) -> list[Captioned]:
+    """The same as our evaluator takes them."""
+    return [Captioned(_body(item), item.captions, item.action) for item in with_captions(items, split)]
+
+
+def _body(item: CapturedItem) -> FloatArray:
+    """Features of lower and upper body, (F, 140)."""
+    return np.concatenate([item.lower, item.upper], axis=1)
 
 
 def our_evaluator(studio: Studio, encoder: TextEncoder, path: Path) -> Evaluator:
@@ -55,40 +72,90 @@ def retrieval_rows(studio: Studio, encoder: TextEncoder, evaluator: Evaluator) -
         encoder: The frozen sentence encoder.
         evaluator: Ours.
     """
-    held = captioned(studio.captured, "held")[:MOST_TEXTS]
+    everything = with_captions(studio.captured, "held")
+    # Clips of one recording follow each other: an even choice holds as many recordings as it can.
+    held = [
+        everything[n] for n in np.unique(np.linspace(0, len(everything) - 1, MOST_TEXTS).round().astype(int))
+    ]
     texts = [item.captions[0] for item in held]
+    recordings = [item.source_trial for item in held]
     requests = [text_request(text, TEXT_S, seed) for seed, text in enumerate(texts)]
     made = evaluator.embed_clips(studio.clips(requests, "held-out captions"))
-    real = evaluator.embed_features([item.features for item in held])
+    real = evaluator.embed_features([_body(item) for item in held])
     words = evaluator.embed_texts(encoder, texts)
+
+    def anew(measure: Callable[[Indices], npt.ArrayLike]) -> FloatArray:
+        """Half of the interval of a measure of the chosen clips."""
+        return reach(lambda random: measure(resampled(recordings, random)))
+
     rows: list[Row] = []
     for label, motions in (("generated", made), ("- captured", real)):
-        precise = [repeated(lambda d, k=k, m=motions: float(r_precision(words, m, d)[k])) for k in range(3)]
-        told = ", ".join(f"{mean:.2f} \u00b1 {reach:.2f}" for mean, reach in precise)
-        rows.append(_precision_row(f"R-precision 1, 2, 3, {label}", label, told, [m for m, _ in precise]))
+        precise = r_precision(words, motions)
+        spans = anew(lambda i, m=motions: r_precision(words[i], m[i]))
+        told = ", ".join(f"{share:.2f} \u00b1 {span:.2f}" for share, span in zip(precise, spans, strict=True))
+        rows.append(_precision_row(f"R-precision 1, 2, 3, {label}", label, told, precise.tolist()))
     chance = chance_precision(min(GROUP, len(held))).tolist()
     rows.append(_precision_row("- chance", "chance", ", ".join(f"{c:.2f}" for c in chance), chance))
     shuffled = np.random.default_rng(0).permutation(len(held))
     wrong = real[shuffled]
     for label, motions in (("generated", made), ("- captured", real), ("- captured, wrong text", wrong)):
-        distance = matching_distance(words, motions)
-        rows.append(Row("retrieval", f"matching distance, {label}", f"{distance:.3f}", value=distance))
-    half = len(real) // 2
-    for label, first, second in (
-        ("generated to captured", made, real),
-        ("- one half of captured to the other", real[shuffled[:half]], real[shuffled[half:]]),
-    ):
-        distance = frechet_distance(first, second)
-        rows.append(Row("retrieval", f"FID, {label}", f"{distance:.3f}", value=distance))
+        span = anew(lambda i, m=motions: matching_distance(words[i], m[i]))
+        rows.append(_interval("matching distance", label, matching_distance(words, motions), span))
+    span = anew(lambda i: embedding_fid(made[i], real[i]))
+    rows.append(_interval("FID", "generated to captured", embedding_fid(made, real), span))
+    first = np.isin(np.arange(len(held)), shuffled[: len(held) // 2])
+
+    def halves(chosen: Indices) -> float:
+        """FID of the chosen clips of one half to those of the other; nan where a half has no two."""
+        one, other = chosen[first[chosen]], chosen[~first[chosen]]
+        return embedding_fid(real[one], real[other]) if min(len(one), len(other)) > 1 else float("nan")
+
+    distance = halves(np.arange(len(held)))
+    rows.append(_interval("FID", "- one half of captured to the other", distance, anew(halves)))
     for label, motions in (("generated", made), ("- captured", real)):
-        rows.append(_interval("diversity", label, *repeated(lambda d, m=motions: diversity(m, d))))
-    few = list(dict.fromkeys(texts))[:FEW_TEXTS]
+        span = anew(lambda i, m=motions: diversity(m[i], i))
+        rows.append(_interval("diversity", label, diversity(motions, np.arange(len(held))), span))
+    return [*rows, *multimodality_rows(studio, everything, evaluator)]
+
+
+def multimodality_rows(studio: Studio, held: Sequence[CapturedItem], evaluator: Evaluator) -> list[Row]:
+    """Spread of clips of one text: of seeds, and of captured clips of different recordings.
+
+    Args:
+        studio: Engine and amount.
+        held: Captured clips with captions.
+        evaluator: Ours.
+    """
+    of_text: dict[str, list[CapturedItem]] = {}
+    for item in held:
+        of_text.setdefault(item.captions[0], []).append(item)
+    few = sorted(of_text, key=lambda text: -len({item.source_trial for item in of_text[text]}))[:FEW_TEXTS]
     many = [text_request(text, TEXT_S, seed) for text in few for seed in range(studio.num_seeds)]
     embedded = evaluator.embed_clips(studio.clips(many, "captions with many seeds"))
-    groups = np.split(embedded, len(few))
-    if studio.num_seeds > 1:
-        rows.append(_interval("multimodality", "generated", *repeated(lambda d: multimodality(groups, d))))
-    return rows
+    seeds = [str(seed) for seed in range(studio.num_seeds)]
+    made = [(motions, seeds) for motions in np.split(embedded, len(few))]
+    real = [
+        (
+            evaluator.embed_features([_body(item) for item in of_text[text]]),
+            [item.source_trial for item in of_text[text]],
+        )
+        for text in few
+    ]
+
+    def anew(groups: Sequence[tuple[FloatArray, list[str]]], random: np.random.Generator) -> float:
+        """Of texts drawn anew, and of seeds or recordings drawn anew within each."""
+        drawn: list[tuple[FloatArray, npt.ArrayLike]] = []
+        for number in random.integers(len(groups), size=len(groups)).tolist():
+            motions, origins = groups[number]
+            chosen = resampled(origins, random)
+            drawn.append((motions[chosen], np.array(origins)[chosen]))
+        return multimodality(drawn)
+
+    return [
+        _interval("multimodality", label, spread, reach(lambda random, g=groups: anew(g, random)))
+        for label, groups in (("generated", made), ("- captured, of different recordings", real))
+        if np.isfinite(spread := multimodality(groups))
+    ]
 
 
 def _precision_row(what: str, series: str, told: str, shares: Sequence[float]) -> Row:
@@ -99,8 +166,9 @@ def _precision_row(what: str, series: str, told: str, shares: Sequence[float]) -
     return Row("retrieval", what, told, value=shares[2], marks=marks)
 
 
-def _interval(what: str, label: str, mean: float, reach: float) -> Row:
-    return Row("retrieval", f"{what}, {label}", f"{mean:.3f} \u00b1 {reach:.3f}", value=mean)
+def _interval(what: str, label: str, value: float, span: FloatArray) -> Row:
+    """A row of one value and half of its interval."""
+    return Row("retrieval", f"{what}, {label}", f"{value:.3f} \u00b1 {float(span):.3f}", value=value)
 
 
 def physics_rows(studio: Studio) -> list[Row]:

@@ -120,7 +120,6 @@ def lip_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequence[C
         ),
     ]
     teacher = lip_summary(taught, sounds)
-    wrong = lip_summary(clips, [*sounds[1:], sounds[0]])
     rows.append(
         Row(
             "lips",
@@ -130,9 +129,20 @@ def lip_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequence[C
             value=teacher.correlation,
         )
     )
-    got_wrong = wrong.correlation
-    rows.append(Row("lips", "- generated against another's voice", f"{got_wrong:.2f}", value=got_wrong))
-    return rows
+    return [*rows, wrong_voice_row(clips, sounds, "lips")]
+
+
+def wrong_voice_row(clips: Sequence[Clip], sounds: Sequence[Speech], topic: str) -> Row:
+    """Lips of clips against the next recording's sound: what chance gives.
+
+    Args:
+        clips: One for each sound.
+        sounds: Held-out recordings.
+        topic: Of the row.
+    """
+    wrong = lip_summary(clips, [*sounds[1:], sounds[0]])
+    told = f"{wrong.correlation:.2f} at {wrong.lag:+d}, in its silence {wrong.jaw_silent:.3f}"
+    return Row(topic, "- generated against another's voice", told, value=wrong.correlation)
 
 
 def from_pelvis(clip: Clip) -> FloatArray:

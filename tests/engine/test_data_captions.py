@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.data.captions import (
+    FRESH_WORDINGS,
     HELD_OUT_WORDINGS,
     PHRASES,
     captions_for,
@@ -87,6 +88,36 @@ def test_no_caption_is_a_held_out_wording() -> None:
     )
     # The guard is what keeps them out: plain phrases never spell one either.
     assert not {normalised(phrase) for phrases in PHRASES.values() for phrase in phrases} & held
+
+
+def test_fresh_wordings_are_in_no_form_of_a_training_phrase() -> None:
+    assert list(FRESH_WORDINGS) == list(HELD_OUT_WORDINGS)
+    fresh = [text for texts in FRESH_WORDINGS.values() for text in texts]
+    assert len(set(fresh)) == 48
+    assert not {normalised(text) for text in fresh} & {
+        normalised(text) for texts in HELD_OUT_WORDINGS.values() for text in texts
+    }
+    plain = {phrase for phrases in PHRASES.values() for phrase in phrases}
+    plain |= {swap_sides(phrase) for phrase in plain}
+    forms = {form for phrase in plain for form in (phrase, third_person(phrase), continuous(phrase))}
+    assert len(forms) > 1500
+    assert not [form for form in forms if is_held_out(form)]
+
+
+def test_a_fresh_wording_is_held_out_whoever_does_it() -> None:
+    for text in (
+        "She jumps for joy.",
+        "jumps for joy",
+        "an actor jumps for joy",
+        "the figure sprint down the track",
+    ):
+        assert is_held_out(text), text
+    assert not is_held_out("she jumps") and not is_held_out("run down the track")
+    kept = captions_for(
+        "jump", 3, extra=("a man jumps for joy", "hop up with both feet", "a man jumps for gold")
+    )
+    assert "a man jumps for gold" in kept
+    assert not {"a man jumps for joy", "hop up with both feet"} & set(kept)
 
 
 def test_captions_are_distinct_repeatable_and_open_with_the_plain_instruction() -> None:

@@ -57,6 +57,18 @@ def test_frechet_distance(vectors: dict[str, np.ndarray]) -> None:
     assert metrics.frechet_distance(vectors["fid_a"], vectors["fid_a"]) == pytest.approx(0.0, abs=1e-4)
 
 
+def test_frechet_distance_is_exact_with_fewer_vectors_than_dimensions() -> None:
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(12, 5)), random.normal(size=(9, 5)) @ random.normal(size=(5, 5))
+    few = metrics.frechet_distance(first, second)
+    wide = np.linalg.qr(random.normal(size=(40, 5)))[0].T
+    assert metrics.frechet_distance(first @ wide, second @ wide) == pytest.approx(few, rel=1e-9)
+    one, other = np.array([[0.0], [2.0]]), np.array([[5.0], [5.0]])
+    assert metrics.frechet_distance(one, other) == pytest.approx(4.0**2 + 2.0), (
+        "gap 4, deviations 2 ** 0.5 and 0"
+    )
+
+
 def test_face_errors(vectors: dict[str, np.ndarray]) -> None:
     made, wanted = vectors["face_verts_rec"], vectors["face_verts_tar"]
     assert metrics.face_mse(made, wanted) == pytest.approx(float(vectors["l2_loss"]), rel=1e-4)

@@ -20,6 +20,7 @@ from engine.evaluation import (
     cospeech_rows,
     emotion_rows,
     engine_rows,
+    fresh_rows,
     further,
     reading_rows,
     science_rows,
@@ -200,6 +201,7 @@ def test_together_and_seams_have_their_goals() -> None:
     rows = both_rows.together_rows(studio())
     assert row(rows, 'legs: "walk forward"').passed
     assert row(rows, "lips").passed
+    assert row(rows, "- generated against another's voice").value < 0.5 < row(rows, "lips").value
     assert row(rows, "beat consistency").passed is False
     assert row(speech_rows.seam_rows(studio()), "acceleration at 14 window joints").passed is not None
 
@@ -424,6 +426,30 @@ def test_action_rows_judge_by_bounds_and_by_the_evaluator() -> None:
     assert "walk and turn left" in action_rows.action_bounds_note(captured)
 
 
+def test_fresh_wordings_are_counted_by_wording_and_by_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured = [
+        replace(item(action, "train", 121), captions=(action.replace("_", " "),))
+        for action in ("walk_forward", "jump")
+    ]
+    encoder = tiny_encoder()
+    evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=5, batch=16)
+    judge = action_rows.Judge(evaluator, encoder)
+    rows = fresh_rows.fresh_rows(studio(), judge)
+    assert {r.topic for r in rows} == {"fresh wordings"} and all(r.passed is None for r in rows)
+    assert len(rows) == 16 * 4 + 1
+    # The stand-in knows "jumps", but neither "hop" nor "leap".
+    assert row(rows, '- "she jumps for joy"').measured == "2 of 2"
+    assert row(rows, '- "hop up with both feet"').measured == "0 of 2"
+    assert row(rows, '"jump", 3 fresh wordings').measured == "2 of 6"
+    assert row(rows, '"stand still", 3 fresh wordings').value == 1.0
+    of_probes = [r for r in rows if r.what.endswith("3 fresh wordings")]
+    assert row(rows, "all 48").value == pytest.approx(np.mean([r.value for r in of_probes]))
+    monkeypatch.setattr(fresh_rows, "FRESH_SEEDS", 1)
+    stubborn = fresh_rows.fresh_rows(studio("stubborn"), judge)
+    assert row(stubborn, '"jump", 3 fresh wordings').measured == "0 of 3"
+    assert row(stubborn, '"stand still", 3 fresh wordings').measured == "3 of 3"
+
+
 class Faded(Shifted):
     """A tokenizer that makes every value smaller: rotations stay, the way gets shorter."""
 
@@ -458,7 +484,9 @@ def test_captured_clips_of_one_side_are_probed_by_that_side() -> None:
 
 def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
     captured = [
-        replace(item(action, split, num), captions=(action.replace("_", " "),))
+        replace(
+            item(action, split, num), captions=(action.replace("_", " "),), source_trial=f"{action} {num}"
+        )
         for action in ("walk_forward", "jump", "run_forward")
         for split in ("train", "held")
         for num in (120, 150)
@@ -477,6 +505,18 @@ def test_retrieval_rows_tell_an_obeying_engine_from_a_stubborn_one() -> None:
         < row(obeying, "matching distance, - captured, wrong").value
     )
     assert row(obeying, "R-precision 1, 2, 3, - captured").value > 0.9
+    for what in (
+        "R-precision 1, 2, 3, g",
+        "matching distance, g",
+        "FID, g",
+        "diversity, g",
+        "multimodality, g",
+    ):
+        assert "\u00b1" in row(obeying, what).measured and "nan" not in row(obeying, what).measured
+    assert row(obeying, "multimodality, - captured, of different").value > 0.0
+    alone = [replace(clip, source_trial=clip.action) for clip in captured]
+    rows = science_rows.retrieval_rows(replace(studio(), captured=alone), encoder, evaluator)
+    assert not [r for r in rows if r.what.startswith("multimodality, - captured")], "no second recording"
 
 
 @dataclass

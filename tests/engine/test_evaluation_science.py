@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from engine.evaluation.gesture_features import (
     train_autoencoder,
     whole_body,
 )
-from engine.evaluation.labels import confusion_table, repeated, score_labels, wilson
+from engine.evaluation.labels import confusion_table, score_labels, wilson
 from engine.evaluation.metrics import frechet_distance
 from engine.evaluation.quality import ground_penetration, jerk
 from engine.evaluation.retrieval import (
@@ -31,6 +32,8 @@ from engine.evaluation.retrieval import (
     matching_distance,
     multimodality,
     r_precision,
+    reach,
+    resampled,
 )
 from engine.evaluation.wording import chance_words, score_words
 from engine.motion.clip import Clip
@@ -66,21 +69,76 @@ def test_retrieval_of_matching_and_of_random_pairs() -> None:
     texts = random.normal(size=(640, 16)).astype(np.float32)
     near = texts + 0.05 * random.normal(size=texts.shape).astype(np.float32)
     far = random.normal(size=texts.shape).astype(np.float32)
-    assert r_precision(texts, near, random).tolist() == [1.0, 1.0, 1.0]
-    mean, reach = repeated(lambda draw: float(r_precision(texts, far, draw)[2]))
-    assert abs(mean - chance_precision()[2]) < max(3 * reach, 0.03)
+    assert r_precision(texts, near).tolist() == [1.0, 1.0, 1.0]
+    assert r_precision(texts, far) == pytest.approx(chance_precision(), abs=0.015)
     assert matching_distance(texts, near) < 0.3 * matching_distance(texts, far)
     assert embedding_fid(texts, texts) == pytest.approx(0.0, abs=1e-3)
     assert embedding_fid(texts + 1, texts) == pytest.approx(16.0, rel=1e-2)
-    assert diversity(far, random) > 3 and diversity(far * 0, random) == 0.0
-    assert multimodality([far[:10] * 0, far[10:20] * 0], random) == 0.0
-    assert multimodality([far[:10], far[10:20]], random) > 3
+
+
+def test_precision_is_the_mean_over_random_groups() -> None:
+    random = np.random.default_rng(1)
+    texts = random.normal(size=(40, 8)).astype(np.float32)
+    motions = texts + random.normal(size=texts.shape).astype(np.float32)
+    hits = np.zeros(3)
+    for _ in range(2000):
+        own = int(random.integers(40))
+        others = random.choice(np.delete(np.arange(40), own), 9, replace=False)
+        gaps = np.linalg.norm(motions[own] - texts[others], axis=1)
+        rank = (gaps < np.linalg.norm(motions[own] - texts[own])).sum()
+        hits += rank < np.arange(1, 4)
+    found = r_precision(texts, motions, group=10)
+    assert found == pytest.approx(hits / 2000, abs=0.035)
+    assert 0.4 < found[0] < found[2] < 0.99
 
 
 def test_the_same_words_are_no_error() -> None:
     texts = np.zeros((4, 2), np.float32)
     motions = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
-    assert r_precision(texts, motions, np.random.default_rng(0), group=4)[0] == 1.0
+    assert r_precision(texts, motions, group=4)[0] == 1.0
+
+
+def test_diversity_is_of_motions_of_different_origin() -> None:
+    motions = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]])
+    assert diversity(motions, [0, 1, 2]) == pytest.approx(10 / 3)
+    assert diversity(motions, [0, 1, 1]) == pytest.approx(5.0), "copies are no pair"
+    assert np.isnan(diversity(motions, [0, 0, 0]))
+    groups = [(motions, [0, 1, 1]), (motions, [0, 0, 0]), (3 * motions, [0, 1, 1])]
+    assert multimodality(groups) == pytest.approx(10.0), "a text without pairs does not count"
+    assert np.isnan(multimodality(groups[1:2]))
+
+
+def test_items_of_one_recording_are_drawn_together() -> None:
+    origins = ["a", "b", "a", "c", "c", "c"]
+    for seed in range(20):
+        drawn = resampled(origins, np.random.default_rng(seed)).tolist()
+        counts = [drawn.count(place) for place in range(6)]
+        assert counts[0] == counts[2] and counts[3] == counts[4] == counts[5]
+        assert counts[0] + counts[1] + counts[3] == 3
+
+
+def test_intervals_cover_what_other_recordings_would_give() -> None:
+    """Against the spread over sets of recordings drawn anew, which only a simulation has."""
+    random = np.random.default_rng(0)
+
+    def recordings(shift: float) -> np.ndarray:
+        """80 recordings with three nearly equal clips each."""
+        centres = shift + random.normal(size=(80, 1, 3))
+        return (centres + 0.1 * random.normal(size=(80, 3, 3))).reshape(240, 3)
+
+    def span(measure: Callable[[np.ndarray, np.ndarray], float]) -> float:
+        made, real = recordings(0.0), recordings(0.7)
+
+        def anew(draw: np.random.Generator) -> float:
+            chosen = resampled(origins, draw)
+            return measure(made[chosen], real[chosen])
+
+        return float(reach(anew, times=100))
+
+    origins = np.repeat(np.arange(80), 3).tolist()
+    for measure in (matching_distance, embedding_fid, lambda a, b: diversity(a, np.arange(len(a)))):
+        true = 1.96 * np.std([measure(recordings(0.0), recordings(0.7)) for _ in range(150)])
+        assert 0.7 < np.mean([span(measure) for _ in range(3)]) / true < 1.5
 
 
 def test_the_published_gesture_encoder_loads_from_its_file(tmp_path: Path) -> None:
@@ -124,7 +182,7 @@ def test_our_evaluator_finds_a_motions_words(tmp_path: Path) -> None:
     held = items(4)
     motions = model.embed_features([item.features for item in held])
     texts = model.embed_texts(encoder, [item.captions[0] for item in held])
-    assert r_precision(texts, motions, random, group=16)[0] >= 0.9
+    assert r_precision(texts, motions, group=16)[0] >= 0.9
     np.testing.assert_allclose(np.linalg.norm(motions, axis=1), 1.0, atol=1e-5)
     again = load_or_train(path, [], encoder)
     np.testing.assert_allclose(again.embed_features([held[0].features]), motions[:1], atol=1e-6)

@@ -250,7 +250,7 @@ def test_read_emotion_and_describe_motion_show_bars_and_a_sentence(workbench: di
     """The preview range is read; the panel changes by more than a word each time."""
     assert workbench["read_frames"] == [30, 60]
     assert len(workbench["chances"]) == 8 and abs(sum(workbench["chances"]) - 1.0) < 0.01
-    assert len(workbench["words"].split()) >= 3
+    assert "walk" in workbench["words"].split() and len(workbench["words"].split()) >= 2
     bars, sentence = workbench["read_pixels"]
     assert bars > 8 * 1000 and sentence > 200
 
