@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from PIL import Image
 
 from engine.__main__ import main
 from engine.batch import pool, records, run
@@ -317,6 +316,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium, which shows the page, is not installed")
 def test_chromium_shows_the_figures(tmp_path: Path, pack: Path) -> None:
+    from PIL import Image  # not in the environment of `make test-ray`
+
     path = table_of(tmp_path, "line.wav,walk,1,1,a", ",run,,0.5,c")
     out, shot = tmp_path / "out", tmp_path / "page.png"
     main(["batch", str(path), "--out", str(out), "--pack", str(pack), "--processes", "1"])
