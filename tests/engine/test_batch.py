@@ -333,7 +333,7 @@ def test_chromium_shows_the_figures(tmp_path: Path, pack: Path) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed (the extra ray of pyproject.toml)"
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: run `make test-ray`"
 )
 def test_on_ray_a_killed_worker_costs_no_line(tmp_path: Path, pack: Path, repository: Path) -> None:
     rows = [f",walk,{number},6,line{number}" for number in range(24)]
