@@ -23,7 +23,7 @@ ASSET := assets/character.npz
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venvs-matrix demo test test-matrix test-all test-gui soak fuzz kill-test guide-pictures evaluate train-starter package wheels benchmark clean
+.PHONY: help venv venvs-matrix demo test test-matrix test-all test-gui test-ray soak fuzz kill-test guide-pictures evaluate train-starter package wheels benchmark clean
 
 help:
 	@echo "make demo [AUDIO=file]     a character speaks with its whole body, in headless Blender"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-matrix           the Blender tests in 4.2 and 5.0"
 	@echo "make test-all              make test and make test-matrix in one go"
 	@echo "make test-gui              window tests in real Blender (root, debootstrap)"
+	@echo "make test-ray              work shared out by Ray, in an environment of its own"
 	@echo "make soak [STEPS=n SEED=n] 200 random steps in Blender 4.5 and 5.0: nothing lost, left over or growing"
 	@echo "make fuzz [N=n SEED=n]     n damaged and forged inputs, a million by default, for every reader of files"
 	@echo "make kill-test [KILLS=n SEED=n]   killed 200 times at random moments: nothing lost, nothing half"
@@ -63,6 +64,17 @@ venv: $(STAMP)
 	@touch $@
 
 venvs-matrix: $(MATRIX:%=.venv-%/.installed)
+
+# Ray and what it needs stay out of the other environments; pyproject.toml's extra has the versions.
+EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ray"])
+
+.venv-ray/.installed: requirements.txt requirements-test.txt pyproject.toml
+	@$(PYTHON) tools/check_system.py
+	@test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	@echo "installing Ray into .venv-ray"
+	@.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt \
+		$$(.venv-ray/bin/python -c '$(EXTRA)')
+	@touch $@
 
 CHARACTER := tools/build_character.py tools/makehuman.py $(wildcard tools/character_*.py) engine/motion/rest_pose.py
 
@@ -108,6 +120,10 @@ test-all: $(STAMP) $(ASSET) venvs-matrix
 
 test-gui: $(STAMP) $(ASSET)
 	$(PY) tools/run_tests.py gui
+
+# What else is in the file of the batch has nothing to do with Ray.
+test-ray: .venv-ray/.installed
+	.venv-ray/bin/python -m pytest -q tests/engine/test_data_ray.py tests/engine/test_batch.py -k ray
 
 soak: $(STAMP) .venv-5.0.1/.installed
 	@status=0; for python in $(PY) .venv-5.0.1/bin/python; do \

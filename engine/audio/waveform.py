@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,15 @@ MAX_SAMPLE_RATE_HZ = 768000
 MAX_DENOMINATOR = 8192
 """Of the ratio of two rates when resampling: the filter grows with it, and odd rates have none in common."""
 
+UNKNOWN_BYTES = 0x7FFF0000
+"""Sizes from here on are written by programs that do not know yet how long the sound gets."""
+
+HEADER_SLACK_BYTES = 64
+"""A promise may be this much too large: some programs count their header with the sound."""
+
+MAX_CHUNKS = 1000
+"""Chunks of a WAV file that are looked at for the one with the sound."""
+
 SILENT_PEAK = 1e-4
 """Sounds whose largest sample lies below this are silent."""
 
@@ -60,7 +70,7 @@ def load_audio(path: str | Path) -> tuple[FloatArray, int]:
         The mean of the channels, (N,), float32, and samples per second.
 
     Raises:
-        AudioError: If the file is missing, not a sound file, damaged or too long.
+        AudioError: If the file is missing, not a sound file, damaged, cut short or too long.
     """
     import soundfile
 
@@ -69,6 +79,7 @@ def load_audio(path: str | Path) -> tuple[FloatArray, int]:
         raise AudioError(f"The sound file '{path}' does not exist; check the path or relink the strip.")
     if path.stat().st_size == 0:
         raise AudioError(f"The sound file '{path.name}' is empty; export or copy it again.")
+    check_whole_wav(path)
     try:
         with soundfile.SoundFile(str(path)) as file:
             check_duration(file.frames / file.samplerate)
@@ -82,6 +93,51 @@ def load_audio(path: str | Path) -> tuple[FloatArray, int]:
     if mono.size == 0:
         raise AudioError(f"The sound file '{path.name}' holds no samples; export it again.")
     return mono, rate
+
+
+def check_whole_wav(path: Path) -> None:
+    """Refuse a WAV file of which a part is missing; its reader would take what is there for the whole.
+
+    The chunk `data` of a RIFF, RIFX or RF64 file says how many bytes of sound follow it. Files of other
+    kinds, and headers written before the length was known (0, or `UNKNOWN_BYTES` and more), say nothing.
+
+    Args:
+        path: Any file.
+
+    Raises:
+        AudioError: If fewer bytes follow than are promised.
+    """
+    try:
+        promised, held = _wav_bytes(path)
+    except (OSError, struct.error):  # what cannot be read is for the reader of sounds to say
+        return
+    if held < promised - HEADER_SLACK_BYTES:
+        share = math.floor(100.0 * held / promised)
+        raise AudioError(
+            f"The sound file '{path.name}' is cut short (it holds {share} % of its sound); export or copy it "
+            "again."
+        )
+
+
+def _wav_bytes(path: Path) -> tuple[int, int]:
+    """Bytes of sound that a WAV file promises, 0 where it does not say, and those that are there."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        kind, _, form = struct.unpack("<4sI4s", file.read(12))
+        if kind not in (b"RIFF", b"RIFX", b"RF64") or form != b"WAVE":
+            return 0, 0
+        header, long_size = (">4sI" if kind == b"RIFX" else "<4sI"), 0
+        for _ in range(MAX_CHUNKS):
+            name, length = struct.unpack(header, file.read(8))
+            begin = file.tell()
+            if name == b"data":
+                if kind == b"RF64" and length == 0xFFFFFFFF:
+                    return long_size, size - begin
+                return (length if length < UNKNOWN_BYTES else 0), size - begin
+            if name == b"ds64":  # sizes of the whole file and of the sound, for files of 4 GB and more
+                _, long_size = struct.unpack("<QQ", file.read(16))
+            file.seek(begin + length + length % 2)
+    return 0, 0
 
 
 def read_mono(file: SoundFile, num_wanted: int | None = None) -> FloatArray:

@@ -13,16 +13,15 @@ from ..cluster import HERE, RayPlace
 from ..errors import EngineError
 from ..motion.published_features import Layout
 from .coding import CoderSource
-from .feature_files import PART_OF, write_features
+from .feature_files import FEATURE_SHARD_ITEMS, PART_OF, PUBLISHED_LAYOUTS, write_features
 from .prepare import SHARD_ITEMS, prepare
 from .readers.amass import AmassReader
-from .readers.base import MAX_NAMED, Reader, describe_problems
+from .readers.base import Reader, describe_problems
 from .readers.beat2 import Beat2Reader
 from .readers.bvh_folder import BvhFolderReader
 from .readers.librispeech import LibriSpeechReader
-
-LINE_WIDTH = 150
-"""Columns a progress line may take; blanks cover the rest of the line before."""
+from .shard_run import RunOptions
+from .shards import Summary
 
 SOURCES = ("beat2", "amass", "librispeech", "bvh")
 
@@ -42,35 +41,20 @@ def build_reader(source: str, root: Path, speakers: Sequence[int] = ()) -> Reade
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and prepare one corpus; returns the exit status."""
+    """Parse the command line and go through one corpus; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m engine.data", description="Tokenise a corpus into shards."
+        prog="python -m engine.data",
+        description="Turn a corpus into shards. A stopped run goes on with the same command.",
     )
     parser.add_argument(
         "command",
         choices=("prepare", "features"),
         help="prepare: codes for language models; features: frames for training tokenizers",
     )
-    layouts = [layout.value for layout in PART_OF]
-    parser.add_argument("--layout", choices=layouts, help="features: which channels")
     parser.add_argument("--source", choices=SOURCES, required=True, help="layout of the corpus")
     parser.add_argument("--root", type=Path, required=True, help="its folder")
     parser.add_argument(
         "--out", type=Path, help="folder of all prepared corpora; build/shards or build/features"
-    )
-    parser.add_argument(
-        "--tokenizers",
-        type=Path,
-        default=Path("packs/starter"),
-        help="a pack, the folder stage 1 wrote its checkpoints to, or a published file",
-    )
-    parser.add_argument("--recipe", default="starter", help="recipe of these checkpoints")
-    parser.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
-    parser.add_argument(
-        "--centres", type=Path, help="with a published file: npz of the speech model's centres"
-    )
-    parser.add_argument(
-        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
     )
     parser.add_argument("--speakers", type=int, nargs="*", default=[], help="beat2: only these speakers")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many work at once")
@@ -79,57 +63,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="?",
         const=HERE,
         metavar="ADDRESS",
-        help="prepare: work on Ray; without an address on this machine, auto: the cluster it belongs to",
+        help="work on Ray; without an address on this machine, auto: the cluster it belongs to",
     )
-    parser.add_argument("--shard-items", type=int, default=SHARD_ITEMS, help="items per shard")
-    options = parser.parse_args(arguments)
-    if min(options.processes, options.shard_items) < 1:
+    parser.add_argument(
+        "--shard-items", type=int, help=f"items per shard; {SHARD_ITEMS}, features: {FEATURE_SHARD_ITEMS}"
+    )
+    parser.add_argument(
+        "--layout",
+        nargs="+",
+        choices=[layout.value for layout in PART_OF],
+        default=[layout.value for layout in PUBLISHED_LAYOUTS],
+        help="features: which channels, all in one pass; by default those that stage 1 learns from",
+    )
+    parser.add_argument(
+        "--tokenizers",
+        type=Path,
+        default=Path("packs/starter"),
+        help="prepare: a pack, the folder stage 1 wrote its checkpoints to, or a published file",
+    )
+    parser.add_argument("--recipe", default="starter", help="prepare: recipe of these checkpoints")
+    parser.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
+    parser.add_argument(
+        "--centres", type=Path, help="with a published file: npz of the speech model's centres"
+    )
+    parser.add_argument(
+        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
+    )
+    given = parser.parse_args(arguments)
+    if min(given.processes, 1 if given.shard_items is None else given.shard_items) < 1:
         parser.error("--processes and --shard-items must be at least 1")
-    reader = build_reader(options.source, options.root, options.speakers)
-    if options.command == "features":
-        if options.layout is None:
-            parser.error("--layout says which channels")
-        return _features(reader, Layout(options.layout), options.out or Path("build/features"))
-    source = CoderSource(options.tokenizers, options.recipe, options.hubert, options.centres, options.layer)
-    terminal = sys.stdout.isatty()
-
-    def report(line: str) -> None:
-        """One line that changes on a terminal, a line each in a log."""
-        print(f"\r{line:<{LINE_WIDTH}}" if terminal else line, end="" if terminal else "\n", flush=True)
-
     try:
-        total = prepare(
-            reader,
-            source,
-            options.out or Path("build/shards"),
-            processes=options.processes,
-            shard_items=options.shard_items,
-            ray=None if options.ray is None else RayPlace(options.ray, options.processes),
-            report=report,
-        )
+        total = _run(given)
     except EngineError as problem:
         print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on from here.", file=sys.stderr)
         return 130
-    if terminal:
-        print()
     print("\n".join(describe_problems(total.records, total.problems)))
     return 0
 
 
-def _features(reader: Reader, layout: Layout, out: Path) -> int:
-    """Write one layout's feature file; returns the exit status."""
-    try:
-        problems = write_features(reader, layout, out)
-    except EngineError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    for problem in problems[:MAX_NAMED]:
-        print(f"left out {problem.item}: {problem.reason}")
-    print(f"{out / reader.source / layout}.f32 is written, {len(problems)} left out")
-    return 0
+def _run(given: argparse.Namespace) -> Summary:
+    reader = build_reader(given.source, given.root, given.speakers)
+    ray = None if given.ray is None else RayPlace(given.ray, given.processes)
+    options = RunOptions(given.processes, ray, stream=sys.stderr)
+    if given.command == "features":
+        layouts = [Layout(name) for name in given.layout]
+        out, size = given.out or Path("build/features"), given.shard_items or FEATURE_SHARD_ITEMS
+        return write_features(reader, layouts, out, options, shard_items=size)
+    source = CoderSource(given.tokenizers, given.recipe, given.hubert, given.centres, given.layer)
+    out, size = given.out or Path("build/shards"), given.shard_items or SHARD_ITEMS
+    return prepare(reader, source, out, options, shard_items=size)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Features of a corpus in one file per layout, for training its tokenizers.
+"""Features of a corpus in several layouts, for training its tokenizers, and windows over them.
 
-`<layout>.f32` holds the frames of all records one after the other, float32 (N, D); `<layout>.json` says D,
-where each record begins and which split it belongs to. The file is mapped into memory, never loaded.
+The corpus is read once and becomes shards (`shard_run`), here safetensors files that hold for every layout
+`<layout>` (N, D), float32, the frames of all records one after the other, and `<layout>.offsets` (R + 1,),
+int64: record r has the rows `offsets[r] : offsets[r + 1]`, none if it lacks the part. `splits` (R,) indexes
+`SPLITS`. The shards are mapped into memory, never loaded.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import DataError
-from ..motion.arrays import FloatArray
+from ..motion.arrays import FloatArray, IntArray
 from ..motion.contacts import foot_contacts
 from ..motion.kinematics import clip_joint_positions
 from ..motion.published_features import LAYOUT_JOINTS, Layout, layout_width, published_features
 from ..specs import MOTION_FPS, Part
-from .readers.base import Problem, Reader, read_records
+from .readers.base import SPLITS, Item, Problem, Reader, Record, read_records
+from .shard_run import RunOptions, list_items, make_shards
+from .shards import (
+    CorpusManifest,
+    OpenShards,
+    Summary,
+    offsets,
+    read_manifest,
+    shard_path,
+    write_manifest,
+    write_shard,
+)
 
 PART_OF = {
     Layout.FACE_106: Part.FACE,
@@ -32,74 +46,176 @@ PART_OF = {
 }
 """Part that a layout describes; a record without it is passed over."""
 
+PUBLISHED_LAYOUTS = (
+    Layout.FACE_106,
+    Layout.HANDS_180,
+    Layout.UPPER_78,
+    Layout.LOWER_54,
+    Layout.LOWER_61,
+)
+"""Layouts that the published recipes of stage 1 learn from."""
 
-def write_features(reader: Reader, layout: Layout, out: Path) -> list[Problem]:
-    """Write one layout of a corpus to `out/<source>/<layout>.f32`, clips cut to whole seconds (spec 1.4).
+FEATURE_SHARD_ITEMS = 16
+"""Items per shard; one of BEAT2 (66 s on average) has 4 MB in all of `PUBLISHED_LAYOUTS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureManifest(CorpusManifest):
+    """What made a folder of features.
+
+    Attributes:
+        layouts: Layouts that its shards hold, sorted.
+    """
+
+    command: ClassVar[str] = "features"
+
+    layouts: list[str]
+
+
+def write_features(
+    reader: Reader,
+    layouts: Sequence[Layout],
+    out: Path,
+    options: RunOptions | None = None,
+    *,
+    shard_items: int = FEATURE_SHARD_ITEMS,
+) -> Summary:
+    """Write layouts of a corpus to `out/<source>`, clips cut to whole seconds (spec 1.4).
 
     Args:
         reader: The corpus.
-        layout: Which channels.
+        layouts: Which channels.
         out: Folder of all corpora.
+        options: How to work; None works in this process.
+        shard_items: Items per shard.
 
     Returns:
-        What was left out.
+        What all shards hold.
 
     Raises:
-        DataError: If nothing could be written.
+        DataError: If a layout is no tokenizer's, the corpus has no motion, or the folder holds shards made in
+            another way.
     """
-    if layout not in PART_OF or layout not in LAYOUT_JOINTS:
-        raise DataError(f"There is no tokenizer of {layout}; choose a part's layout.")
+    layouts = tuple(sorted(set(layouts)))
+    if unknown := [layout for layout in layouts if layout not in PART_OF or layout not in LAYOUT_JOINTS]:
+        raise DataError(f"There is no tokenizer of {unknown[0]}; choose a part's layout.")
+    items, fingerprint = list_items(reader)
+    manifest = FeatureManifest(
+        source=reader.source,
+        items=fingerprint,
+        num_items=len(items),
+        shard_items=shard_items,
+        layouts=[layout.value for layout in layouts],
+    )
     folder = out / reader.source
-    folder.mkdir(parents=True, exist_ok=True)
-    problems: list[Problem] = []
-    begins, splits, total = list[int](), list[str](), 0
-    passing = folder / f"{layout}.part"
-    with passing.open("wb") as file:
-        for record in read_records(reader, problems):
-            clip = record.clip
-            if clip is None or PART_OF[layout] not in record.parts:
-                continue
-            clip = clip.slice(0, clip.num_frames // MOTION_FPS * MOTION_FPS)
-            if not clip.num_frames:
-                continue
-            contacts = None
-            if layout is Layout.LOWER_61:
-                contacts = foot_contacts(clip_joint_positions(clip), clip.fps)
-            features = published_features(clip, layout, contacts)
-            file.write(np.ascontiguousarray(features, np.float32).tobytes())
-            begins.append(total)
-            splits.append(record.split)
-            total += len(features)
-    if not total:
-        raise DataError(f"The corpus {reader.source} has no motion of the {PART_OF[layout]}.")
-    passing.replace(folder / f"{layout}.f32")
-    table = {"width": layout_width(layout), "begins": [*begins, total], "splits": splits}
-    (folder / f"{layout}.json").write_text(json.dumps(table) + "\n", encoding="utf-8")
-    return problems
+    write_manifest(folder, manifest)
+    task = _Describing(reader, layouts)
+    total = make_shards(task, folder, items, shard_items, options or RunOptions())
+    if not total.records:
+        parts = " or ".join(sorted({PART_OF[layout] for layout in layouts}))
+        raise DataError(f"The corpus {reader.source} has no motion of {parts}; choose another.")
+    return total
 
 
 @dataclass(frozen=True)
+class _Describing:
+    """A worker that has nothing to load."""
+
+    reader: Reader
+    layouts: tuple[Layout, ...]
+
+    def worker(self) -> _Describing:
+        """Itself."""
+        return self
+
+    def make(self, items: Iterable[Item], path: Path) -> Summary:
+        """Make one shard."""
+        held: dict[Layout, list[FloatArray]] = {layout: [] for layout in self.layouts}
+        problems, splits, summary = list[Problem](), list[int](), Summary()
+        for record in read_records(self.reader, problems, items):
+            features = record_features(record, self.layouts)
+            if not features:
+                continue
+            for layout, pieces in held.items():
+                pieces.append(features.get(layout, _no_frames(layout)))
+            splits.append(SPLITS.index(record.split))
+            summary.records += 1
+            summary.motion_s += max(len(frames) for frames in features.values()) / MOTION_FPS
+        tensors: dict[str, npt.NDArray[Any]] = {"splits": np.array(splits, np.uint8)}
+        for layout, pieces in held.items():
+            tensors[f"{layout}.offsets"] = offsets(pieces)
+            tensors[layout.value] = np.concatenate([_no_frames(layout), *pieces])
+            pieces.clear()
+        summary.problems = problems
+        write_shard(path, tensors, summary)
+        return summary
+
+
+def record_features(record: Record, layouts: Sequence[Layout]) -> dict[Layout, FloatArray]:
+    """Features of a record in those layouts whose part it has, cut to whole seconds.
+
+    Args:
+        record: The record; a face in ARKit's channels counts as none.
+        layouts: Layouts wanted.
+
+    Returns:
+        Features by layout, (F, D) each; none if the record has no whole second of motion.
+    """
+    if record.clip is None:
+        return {}
+    clip = record.clip.slice(0, record.clip.num_frames // MOTION_FPS * MOTION_FPS)
+    if not clip.num_frames:
+        return {}
+    parts = set(record.parts) - ({Part.FACE} if clip.basis == "arkit" else set())
+    features: dict[Layout, FloatArray] = {}
+    for layout in layouts:
+        if PART_OF[layout] in parts:
+            contacts = None
+            if layout is Layout.LOWER_61:
+                contacts = foot_contacts(clip_joint_positions(clip), clip.fps)
+            features[layout] = np.asarray(published_features(clip, layout, contacts), np.float32)
+    return features
+
+
+def _no_frames(layout: Layout) -> FloatArray:
+    return np.zeros((0, layout_width(layout)), np.float32)
+
+
 class FeatureWindows:
     """Windows of one layout over several corpora.
 
-    Attributes:
-        arrays: Frames of each corpus, (N, D).
-        starts: Corpus and first frame of each window, (K, 2).
+    What is kept is where each long enough record begins and how many windows it has; a window's place follows
+    from its number, so a million windows cost no more than their records.
+
+    Args:
+        layout: Which channels.
         length: Frames of a window.
+        stride: Frames between the begins of two windows.
+        paths: All shards.
+        records: Shard, first frame and number of frames of each record, (R, 3).
     """
 
-    arrays: list[FloatArray]
-    starts: np.ndarray[tuple[int, int], np.dtype[np.int64]]
-    length: int
+    def __init__(
+        self, layout: Layout, length: int, stride: int, paths: Sequence[Path], records: IntArray
+    ) -> None:
+        self.layout, self.length, self.stride, self.paths = layout, length, stride, paths
+        self._records = records[records[:, 2] >= length]
+        self._ends = np.cumsum((self._records[:, 2] - length) // stride + 1)
+        self._open = OpenShards(FeatureManifest.command)
 
     def __len__(self) -> int:
         """How many windows."""
-        return len(self.starts)
+        return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, index: int) -> FloatArray:
-        """One window, (length, D)."""
-        corpus, begin = (int(value) for value in self.starts[index])
-        return np.array(self.arrays[corpus][begin : begin + self.length])
+        """One window, (length, D), float32."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place = int(np.searchsorted(self._ends, index, side="right"))
+        nth = index - (int(self._ends[place - 1]) if place else 0)
+        number, first, _ = (int(value) for value in self._records[place])
+        begin = first + nth * self.stride
+        return self._open[self.paths[number]].get_slice(self.layout.value)[begin : begin + self.length]
 
 
 def read_features(
@@ -117,21 +233,27 @@ def read_features(
     Raises:
         DataError: If a file is missing or damaged, or no window is long enough.
     """
-    arrays: list[FloatArray] = []
-    starts: list[tuple[int, int]] = []
-    for number, folder in enumerate(folders):
-        try:
-            table = json.loads((folder / f"{layout}.json").read_text(encoding="utf-8"))
-            width, begins = int(table["width"]), [int(value) for value in table["begins"]]
-            array = np.memmap(folder / f"{layout}.f32", np.float32, "r", shape=(begins[-1], width))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+    opened = OpenShards(FeatureManifest.command)
+    wanted = [SPLITS.index(split) for split in splits]
+    paths: list[Path] = []
+    pieces: list[IntArray] = [np.zeros((0, 3), np.int64)]
+    for folder in folders:
+        manifest = read_manifest(folder, FeatureManifest)
+        if layout.value not in manifest.layouts:
             raise DataError(
-                f"{folder.name} has no usable {layout} features; run python -m engine.data features first."
-            ) from error
-        arrays.append(array)
-        for split, first, stop in zip(table["splits"], begins[:-1], begins[1:], strict=True):
-            if split in splits:
-                starts += [(number, begin) for begin in range(first, stop - length + 1, stride)]
-    if not starts:
-        raise DataError("No recording of the wanted splits is as long as a window; choose others.")
-    return FeatureWindows(arrays, np.array(starts, np.int64), length)
+                f"{folder.name} has no {layout} features; run python -m engine.data features first."
+            )
+        for number in range(manifest.num_shards):
+            path = shard_path(folder, number)
+            edges = opened[path].get_tensor(f"{layout}.offsets")
+            rows = np.flatnonzero(np.isin(opened[path].get_tensor("splits"), wanted))
+            begins = edges[:-1][rows]
+            pieces.append(np.stack([np.full_like(begins, len(paths)), begins, edges[1:][rows] - begins], 1))
+            paths.append(path)
+    windows = FeatureWindows(layout, length, stride, paths, np.concatenate(pieces))
+    if not len(windows):
+        raise DataError(
+            f"No recording of the wanted splits has motion of the {PART_OF[layout]} as long as a window; "
+            "choose others."
+        )
+    return windows

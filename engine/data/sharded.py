@@ -8,7 +8,6 @@ so a million windows cost no more than their records' index. Words and labels ar
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,13 +21,10 @@ from ..errors import DataError
 from ..motion.arrays import IntArray
 from ..specs import PARTS
 from .readers.base import SPLITS
-from .shards import STREAMS, Manifest, read_manifest, shard_path
+from .shards import STREAMS, Manifest, OpenShards, read_manifest, shard_path
 from .window import Window
 
 TRAINING_SPLITS: tuple[str, ...] = ("train", "additional")
-
-MAX_OPEN = 128
-"""Shards held open at once; opening one is cheap, file handles are not endless."""
 
 LEAST_OVERLAP = 0.5
 """Least share of a window that a caption's stretch must cover to describe it."""
@@ -78,12 +74,12 @@ class ShardedWindows:
         if min(window_steps, stride_steps, min_steps) < 1:
             raise DataError("Windows, strides and least lengths need at least one step; raise them.")
         self.window_steps, self.stride_steps = window_steps, stride_steps
-        self._open: OrderedDict[int, Any] = OrderedDict()
+        self._open = OpenShards(Manifest.command)
         self._shards: list[_Shard] = []
         wanted = [SPLITS.index(split) for split in splits]
         pieces: list[IntArray] = []
         for folder in folders:
-            manifest = read_manifest(folder)
+            manifest = read_manifest(folder, Manifest)
             if self._shards and manifest.tokenizers != self._shards[0].manifest.tokenizers:
                 raise DataError(
                     f"{folder.name} was prepared with other tokenizers than {folders[0].name}; prepare both "
@@ -100,7 +96,7 @@ class ShardedWindows:
     def _index(self, path: Path, manifest: Manifest, wanted: Sequence[int]) -> IntArray:
         """Stretches of one shard's records, (K, 4)."""
         number = len(self._shards)
-        shard = self._handle(number, path)
+        shard = self._open[path]
         offsets = {name: shard.get_tensor(f"{name}.offsets") for name in (*STREAMS, "records")}
         self._shards.append(_Shard(path, manifest, offsets))
         rows = np.flatnonzero(np.isin(shard.get_tensor("splits"), wanted))
@@ -111,29 +107,6 @@ class ShardedWindows:
         stretches = np.unique(np.concatenate([whole, parts]), axis=0)  # several captions, one stretch
         return np.concatenate([np.full((len(stretches), 1), number), stretches], 1)
 
-    def _handle(self, number: int, path: Path) -> Any:
-        """An open shard; the one used longest ago is closed when there are too many."""
-        from safetensors import SafetensorError, safe_open
-
-        if number not in self._open:
-            if not path.exists():
-                raise DataError(
-                    f"{path.name} is missing from {path.parent.name}; run python -m engine.data prepare to "
-                    "its end."
-                )
-            try:
-                self._open[number] = safe_open(path, framework="np")
-            except (SafetensorError, OSError) as error:
-                raise DataError(f"{path.name} is damaged; delete it and prepare again.") from error
-            if len(self._open) > MAX_OPEN:
-                self._open.popitem(last=False)
-        self._open.move_to_end(number)
-        return self._open[number]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Other processes open the shards themselves."""
-        return {**self.__dict__, "_open": OrderedDict()}
-
     @property
     def tokenizers(self) -> str:
         """Fingerprint of what made the codes; empty without shards."""
@@ -143,9 +116,9 @@ class ShardedWindows:
         """Captions and transcripts of all records, whatever their split: the words the data holds."""
         captions: list[str] = []
         transcripts: list[str] = []
-        for number, shard in enumerate(self._shards):
+        for shard in self._shards:
             edges = shard.offsets["records"]
-            lines = self._handle(number, shard.path).get_tensor("records").tobytes()
+            lines = self._open[shard.path].get_tensor("records").tobytes()
             for low, high in pairwise(edges.tolist()):
                 line = json.loads(lines[low:high])
                 captions += [text for text, _, _ in line["captions"]]
@@ -168,7 +141,7 @@ class ShardedWindows:
 
     def _read(self, number: int, row: int, start: int, steps: int) -> Window:
         shard = self._shards[number]
-        handle, manifest = self._handle(number, shard.path), shard.manifest
+        handle, manifest = self._open[shard.path], shard.manifest
         ratio = manifest.audio_hz / manifest.step_hz
 
         def cut(name: str, begin: int, end: int) -> IntArray:

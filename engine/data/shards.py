@@ -13,17 +13,18 @@ of a stretch only. The header's `summary` counts. A shard appears under its name
 from __future__ import annotations
 
 import json
-import os
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
 from ..specs import AUDIO_HZ, PARTS
+from ..whole_files import write_whole
 from .coding import Coded
 from .readers.base import SPLITS, Problem, Record
 
@@ -33,27 +34,26 @@ STREAMS: tuple[str, ...] = (*(part.value for part in PARTS), "audio")
 """Code tensors of a shard."""
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What made a folder of shards.
+MAX_OPEN = 128
+"""Shards held open at once; opening one is cheap, file handles are not endless."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusManifest:
+    """What made a folder of shards, of any kind.
 
     Attributes:
         source: Name of the corpus.
-        tokenizers: Fingerprint of the tokenizers.
-        step_hz: Motion steps per second.
-        audio_hz: Sound steps per second.
-        levels: Codes per step of every stream.
         items: Hash of the corpus' list of items.
         num_items: How many there are.
         shard_items: Items per shard.
         format: Version of the layout.
     """
 
+    command: ClassVar[str]
+    """Command of `python -m engine.data` that makes such shards."""
+
     source: str
-    tokenizers: str
-    step_hz: float
-    audio_hz: float
-    levels: dict[str, int]
     items: str
     num_items: int
     shard_items: int
@@ -63,6 +63,28 @@ class Manifest:
     def num_shards(self) -> int:
         """Shards the corpus fills."""
         return -(-self.num_items // self.shard_items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(CorpusManifest):
+    """What made a folder of codes.
+
+    Attributes:
+        tokenizers: Fingerprint of the tokenizers.
+        step_hz: Motion steps per second.
+        audio_hz: Sound steps per second.
+        levels: Codes per step of every stream.
+    """
+
+    command: ClassVar[str] = "prepare"
+
+    tokenizers: str
+    step_hz: float
+    audio_hz: float
+    levels: dict[str, int]
+
+
+ManifestT = TypeVar("ManifestT", bound=CorpusManifest)
 
 
 @dataclass
@@ -87,15 +109,16 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.safetensors"
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: CorpusManifest) -> None:
     """Write a folder's manifest, or check that the one it has is the same.
 
     Raises:
         DataError: If the folder holds shards made in another way.
+        StorageError: If it cannot be written.
     """
     path = folder / MANIFEST_FILE
     if path.exists():
-        held = asdict(read_manifest(folder))
+        held = asdict(read_manifest(folder, type(manifest)))
         if differing := [key for key, value in asdict(manifest).items() if held[key] != value]:
             raise DataError(
                 f"{folder.name} holds shards made in another way ({', '.join(differing)} differ); choose an "
@@ -103,29 +126,74 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(path, (json.dumps(asdict(manifest), indent=1) + "\n").encode())
+    write_whole(path, json.dumps(asdict(manifest), indent=1) + "\n")
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, kind: type[ManifestT]) -> ManifestT:
     """Read a folder's manifest.
 
+    Args:
+        folder: Folder of a corpus.
+        kind: What its shards should hold.
+
     Raises:
-        DataError: If it is missing, damaged or of another version.
+        DataError: If it is missing, damaged, or of another kind or version.
     """
-    path = folder / MANIFEST_FILE
+    path, command = folder / MANIFEST_FILE, f"python -m engine.data {kind.command}"
     try:
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        manifest = kind(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise DataError(
-            f"There are no shards in {folder.name}; run python -m engine.data prepare first."
-        ) from error
+        raise DataError(f"There are no shards in {folder.name}; run {command} first.") from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
-            f"{folder.name}/{MANIFEST_FILE} is damaged; delete the folder and prepare again."
+            f"{folder.name}/{MANIFEST_FILE} is damaged or of another kind; make the folder with {command}."
         ) from error
     if manifest.format != FORMAT:
-        raise DataError(f"{folder.name} was prepared by another version; delete it and prepare again.")
+        raise DataError(f"{folder.name} was made by another version; delete it and run {command} again.")
     return manifest
+
+
+class OpenShards:
+    """Shards held open for reading; the one used longest ago is closed when there are too many.
+
+    Args:
+        command: Command of `python -m engine.data` that makes them.
+    """
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self._open: OrderedDict[Path, Any] = OrderedDict()
+
+    def __getitem__(self, path: Path) -> Any:
+        """An open shard.
+
+        Raises:
+            DataError: If it is missing or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if path not in self._open:
+            if not path.exists():
+                raise DataError(
+                    f"{path.name} is missing from {path.parent.name}; run python -m engine.data "
+                    f"{self.command} to its end."
+                )
+            try:
+                self._open[path] = safe_open(path, framework="np")
+            except (SafetensorError, OSError) as error:
+                raise _damaged(path) from error
+            if len(self._open) > MAX_OPEN:
+                self._open.popitem(last=False)
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes open the shards themselves."""
+        return {"command": self.command, "_open": OrderedDict()}
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path.name} is damaged; delete it and run the command that made it again.")
 
 
 class ShardWriter:
@@ -165,21 +233,30 @@ class ShardWriter:
         self.summary.sound_s += len(record.wave) / AUDIO_HZ if record.wave is not None else 0.0
 
     def write(self, path: Path, problems: Iterable[Problem]) -> Summary:
-        """Write the shard under a passing name, then give it its own."""
-        from safetensors.numpy import save
-
+        """Write the shard, whole or not at all."""
         tensors: dict[str, npt.NDArray[Any]] = {}
         for name, pieces in self.codes.items():
             empty = np.zeros((0, self.manifest.levels[name]), np.int16)
             tensors[name] = np.concatenate([empty, *pieces])
-            tensors[f"{name}.offsets"] = _offsets(pieces)
+            tensors[f"{name}.offsets"] = offsets(pieces)
         tensors["records"] = np.frombuffer(b"".join(self.lines), np.uint8).copy()
-        tensors["records.offsets"] = _offsets(self.lines)
+        tensors["records.offsets"] = offsets(self.lines)
         tensors["splits"] = np.array(self.splits, np.uint8)
         tensors["spans"] = np.array(self.spans, np.int64).reshape(-1, 3)
         self.summary.problems = list(problems)
-        _replace(path, save(tensors, {"summary": json.dumps(asdict(self.summary))}))
+        write_shard(path, tensors, self.summary)
         return self.summary
+
+
+def write_shard(path: Path, tensors: dict[str, npt.NDArray[Any]], summary: Summary) -> None:
+    """Write a shard of any kind, whole or not at all.
+
+    Raises:
+        StorageError: If the system refuses.
+    """
+    from safetensors.numpy import save
+
+    write_whole(path, save(tensors, {"summary": json.dumps(asdict(summary))}))
 
 
 def read_summary(path: Path) -> Summary:
@@ -196,7 +273,7 @@ def read_summary(path: Path) -> Summary:
         problems = [Problem(**problem) for problem in values.pop("problems")]
         return Summary(**values, problems=problems)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path.name} is damaged; delete it and prepare again.") from error
+        raise _damaged(path) from error
 
 
 def _line(record: Record) -> dict[str, Any]:
@@ -213,12 +290,6 @@ def _line(record: Record) -> dict[str, Any]:
     }
 
 
-def _offsets(pieces: Iterable[Any]) -> npt.NDArray[np.int64]:
+def offsets(pieces: Iterable[Any]) -> npt.NDArray[np.int64]:
+    """Where each of several pieces begins when they stand one after the other, and where the last ends."""
     return np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.int64)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or absent, whenever the run is killed."""
-    passing = path.with_suffix(f".{os.getpid()}.part")
-    passing.write_bytes(content)
-    passing.replace(path)

@@ -60,6 +60,50 @@ def test_truncated_flac(tmp_path: Path) -> None:
     one_sentence(error)
 
 
+@pytest.mark.parametrize(
+    ("kind", "endian"), [("WAV", "FILE"), ("WAV", "BIG"), ("WAVEX", "FILE"), ("RF64", "FILE")]
+)
+def test_wav_that_was_cut_short(tmp_path: Path, kind: str, endian: str) -> None:
+    whole = tmp_path / "whole.wav"
+    soundfile.write(whole, tone(10.0), AUDIO_HZ, "PCM_16", endian, kind)
+    assert len(load_audio(whole)[0]) == 10 * AUDIO_HZ
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(data[: len(data) * 7 // 10])
+    with pytest.raises(AudioError, match=r"'cut\.wav' is cut short \(it holds 69 % of its sound\)") as error:
+        load_audio(cut)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF, 4 * AUDIO_HZ + 44])
+def test_wav_whose_header_does_not_know_its_length(tmp_path: Path, size: int) -> None:
+    """What is written to a pipe states nothing, or 2 or 4 GB; some programs count the header too."""
+    path = tmp_path / "streamed.wav"
+    soundfile.write(path, tone(2.0), AUDIO_HZ)
+    data = path.read_bytes()
+    place = data.index(b"data") + 4
+    path.write_bytes(data[:place] + size.to_bytes(4, "little") + data[place + 4 :])
+    if size:
+        assert len(load_audio(path)[0]) == 2 * AUDIO_HZ
+    else:  # libsndfile takes 0 at its word
+        with pytest.raises(AudioError, match="no samples"):
+            load_audio(path)
+
+
+def test_chunks_around_the_sound_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "tagged.wav"
+    with soundfile.SoundFile(path, "w", AUDIO_HZ, 1) as file:
+        file.title = "odd"
+        file.write(tone(2.0))
+    data = path.read_bytes()
+    extra = b"note" + (3).to_bytes(4, "little") + b"abc\0"  # an odd chunk is padded
+    path.write_bytes(data[:12] + extra + data[12:])
+    assert len(load_audio(path)[0]) == 2 * AUDIO_HZ
+    path.write_bytes((data[:12] + extra + data[12:])[:-AUDIO_HZ])
+    with pytest.raises(AudioError, match="cut short"):
+        load_audio(path)
+
+
 @pytest.mark.parametrize("content", [b"", None])
 def test_empty_file(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "empty.wav"

@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from PIL import Image
 
 from engine.__main__ import main
 from engine.batch import pool, records, run
@@ -317,6 +316,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium, which shows the page, is not installed")
 def test_chromium_shows_the_figures(tmp_path: Path, pack: Path) -> None:
+    from PIL import Image  # not in the environment of `make test-ray`
+
     path = table_of(tmp_path, "line.wav,walk,1,1,a", ",run,,0.5,c")
     out, shot = tmp_path / "out", tmp_path / "page.png"
     main(["batch", str(path), "--out", str(out), "--pack", str(pack), "--processes", "1"])
@@ -332,7 +333,7 @@ def test_chromium_shows_the_figures(tmp_path: Path, pack: Path) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed (the extra ray of pyproject.toml)"
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: run `make test-ray`"
 )
 def test_on_ray_a_killed_worker_costs_no_line(tmp_path: Path, pack: Path, repository: Path) -> None:
     rows = [f",walk,{number},6,line{number}" for number in range(24)]

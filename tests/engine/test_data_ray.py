@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shards made on Ray, here over two workers of this machine; skipped where Ray is not installed."""
+"""Shards made on Ray, here over two workers of this machine; skipped where Ray is not installed.
+
+`make test-ray` runs these in an environment that has it.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,16 @@ import soundfile
 
 from engine.cluster import HERE, RayPlace
 from engine.data.coding import CoderSource
+from engine.data.feature_files import write_features
 from engine.data.prepare import prepare
+from engine.data.readers.bvh_folder import BvhFolderReader
 from engine.data.readers.librispeech import LibriSpeechReader
+from engine.data.shard_run import RunOptions
 from engine.errors import DeviceError
+from engine.motion.published_features import Layout
 from engine.specs import AUDIO_HZ
+from tests.miniature_bvh import miniature
+from tests.no_network.sitecustomize import taken
 from tests.tiny_pack import write_tiny_pack
 
 
@@ -46,13 +55,21 @@ def test_without_ray_the_command_says_what_to_install(
     pack, speech = material
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DeviceError, match=r"Ray cannot be used here .*; install .* ray"):
-        prepare(LibriSpeechReader(speech), CoderSource(pack), tmp_path, ray=RayPlace(HERE, 2))
+        prepare(LibriSpeechReader(speech), CoderSource(pack), tmp_path, RunOptions(ray=RayPlace(HERE, 2)))
+
+
+NEEDS_RAY = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: run `make test-ray`"
+)
+
+
+def check_ray_asked_no_one() -> None:
+    """Ray's own parts ask a cloud's address on the local link which cloud they are in, and no one else."""
+    assert all("169.254.169.254" in attempt for attempt in taken())
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed (the extra ray of pyproject.toml)"
-)
+@NEEDS_RAY
 def test_two_workers_on_ray_make_the_same_shards_and_go_on(
     tmp_path: Path, material: tuple[Path, Path], repository: Path
 ) -> None:
@@ -62,7 +79,6 @@ def test_two_workers_on_ray_make_the_same_shards_and_go_on(
         CoderSource(pack),
         tmp_path / "here",
         shard_items=2,
-        report=lambda _: None,
     )
     wanted = shard_bytes(tmp_path / "here" / "librispeech")
     folder = tmp_path / "ray" / "librispeech"
@@ -77,9 +93,27 @@ def test_two_workers_on_ray_make_the_same_shards_and_go_on(
     ]  # fmt: skip
     run = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    lines = run.stdout.splitlines()
-    assert "librispeech: 1 of 5 shards are there already" in lines
-    assert sum(line.startswith("librispeech: 5 of 5 shards, 9 records, 1 left out") for line in lines) == 1
-    assert "9 records read, 1 left out" in lines
+    shown = run.stderr.splitlines()
+    assert "librispeech: 1 of 5 shards are there already" in shown
+    assert any("10/10" in line and "5 of 5 shards, 9 records, 1 left out" in line for line in shown)
+    assert "9 records read, 1 left out" in run.stdout.splitlines()
     assert shard_bytes(folder) == wanted
     assert (folder / "shard-00001.safetensors").stat().st_mtime_ns == made
+    check_ray_asked_no_one()
+
+
+@pytest.mark.timeout(900)
+@NEEDS_RAY
+def test_features_on_ray_are_the_same(tmp_path: Path) -> None:
+    lines = ["file,trial,description"]
+    for number in range(4):
+        (tmp_path / f"{number}.bvh").write_text(miniature({"LeftArm": (10 * number, 0, 0)}))
+        lines.append(f"{number}.bvh,99_{number},walk")
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    reader, layouts = BvhFolderReader(tmp_path), [Layout.UPPER_78, Layout.LOWER_61]
+    write_features(reader, layouts, tmp_path / "here", shard_items=1)
+    on_ray = RunOptions(ray=RayPlace(HERE, 2))
+    total = write_features(reader, layouts, tmp_path / "ray", on_ray, shard_items=1)
+    assert total.records == 4
+    assert shard_bytes(tmp_path / "ray" / "bvh") == shard_bytes(tmp_path / "here" / "bvh")
+    check_ray_asked_no_one()

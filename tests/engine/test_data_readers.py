@@ -198,7 +198,7 @@ def test_beat2_lives_without_words_and_emotion(tmp_path: Path) -> None:
 
 
 def test_wrong_files_of_beat2_name_themselves_and_the_rest_go_on(tmp_path: Path) -> None:
-    names = [(f"{n}_a_0_1_1", "train") for n in range(1, 9)]
+    names = [(f"{n}_a_0_1_1", "train") for n in range(1, 10)]
     write_beat2(tmp_path, names)
     (tmp_path / "smplxflame_30" / "1_a_0_1_1.npz").unlink()
     motion = tmp_path / "smplxflame_30" / "2_a_0_1_1.npz"
@@ -208,16 +208,21 @@ def test_wrong_files_of_beat2_name_themselves_and_the_rest_go_on(tmp_path: Path)
     (tmp_path / "textgrid" / "5_a_0_1_1.TextGrid").write_text(LONG_GRID[:300])
     (tmp_path / "emotion_label" / "6_a_0_1_1.csv").write_text("0_joy,0,2\n")
     (tmp_path / "emotion_label" / "7_a_0_1_1.csv").write_text("happiness\n")
+    sound = tmp_path / "wave16k" / "8_a_0_1_1.wav"
+    sound.write_bytes(sound.read_bytes()[: sound.stat().st_size * 7 // 10])
     records, problems = read_all(Beat2Reader(tmp_path))
-    assert list(records) == ["8_a_0_1_1"]
+    assert list(records) == ["9_a_0_1_1"]
     for problem, words in zip(
         problems,
-        ["1_a_0_1_1.npz", "2_a_0_1_1.npz", "3_a_0_1_1.wav", "partial", "TextGrid", "'joy'", "no times"],
+        [
+            "1_a_0_1_1.npz", "2_a_0_1_1.npz", "3_a_0_1_1.wav", "partial", "TextGrid", "'joy'", "no times",
+            "8_a_0_1_1.wav' is cut short (it holds 69 % of its sound)",
+        ],
         strict=True,
-    ):
+    ):  # fmt: skip
         assert words in problem.reason
         assert problem.item.split("_")[0] in problem.reason
-    assert describe_problems(1, problems)[-1] == "1 records read, 7 left out"
+    assert describe_problems(1, problems)[-1] == "1 records read, 8 left out"
     assert len(describe_problems(0, problems * 10)) == 22
 
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import pickle
-import signal
+import re
 import subprocess
 import sys
-import time
 import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from engine.data.__main__ import main
 from engine.data.coding import Coded, Coder, CoderSource
 from engine.data.prepare import prepare
 from engine.data.readers.base import Caption, EmotionSpan, Item, Record, Word
+from engine.data.shard_run import RunOptions
 from engine.data.sharded import ShardedWindows
 from engine.data.shards import Manifest, ShardWriter, read_summary, shard_path, write_manifest
 from engine.errors import AudioError, DataError
@@ -34,6 +35,7 @@ from engine.tokenizers.pack_tokenizers import load_pack_tokenizers
 from engine.training.recipe import load_recipe
 from engine.training.tasks.patterns import Kind
 from engine.training.tasks.registry import fitting
+from tests.killing import kill_when
 from tests.tiny_pack import write_tiny_pack
 
 BODY = (Part.HANDS, Part.UPPER, Part.LOWER)
@@ -87,10 +89,6 @@ class MadeReader:
         if number in self.bad:
             raise DataError(f"{item.name}.npz is damaged; copy it again.")
         return speaking(item.name, 60 + 4 * number, number, item.split)
-
-
-def quiet(_: str) -> None:
-    pass
 
 
 def shard_bytes(folder: Path) -> dict[str, bytes]:
@@ -200,11 +198,14 @@ def test_missing_tokenizers_say_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_corpus_becomes_shards_and_windows(tmp_path: Path, pack: Path) -> None:
-    lines: list[str] = []
-    total = prepare(MadeReader(bad=(3, 7)), CoderSource(pack), tmp_path, shard_items=4, report=lines.append)
+    shown = io.StringIO()
+    total = prepare(
+        MadeReader(bad=(3, 7)), CoderSource(pack), tmp_path, RunOptions(stream=shown), shard_items=4
+    )
     assert total.records == 8 and [problem.item for problem in total.problems] == ["r003", "r007"]
     assert total.motion_s == pytest.approx(total.sound_s, abs=0.1)
-    assert len(lines) == 3 and "3 of 3 shards, 8 records, 2 left out" in lines[-1]
+    last = shown.getvalue().splitlines()[-1]
+    assert "10/10" in last and "3 of 3 shards, 8 records, 2 left out" in last
     windows = ShardedWindows([tmp_path / "made"], window_steps=100, stride_steps=50)
     assert [window.name for window in windows] == [f"made/r{i:03d}" for i in (0, 1, 2, 5, 6, 8)]
     coder = CoderSource(pack).load()
@@ -218,26 +219,39 @@ def test_a_corpus_becomes_shards_and_windows(tmp_path: Path, pack: Path) -> None
     assert [window.name for window in held] == ["made/r004", "made/r009"]
 
 
+def test_the_bar_counts_items_before_their_shard_is_finished(tmp_path: Path, pack: Path) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    with pytest.raises(KeyboardInterrupt):
+        prepare(MadeReader(stop_at=5), CoderSource(pack), tmp_path, RunOptions(stream=shown), shard_items=10)
+    assert shown.getvalue().startswith("\rmade:   0%")
+    assert re.search(r"\rmade: .* 5/10 .* 0 of 1 shards", shown.getvalue())
+    assert shown.getvalue().count("\n") == 1  # one line that changed in place
+    log = io.StringIO()
+    prepare(MadeReader(4), CoderSource(pack), tmp_path / "log", RunOptions(stream=log), shard_items=4)
+    assert "\r" not in log.getvalue()
+    assert [line.partition("%")[0] for line in log.getvalue().splitlines()] == ["made:   0", "made: 100"]
+
+
 def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not(tmp_path: Path, pack: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    prepare(MadeReader(bad=(3,)), CoderSource(pack), whole, shard_items=2, report=quiet)
+    prepare(MadeReader(bad=(3,)), CoderSource(pack), whole, shard_items=2)
     with pytest.raises(KeyboardInterrupt):
-        prepare(MadeReader(bad=(3,), stop_at=7), CoderSource(pack), stopped, shard_items=2, report=quiet)
+        prepare(MadeReader(bad=(3,), stop_at=7), CoderSource(pack), stopped, shard_items=2)
     done = sorted((stopped / "made").glob("shard-*"))
     assert len(done) == 3
     (stopped / "made" / "shard-00003.4711.part").write_bytes(b"half a shard")
     times = [path.stat().st_mtime_ns for path in done]
-    lines: list[str] = []
-    total = prepare(MadeReader(bad=(3,)), CoderSource(pack), stopped, shard_items=2, report=lines.append)
-    assert lines[0] == "made: 3 of 5 shards are there already" and len(lines) == 3
+    shown = io.StringIO()
+    total = prepare(MadeReader(bad=(3,)), CoderSource(pack), stopped, RunOptions(stream=shown), shard_items=2)
+    lines = shown.getvalue().splitlines()
+    assert lines[0] == "made: 3 of 5 shards are there already" and "6/10" in lines[1]
     assert [path.stat().st_mtime_ns for path in done] == times
     assert total.records == 9 and [problem.item for problem in total.problems] == ["r003"]
     assert shard_bytes(stopped / "made") == shard_bytes(whole / "made")
-
-
-def children(pid: int) -> list[int]:
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(word) for word in listing.read_text().split()] if listing.exists() else []
 
 
 @pytest.mark.timeout(600)
@@ -253,29 +267,24 @@ def test_a_killed_command_goes_on_over_two_processes(tmp_path: Path, pack: Path,
         str(tmp_path / "speech"), "--tokenizers", str(pack), "--processes", "2", "--shard-items", "4",
     ]  # fmt: skip
     folder = tmp_path / "killed" / "librispeech"
-    run = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "killed")], cwd=repository, stdout=subprocess.DEVNULL
+    kill_when(
+        lambda: bool(list(folder.glob("shard-*.safetensors"))),
+        [*command, "--out", str(tmp_path / "killed")],
+        repository,
     )
-    while not list(folder.glob("shard-*.safetensors")):
-        assert run.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.02)
-    workers = children(run.pid)
-    run.send_signal(signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
-    until = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}").exists() and "Z" not in state(pid) for pid in workers):
-        assert time.monotonic() < until, "the killed run left processes behind"
-        time.sleep(0.1)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("shard-*.safetensors")}
     assert 0 < len(done) < 60
-    output = subprocess.run(
+    again = subprocess.run(
         [*command, "--out", str(tmp_path / "killed")],
         cwd=repository,
         capture_output=True,
         text=True,
         check=True,
-    ).stdout.splitlines()
-    assert output[0] == f"librispeech: {len(done)} of 60 shards are there already"
+    )
+    bar = again.stderr.splitlines()
+    assert bar[0] == f"librispeech: {len(done)} of 60 shards are there already"
+    assert f"{4 * len(done)}/240" in bar[1] and "240/240" in bar[-1] and "60 of 60 shards" in bar[-1]
+    output = again.stdout.splitlines()
     assert "left out train-clean/1/2/1-2-0239: 1-2.trans.txt has no line for 1-2-0239" in output[-2]
     assert output[-1] == "239 records read, 1 left out"
     for name, made in done.items():
@@ -286,23 +295,15 @@ def test_a_killed_command_goes_on_over_two_processes(tmp_path: Path, pack: Path,
     assert {task.kind for task in fitting(windows[0])} == {Kind.AUDIO_TO_TEXT}
 
 
-def state(pid: int) -> str:
-    """A process' state letter; "Z" once it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
-
-
 def test_other_settings_do_not_mix(tmp_path: Path, pack: Path) -> None:
-    prepare(MadeReader(2), CoderSource(pack), tmp_path, report=quiet)
+    prepare(MadeReader(2), CoderSource(pack), tmp_path)
     with pytest.raises(DataError, match=r"items, num_items differ"):
-        prepare(MadeReader(3), CoderSource(pack), tmp_path, report=quiet)
+        prepare(MadeReader(3), CoderSource(pack), tmp_path)
     with pytest.raises(DataError, match=r"shard_items differ"):
-        prepare(MadeReader(2), CoderSource(pack), tmp_path, shard_items=1, report=quiet)
+        prepare(MadeReader(2), CoderSource(pack), tmp_path, shard_items=1)
     write_tiny_pack(tmp_path / "other", seed=1)
     with pytest.raises(DataError, match=r"tokenizers differ"):
-        prepare(MadeReader(2), CoderSource(tmp_path / "other"), tmp_path, report=quiet)
+        prepare(MadeReader(2), CoderSource(tmp_path / "other"), tmp_path)
 
 
 def test_corpora_without_or_with_double_items_are_refused(tmp_path: Path, pack: Path) -> None:
@@ -333,7 +334,10 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
 # --- windows ------------------------------------------------------------------------------------------
 
 
-MANIFEST = Manifest("made", "f00", 7.5, 15.0, {p.value: 1 for p in PARTS} | {"audio": 2}, "0", 1, 1)
+MANIFEST = Manifest(
+    source="made", tokenizers="f00", step_hz=7.5, audio_hz=15.0, items="0", num_items=1, shard_items=1,
+    levels={part.value: 1 for part in PARTS} | {"audio": 2},
+)  # fmt: skip
 
 
 def write_records(folder: Path, records: list[tuple[Record, Coded]], manifest: Manifest = MANIFEST) -> None:

@@ -252,8 +252,7 @@ def test_a_trained_stage_becomes_a_pack_that_answers(tmp_path: Path) -> None:
 def test_published_tokenizers_train_from_feature_files(tmp_path: Path) -> None:
     """Stage 1: a corpus -> feature files -> two networks with the published losses."""
     corpus = TwoClips()
-    assert write_features(corpus, Layout.UPPER_78, tmp_path) == []
-    assert write_features(corpus, Layout.LOWER_61, tmp_path) == []
+    assert write_features(corpus, (Layout.UPPER_78, Layout.LOWER_61), tmp_path).problems == []
     for part, family, layout in (("upper", "dsus_paper", "upper78"), ("root", "conv_plain", "lower61")):
         recipe = load_stage_recipe(f"published/{part}")
         assert recipe.network is not None
