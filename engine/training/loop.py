@@ -7,12 +7,16 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+PERPLEXITY = "perplexity_"
+"""Beginning of the name of a measure that is a perplexity."""
 
 
 class Schedule:
@@ -124,6 +128,28 @@ class Log:
             file.write(json.dumps({"run": self.name, "step": step, **values}) + "\n")
         words = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
         print(f"{self.name:>8} {step:6d}  {words}", flush=True)
+
+
+def means(
+    names: Sequence[str], metrics: Sequence[str], sums: Sequence[float], counts: Sequence[float]
+) -> dict[str, float]:
+    """What is reported of summed losses and measures.
+
+    Args:
+        names: Of the K losses.
+        metrics: Of the M measures behind them. Sums of one that begins with `PERPLEXITY` are in nats, and the
+            exponential of their mean is reported.
+        sums: Over all rows, (K + M,).
+        counts: Terms of each, (K + M,); what has none is left out.
+
+    Returns:
+        Means by name, and as "loss" the mean over the terms of all losses.
+    """
+    found = {n: s / c for n, s, c in zip((*names, *metrics), sums, counts, strict=True) if c}
+    for name in found:
+        if name.startswith(PERPLEXITY):
+            found[name] = math.exp(min(found[name], 100.0))  # a run that diverged stays a number
+    return {"loss": sum(sums[: len(names)]) / max(sum(counts[: len(names)]), 1.0), **found}
 
 
 def device_for_training() -> torch.device:

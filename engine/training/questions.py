@@ -109,7 +109,7 @@ class Questions:
         random, heard = self.random, None
         window = self._window(kind)
         if kind in HEARD and random.random() >= self.recipe.hidden.margins:
-            window, heard = inset(window, MOTION_TIME)
+            window, heard = inset(window)
         if isinstance(kind, Objective):
             example = make_example(kind, window, random, SPANS)
         else:
