@@ -24,6 +24,7 @@ from engine.language.model import LanguageModel, LanguageModelConfig
 from engine.specs import PARTS
 from engine.tokenizers.vocabulary import published_vocabulary
 from engine.training.language_stages import Draws, LanguageJob
+from engine.training.recipe import RECIPES, LanguageRecipe
 from engine.training.stage_recipe import (
     STAGES,
     HiddenRecipe,
@@ -145,9 +146,8 @@ def test_rows_that_are_too_long_are_left_out_and_counted() -> None:
     job = tiny_job("pretraining", layout="published")
     assert isinstance(job.rows, PublishedRows)
     job.rows.max_length = 60
-    left_out = 0
-    for step in range(10):
-        batch = job.batch(Place(step, 0, 1, 0, 1))
+    left_out, batches = 0, [job.batch(Place(step, 0, 1, 0, 1)) for step in range(10)]
+    for batch in batches:
         assert max(batch.ids.shape[1], batch.labels.shape[1]) <= 60
         left_out += int(batch.too_long.sum())
         for row in (*batch.ids.tolist(), *batch.labels.tolist()):
@@ -155,9 +155,9 @@ def test_rows_that_are_too_long_are_left_out_and_counted() -> None:
                 assert row.count(block.start) == row.count(block.end), "a block that begins ends"
     assert left_out > 10
     with torch.no_grad():
-        sums, counts = job.module(batch)
+        sums, counts = job.module(batches[0])
     number = (*job.names, *job.metrics).index("too_long")
-    assert (float(sums[number]), float(counts[number])) == (float(batch.too_long.sum()), 8.0)
+    assert (float(sums[number]), float(counts[number])) == (float(batches[0].too_long.sum()), 8.0)
     job.rows.max_length = 5
     with pytest.raises(DataError, match="max_length"):
         job.batch(Place(0, 0, 1, 0, 1))
@@ -302,3 +302,20 @@ def test_measures_add_up_to_the_loss(layout: str) -> None:
             states = model.decode(batch.inputs, model.encode(batch.ids, batch.mask), batch.mask)
             told = model.logits(states, 0, model.config.vocab_size).argmax(2)
         assert right[0][0] == int((told == batch.labels).sum())
+
+
+@pytest.mark.parametrize("name", ["starter", "starter_gpu"])
+def test_the_starters_recipes_say_what_is_hidden(name: str) -> None:
+    """Of rows beside the requests too, and what the objectives and tasks in them hide."""
+    told = tomllib.loads((RECIPES / f"{name}.toml").read_text(encoding="utf-8"))
+    asked = {"pretraining": told["language"]["pretraining"]}
+    asked |= {part: told[part]["questions"] for part in ("tuning", "finish", "further") if part in told}
+    assert len(asked) == (2 if name == "starter" else 4)
+    for part, figures in asked.items():
+        assert set(figures["hidden"]) == names(HiddenRecipe), part
+        of_words = {"gap_share", "quoted"}
+        expected = names(SpanRecipe) - of_words if part == "pretraining" else {"head_share", *of_words}
+        assert set(figures["spans"]) == expected, part
+    defaults = {"favoured", "marked"}  # of packs that are trained on
+    nested = {"pretraining"}
+    assert set(told["language"]) - nested == names(LanguageRecipe) - defaults
