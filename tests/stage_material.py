@@ -110,10 +110,9 @@ def tiny_words() -> WordList:
     return collect_words([c for w in windows for c in w.captions], [w.transcript for w in windows])
 
 
-def tiny_job(stage: str, layout: str = "starter", **run: object) -> LanguageJob:
+def tiny_job(stage: str, layout: str = "starter", dropout: float = 0.0, **run: object) -> LanguageJob:
     recipe = tiny_recipe(stage, layout)
     recipe = replace(recipe, run=replace(recipe.run, **run))  # type: ignore[arg-type]
-    assert recipe.model is not None
     if layout == "published":
         vocabulary = published_vocabulary(face_size=8, body_size=8, audio_size=8)
         vocabulary = replace(vocabulary, num_text=60)
@@ -141,7 +140,7 @@ def tiny_job(stage: str, layout: str = "starter", **run: object) -> LanguageJob:
             text_width=16 if starter else 0,
             time_reach=8 if starter else 0,
             depth_ff=24 if starter else 0,
-            dropout=0.0,
+            dropout=dropout,
         )
     )
     source = JoinedWindows([windows])

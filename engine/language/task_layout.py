@@ -54,6 +54,7 @@ class TaskRow:
         query_times: Time of what each predicts, (M,).
         targets: Ids each predicts, (M, Q), `ABSENT` where nothing is learned.
         in_words: Whether the answer is words, ().
+        task: Which one it is an example of, for measuring.
     """
 
     ids: Tensor
@@ -65,6 +66,7 @@ class TaskRow:
     query_times: Tensor
     targets: Tensor
     in_words: Tensor
+    task: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class TaskBatch:
     query_times: Tensor
     targets: Tensor
     in_words: Tensor
+    tasks: Tensor
 
     def to(self, device: torch.device) -> TaskBatch:
         """Copy to a device."""
@@ -243,6 +246,7 @@ def collate(rows: Sequence[TaskRow]) -> TaskBatch:
         query_times=stacked("query_times", reach, UNTIMED),
         targets=stacked("targets", reach, ABSENT),
         in_words=torch.stack([row.in_words for row in rows]),
+        tasks=torch.tensor([row.task for row in rows]),
     )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from ..tokenizers.vocabulary import Layout, Vocabulary
 from ..weights.weight_file import open_weights
 from .stage_recipe import ModelRecipe, StageRecipe
 from .task_loss import TaskLoss, TextLoss, collate_text, count_targets
-from .task_rows import PublishedRows, StarterRows, Told
-from .tasks.objectives import Objective, draw_objective
+from .task_rows import LongRowError, PublishedRows, StarterRows, Told
+from .tasks.objectives import Objective, draw_objective, fits, make_example
 from .tasks.patterns import Kind
-from .tasks.registry import Example, Shares, draw_example
+from .tasks.registry import Example, Shares, draw_task
 from .trainer import Place
 from .window_source import WindowDraw, inset
 
@@ -67,9 +67,11 @@ class LanguageJob:
             raise EngineError(f"The recipe's mixture names {unknown[0]!r}, which stage {recipe.stage} lacks.")
         self.recipe, self.model, self.vocabulary = recipe, model, vocabulary
         self.rows, self.draws = rows, draws
-        loss = TaskLoss(model, vocabulary) if isinstance(rows, StarterRows) else TextLoss(model)
+        self.tasks = tuple(name for name, share in recipe.mixture.items() if share > 0)
+        starter = isinstance(rows, StarterRows)
+        loss = TaskLoss(model, vocabulary, self.tasks) if starter else TextLoss(model, self.tasks)
         self.module: torch.nn.Module = loss
-        self.names: tuple[str, ...] = loss.names
+        self.names, self.metrics = loss.names, loss.metrics
 
     def batch(self, place: Place) -> Any:
         """Rows of a step; the row's number and the step seed all its draws."""
@@ -102,34 +104,52 @@ class LanguageJob:
         return collate(found) if isinstance(self.rows, StarterRows) else collate_text(found)
 
     def _row(self, draw: WindowDraw, random: np.random.Generator) -> Any:
+        too_long = 0
         for _ in range(TRIES):
             window = draw.draw(random)
             try:
                 example, told = self._example(window, random)
             except DataError:
                 continue  # nothing in the mixture fits this window; another one is drawn
+            task = self.tasks.index(example.task.split(".")[0])
             if isinstance(self.rows, StarterRows):
-                return self.rows.row(example, told, random)
-            return self.rows.row(example)
+                return replace(self.rows.row(example, told, random), task=task)
+            try:
+                return replace(self.rows.row(example), task=task, too_long=too_long)
+            except LongRowError:
+                too_long += 1  # never cut: what is left would not hold the answer; logged as `too_long`
+        if too_long:
+            raise DataError("Hardly any example fits the recipe's rows; raise its max_length.")
         raise DataError("Hardly any window fits the recipe's mixture; change it or prepare other data.")
 
     def _example(self, window: Window, random: np.random.Generator) -> tuple[Example, Told]:
-        """An example, and what else its window tells."""
-        recipe, heard = self.recipe, None
-        if window.parts and window.audio is not None and random.random() >= recipe.hidden.margins:
-            window, heard = inset(window, len(window.audio) / window.num_steps)
+        """An example, and what else its window tells.
+
+        In the starter's layout sound may go on beyond the motion; tasks that need the words of a window take
+        it whole, as those said in its margins belong to it.
+        """
+        recipe, inner, heard = self.recipe, window, None
+        speaks = window.audio is not None and bool(window.parts)
+        if isinstance(self.rows, StarterRows) and speaks and random.random() >= recipe.hidden.margins:
+            inner, heard = inset(window)
         if recipe.stage == "pretraining":
-            example = draw_objective(window, random, recipe.mixture, recipe.spans)
+            objective = draw_objective(window, random, recipe.mixture)
+            if not fits(objective, inner):
+                inner, heard = window, None
+            example = make_example(objective, inner, random, recipe.spans)
         else:
             shares = Shares(recipe.spans.head_share, recipe.spans.gap_share, recipe.spans.quoted)
             weights: Mapping[Kind, float] = {Kind(name): value for name, value in recipe.mixture.items()}
-            example = draw_example(window, random, weights, shares)
+            task = draw_task(window, random, weights)
+            if not task.fits(inner):
+                inner, heard = window, None
+            example = task.fill(inner, random, None, shares)
         sound = next((block.codes for block in example.inputs if block.part is None), None)
         told = Told(
-            described=window.described,
+            described=inner.described,
             caption=example.caption,
-            emotion=window.emotion,
-            heard=heard if sound is window.audio else None,
+            emotion=inner.emotion,
+            heard=heard if sound is inner.audio else None,
         )
         return example, told
 

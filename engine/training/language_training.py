@@ -30,7 +30,7 @@ from ..tokenizers.motion_vqvae import MotionVQVAE
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
 from .corpora import MotionSequence, load_captured, load_performances, performance_transcripts
 from .language_stages import start_from
-from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
+from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training, seed_step
 from .questions import Asked, Questions
 from .recipe import LanguageRecipe, Recipe
 from .task_loss import TaskLoss
@@ -380,12 +380,13 @@ def train(
         _parameter_groups(model, own), own.learning_rate, betas=(0.9, 0.98), fused=True
     )
     schedule = Schedule(own.learning_rate, own.warm_up, own.max_steps, own.minutes)
-    checkpoint = Checkpoint(path, {"model": model, "averaged": averaged, "optimiser": optimiser}, schedule)
+    running: dict[str, Tensor] = {}
+    modules = {"model": model, "averaged": averaged, "optimiser": optimiser}
+    checkpoint = Checkpoint(path, modules, schedule, running)
     log = Log(path.parent / "log.jsonl", path.stem)
     step, done = checkpoint.load()
     print(f"{path.stem}: {count_parameters(model) / 1e6:.2f}M parameters, from step {step}", flush=True)
     last_saved = schedule.spent_s
-    running: dict[str, Tensor] = {}
     working = copy.deepcopy(model).to(torch.bfloat16).train()
     answers = questions and TaskLoss(working, questions.rows.vocabulary)
     draws = Draws(mixer, questions, 0 if first_word else own.batch).from_step(step, own.max_steps)
@@ -394,6 +395,7 @@ def train(
         if schedule.progress(step) >= 1.0:
             break
         batch, task = next(draws)
+        seed_step(mixer.seed, step)  # of dropout
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step) * group["speed"]
         working.zero_grad(set_to_none=True)

@@ -7,11 +7,16 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+PERPLEXITY = "perplexity_"
+"""Beginning of the name of a measure that is a perplexity."""
 
 
 class Schedule:
@@ -46,17 +51,43 @@ class Schedule:
         return self.peak * min(1.0, (step + 1) / self.warm_up) * (0.05 + 0.95 * cosine)
 
 
+def seed_step(seed: int, step: int) -> np.random.Generator:
+    """Make everything random in a step depend on its number alone, so that a resumed run repeats it.
+
+    Torch's generators, of dropout and of codebooks' new entries, are seeded on every device.
+
+    Args:
+        seed: Of the run.
+        step: Steps done.
+
+    Returns:
+        A generator for the step's rows.
+    """
+    torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+    return np.random.default_rng([seed, step])
+
+
 class Checkpoint:
     """One file that a killed run resumes from, written to a temporary name and renamed.
+
+    It holds no generator's state: `seed_step` makes that a function of the step.
 
     Args:
         path: The file.
         modules: Everything with a state: models, optimisers.
         schedule: Its spent time is kept.
+        running: Running means of what is logged; kept too.
     """
 
-    def __init__(self, path: Path, modules: dict[str, Any], schedule: Schedule) -> None:
+    def __init__(
+        self,
+        path: Path,
+        modules: dict[str, Any],
+        schedule: Schedule,
+        running: dict[str, Tensor] | None = None,
+    ) -> None:
         self.path, self.modules, self.schedule = path, modules, schedule
+        self.running = {} if running is None else running
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int, done: bool = False) -> None:
@@ -66,7 +97,7 @@ class Checkpoint:
             "step": step,
             "done": done,
             "spent_s": self.schedule.spent_s,
-            "random": torch.get_rng_state(),
+            "running": self.running,
         }
         temporary = self.path.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -80,7 +111,7 @@ class Checkpoint:
         for name, module in self.modules.items():
             module.load_state_dict(state[name])
         self.schedule.spent_s = state["spent_s"]
-        torch.set_rng_state(state["random"])
+        self.running.update(state.get("running", {}))  # a checkpoint of before has none
         return state["step"], state["done"]
 
 
@@ -97,6 +128,28 @@ class Log:
             file.write(json.dumps({"run": self.name, "step": step, **values}) + "\n")
         words = "  ".join(f"{key} {value:.4g}" for key, value in values.items())
         print(f"{self.name:>8} {step:6d}  {words}", flush=True)
+
+
+def means(
+    names: Sequence[str], metrics: Sequence[str], sums: Sequence[float], counts: Sequence[float]
+) -> dict[str, float]:
+    """What is reported of summed losses and measures.
+
+    Args:
+        names: Of the K losses.
+        metrics: Of the M measures behind them. Sums of one that begins with `PERPLEXITY` are in nats, and the
+            exponential of their mean is reported.
+        sums: Over all rows, (K + M,).
+        counts: Terms of each, (K + M,); what has none is left out.
+
+    Returns:
+        Means by name, and as "loss" the mean over the terms of all losses.
+    """
+    found = {n: s / c for n, s, c in zip((*names, *metrics), sums, counts, strict=True) if c}
+    for name in found:
+        if name.startswith(PERPLEXITY):
+            found[name] = math.exp(min(found[name], 100.0))  # a run that diverged stays a number
+    return {"loss": sum(sums[: len(names)]) / max(sum(counts[: len(names)]), 1.0), **found}
 
 
 def device_for_training() -> torch.device:

@@ -18,11 +18,10 @@ from ..language.layout import MOTION_TIME
 from ..language.task_layout import TaskBatch, TaskRow, collate
 from ..specs import PARTS, Part
 from .recipe import QuestionRecipe
-from .stage_recipe import SpanRecipe
 from .task_rows import StarterRows, Told
 from .tasks.objectives import Objective, make_example
 from .tasks.patterns import Kind
-from .tasks.registry import HIDDEN, draw_example
+from .tasks.registry import HIDDEN, Shares, draw_example
 from .window_source import BODY, LEGS, inset
 from .windows import FRAMES_PER_STEP, CodedSequence
 
@@ -45,8 +44,6 @@ LONGEST_SAID = 80
 
 WHOLE_WINDOWS = 0.6
 """Share of windows of full length; the others are shorter."""
-
-SPANS = SpanRecipe()
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,13 @@ class Questions:
         random, heard = self.random, None
         window = self._window(kind)
         if kind in HEARD and random.random() >= self.recipe.hidden.margins:
-            window, heard = inset(window, MOTION_TIME)
+            window, heard = inset(window)
         if isinstance(kind, Objective):
-            example = make_example(kind, window, random, SPANS)
+            example = make_example(kind, window, random, self.recipe.spans)
         else:
-            example = draw_example(window, random, {kind: 1.0})
+            spans = self.recipe.spans
+            shares = Shares(spans.head_share, spans.gap_share, spans.quoted)
+            example = draw_example(window, random, {kind: 1.0}, shares)
         sound = next((block.codes for block in example.inputs if block.part is None), None)
         told = Told(
             window.described, example.caption, window.emotion, heard if sound is window.audio else None

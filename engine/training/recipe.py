@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..specs import Part
-from .stage_recipe import HiddenRecipe
+from .stage_recipe import HiddenRecipe, SpanRecipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -103,6 +103,7 @@ class QuestionRecipe:
         unseen: Share of questions for words whose motion is hidden: what the words are worth without it.
         mixture: Relative chance of each kind.
         hidden: What is hidden from them.
+        spans: What objectives and tasks hide, and how often a caption is quoted.
     """
 
     rows: int
@@ -111,6 +112,7 @@ class QuestionRecipe:
     unseen: float
     mixture: dict[str, float]
     hidden: HiddenRecipe
+    spans: SpanRecipe = field(default_factory=SpanRecipe)
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ def load_recipe(name: str | Path, scale: float = 1.0) -> Recipe:
 
 def _questions(values: dict[str, Any]) -> QuestionRecipe:
     told: dict[str, Any] = {**values, "hidden": HiddenRecipe(**values["hidden"])}
+    told["spans"] = SpanRecipe(**values.get("spans", {}))
     return QuestionRecipe(**told)
 
 

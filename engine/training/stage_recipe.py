@@ -112,7 +112,8 @@ class WindowRecipe:
         window_steps: Longest window.
         stride_steps: Between the begins of two windows.
         min_steps: Shorter stretches are left out.
-        max_length: Published layout: tokens of a source or target at most; longer ones are cut.
+        max_length: Published layout: tokens of a source or target at most. An example with more is never cut:
+            another one is drawn, and how often that happens is logged as `too_long`.
         phases: Prepared starter data: frame offsets at which captured motion becomes codes.
         performance_phases: The same for performances.
         combined: Share of speech windows into which the legs, or legs and trunk, of a described motion are

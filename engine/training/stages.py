@@ -24,7 +24,7 @@ from .corpora import load_captured, performance_transcripts
 from .language_stages import Draws, LanguageJob, language_config, load_words, start_from
 from .stage_recipe import StageRecipe
 from .starter import load_text_encoder
-from .task_rows import PublishedRows, StarterRows
+from .task_rows import PublishedRows, StarterRows, longest_row
 from .tokenizer_stage import TokenizerJob
 from .trainer import Job, Outcome, Trainer
 from .window_source import JoinedWindows, PreparedWindows, WindowDraw, WindowSource, sharded
@@ -99,12 +99,32 @@ def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | No
         model = LanguageModel(language_config(model_recipe, vocabulary, encoder.config.width))
     else:
         vocabulary = _published(coder)
+        check_lengths(recipe, coder.audio_hz / coder.step_hz)
         names = Path(model_recipe.words) if model_recipe.words else (start or Path()) / "tokenizer.json"
         rows = PublishedRows.read(vocabulary, names, windows.max_length)
         model = LanguageModel(language_config(model_recipe, vocabulary, 0))
     if start is not None:
         start_from(model, start, vocabulary)
     return LanguageJob(recipe, model, vocabulary, rows, draws)
+
+
+def check_lengths(recipe: StageRecipe, sound_per_step: float) -> None:
+    """See that windows of full length fit into the published layout's rows.
+
+    Args:
+        recipe: The stage's figures.
+        sound_per_step: Sound steps per motion step of the tokenizers.
+
+    Raises:
+        EngineError: If they do not: windows would be left out, the longest ones first.
+    """
+    _, windows = recipe.language()
+    needed = longest_row(recipe.mixture, windows.window_steps, sound_per_step)
+    if needed > windows.max_length:
+        raise EngineError(
+            f"Windows of {windows.window_steps} steps need rows of {needed} tokens; the recipe's max_length "
+            f"is {windows.max_length}. Raise it, or shorten window_steps."
+        )
 
 
 def task_vocabulary(coder: Coder, words: WordList) -> Vocabulary:

@@ -43,19 +43,25 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class TokenizerLoss(nn.Module):
     """The part's own loss and, with weight 1, the quantizer's.
 
+    A part's features are also compared, and the use of its codes counted, when it evaluates.
+
     Args:
         network: The tokenizer, or the root's network.
         part: A part's name, or `ROOT`.
     """
 
     names = ("windows",)
+    metrics = ("feature_error", "codebook_perplexity")
 
     def __init__(self, network: MotionVQVAE, part: str) -> None:
         super().__init__()
         self.network, self.part = network, part
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Summed loss and the number of windows, (1,) each.
+        """Summed loss and measures, and the number of windows of each, (3,) both.
+
+        Measures are the mean absolute error of the features in their own units, and the effective number of
+        codes in a batch; both 0 of 0 in training and for the root's network.
 
         Args:
             batch: Raw features, (B, F, D).
@@ -67,8 +73,15 @@ class TokenizerLoss(nn.Module):
         else:
             output = self.network(batch)
             own = LOSSES[self.part](output.reconstruction, batch)
-        total = (own.float() + output.commitment_loss.float()) * len(batch)
-        return total[None], torch.full((1,), float(len(batch)), device=total.device)
+        mean = own.float() + output.commitment_loss.float()
+        means = torch.stack([mean, torch.zeros_like(mean), torch.zeros_like(mean)])
+        windows = torch.zeros_like(means)
+        windows[0] = len(batch)
+        if not self.training and self.part != ROOT:
+            error = (output.reconstruction - batch).abs().mean().float()
+            means = torch.stack([mean, error, output.perplexity.float().mean()])
+            windows[:] = len(batch)
+        return means * windows, windows
 
 
 class TokenizerJob:
@@ -88,6 +101,7 @@ class TokenizerJob:
         self.network = build_network(recipe.network)
         self.module: nn.Module = TokenizerLoss(self.network, recipe.network.part)
         self.names: tuple[str, ...] = TokenizerLoss.names
+        self.metrics: tuple[str, ...] = TokenizerLoss.metrics
 
     def batch(self, place: Place) -> Tensor:
         """Windows of a step, (B, F, D)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from ..tokenizers.losses import (
 )
 from ..tokenizers.motion_vqvae import MotionVQVAE, starter_config
 from .corpora import MotionSequence, load_captured, load_performances, stack_features
-from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training
+from .loop import Checkpoint, Log, Schedule, count_parameters, device_for_training, seed_step
 from .motion_losses import MotionLoss
 from .recipe import Recipe, TokenizerRecipe, TokenizersRecipe
 
@@ -43,7 +44,6 @@ class WindowSampler:
         groups: (sequences, share) pairs; within a group windows are drawn evenly over frames.
         part: Whose features.
         window: Frames per window.
-        seed: Of the draws.
         device: Where the features lie and batches are wanted.
     """
 
@@ -52,10 +52,8 @@ class WindowSampler:
         groups: list[tuple[list[MotionSequence], float]],
         part: Part,
         window: int,
-        seed: int,
         device: torch.device,
     ) -> None:
-        self.random = np.random.default_rng(seed)
         arrays: list[FloatArray] = []
         starts: list[IntArray] = []
         chances: list[FloatArray] = []
@@ -73,16 +71,16 @@ class WindowSampler:
         self.edges = summed / summed[-1]
         self.offsets = torch.arange(window, device=device)
 
-    def frames(self, limit: int = 200_000) -> Tensor:
+    def frames(self, random: np.random.Generator, limit: int = 200_000) -> Tensor:
         """Frames for the statistics, drawn as the windows are, (N, D)."""
-        return self._look_up(self._draw(limit))
+        return self._look_up(self._draw(random, limit))
 
-    def batch(self, size: int) -> Tensor:
+    def batch(self, random: np.random.Generator, size: int) -> Tensor:
         """Draw (size, window, D)."""
-        return self._look_up(self._draw(size)[:, None] + self.offsets)
+        return self._look_up(self._draw(random, size)[:, None] + self.offsets)
 
-    def _draw(self, count: int) -> Tensor:
-        places = np.searchsorted(self.edges, self.random.random(count), side="right")
+    def _draw(self, random: np.random.Generator, count: int) -> Tensor:
+        places = np.searchsorted(self.edges, random.random(count), side="right")
         starts = self.starts[np.minimum(places, len(self.starts) - 1)]
         return torch.from_numpy(starts).to(self.features.device)
 
@@ -116,12 +114,13 @@ def train_motion_tokenizer(part: Part, recipe: Recipe, data: Path, out: Path, se
     shared, own = recipe.tokenizers, recipe.tokenizers.parts[part]
     path = out / f"tokenizer-{part.value}.pt"
     device = device_for_training()
-    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed, device)
+    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, device)
     torch.manual_seed(seed)
     model = build_tokenizer(part, recipe).to(device)
-    model.set_statistics(*feature_statistics(part, sampler.frames()))
+    model.set_statistics(*feature_statistics(part, sampler.frames(np.random.default_rng(seed))))
     loss = _motion_loss(model, part, shared)
-    _train(model, loss, lambda: sampler.batch(shared.batch), recipe, own.minutes, own.max_steps, path)
+    run = _Run(path, seed, own.minutes, own.max_steps)
+    _train(model, loss, lambda random: sampler.batch(random, shared.batch), recipe, run)
     return path
 
 
@@ -169,14 +168,15 @@ def refine_decoder(part: Part, recipe: Recipe, data: Path, out: Path, minutes: f
     device = device_for_training()
     model.to(device)
     loss = _motion_loss(model, part, shared)
-    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, seed, device)
+    sampler = WindowSampler(_groups(own, data), part, shared.window_frames, device)
 
     def frozen(batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         assert model.quantizer is not None
         model.quantizer.eval()
         return loss(batch)
 
-    _train(model, frozen, lambda: sampler.batch(shared.batch), recipe, minutes, 10**6, path)
+    run = _Run(path, seed, minutes, 10**6)
+    _train(model, frozen, lambda random: sampler.batch(random, shared.batch), recipe, run)
     return path
 
 
@@ -190,7 +190,6 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
             seen.setdefault(sequence.name.split("#")[0], sequence.audio)
     window = 2 * shared.window_frames
     arrays = [a for a in seen.values() if len(a) >= window]
-    random = np.random.default_rng(seed)
     lengths = np.array([len(a) for a in arrays], dtype=np.float64)
     torch.manual_seed(seed)
     device = device_for_training()
@@ -199,7 +198,7 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
     model.set_statistics(*speech_statistics(frames))
     weights = speech_channel_weights().to(device)
 
-    def batch() -> Tensor:
+    def batch(random: np.random.Generator) -> Tensor:
         rows = []
         for index in random.choice(len(arrays), shared.batch, p=lengths / lengths.sum()):
             start = random.integers(0, len(arrays[index]) - window + 1)
@@ -211,7 +210,7 @@ def train_audio_tokenizer(recipe: Recipe, data: Path, out: Path, seed: int = 0) 
         total = starter_loss(output, weights).total
         return total, {"loss": total.detach(), "used": output.perplexity.min()}
 
-    _train(model, loss, batch, recipe, own.minutes, own.max_steps, path)
+    _train(model, loss, batch, recipe, _Run(path, seed, own.minutes, own.max_steps))
     return path
 
 
@@ -237,18 +236,27 @@ def _groups(own: TokenizerRecipe, data: Path) -> list[tuple[list[MotionSequence]
     return groups
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One network's checkpoint, seed and budget."""
+
+    path: Path
+    seed: int
+    minutes: float
+    max_steps: int
+
+
 def _train(
     model: nn.Module,
     loss: LossFunction,
-    batch: Callable[[], Tensor],
+    batch: Callable[[np.random.Generator], Tensor],
     recipe: Recipe,
-    minutes: float,
-    max_steps: int,
-    path: Path,
+    run: _Run,
 ) -> None:
-    shared = recipe.tokenizers
+    """Train until the steps or the minutes are over, from the checkpoint where there is one."""
+    shared, path = recipe.tokenizers, run.path
     optimiser = torch.optim.AdamW(model.parameters(), shared.learning_rate, weight_decay=1e-4, fused=True)
-    schedule = Schedule(shared.learning_rate, shared.warm_up, max_steps, minutes)
+    schedule = Schedule(shared.learning_rate, shared.warm_up, run.max_steps, run.minutes)
     checkpoint = Checkpoint(path, {"model": model, "optimiser": optimiser}, schedule)
     log = Log(path.parent / "log.jsonl", path.stem.removeprefix("tokenizer-"))
     step, done = checkpoint.load()
@@ -262,8 +270,9 @@ def _train(
             break
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step)
+        rows = batch(seed_step(run.seed, step))
         with torch.autocast(device.type, torch.bfloat16):
-            total, report = loss(batch())
+            total, report = loss(rows)
         optimiser.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -43,6 +43,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from ..errors import EngineError
+from .loop import means
 from .stage_recipe import RunRecipe
 
 CHECKPOINT, BEST, LOG, BOARD = "checkpoint.pt", "best.pt", "log.jsonl", "tensorboard"
@@ -72,13 +73,15 @@ class Job(Protocol):
     """What a stage trains.
 
     Attributes:
-        module: Called with a batch; gives the sum of the loss per name, (K,), and how many terms each sum
-            has, (K,). Only `module` is wrapped, so it must do all that needs a gradient.
-        names: What the K entries are.
+        module: Called with a batch; gives sums of K losses and then of M measures, (K + M,), and how many
+            terms each has, (K + M,). Only `module` is wrapped, so it must do all that needs a gradient.
+        names: What the K losses are.
+        metrics: What the M measures are, as in `loop.means`.
     """
 
     module: nn.Module
     names: tuple[str, ...]
+    metrics: tuple[str, ...]
 
     def batch(self, place: Place) -> Any:
         """A batch on the CPU, the same whenever it is asked for."""
@@ -253,14 +256,15 @@ class Trainer:
         device = accelerator.device
         terms = torch.tensor(float(sum(map(self.job.count, batches))), device=device)
         terms = self._total(terms).clamp_min(1.0)
-        sums, counts = torch.zeros(2, len(self.job.names), device=device)
+        num_losses = len(self.job.names)
+        sums, counts = torch.zeros(2, num_losses + len(self.job.metrics), device=device)
         self.module.train()
         for number, batch in enumerate(batches):
             with self._synced(number + 1 == len(batches)):
                 with accelerator.autocast():
                     own, found = self.module(batch.to(device))
                 # Gradients are averaged over processes; the sum over all is wanted.
-                accelerator.backward(own.sum() * accelerator.num_processes / terms)
+                accelerator.backward(own[:num_losses].sum() * accelerator.num_processes / terms)
             sums += own.detach()
             counts += found
         norm = accelerator.clip_grad_norm_(self.module.parameters(), recipe.clip or math.inf)
@@ -285,8 +289,7 @@ class Trainer:
 
     def _means(self, sums: Tensor, counts: Tensor) -> dict[str, float]:
         totals: list[list[float]] = self._total(torch.stack([sums, counts])).tolist()
-        means = {n: s / c for n, s, c in zip(self.job.names, *totals, strict=True) if c}
-        return {"loss": sum(totals[0]) / max(sum(totals[1]), 1.0), **means}
+        return means(self.job.names, self.job.metrics, *totals)
 
     def _share(self) -> float:
         """Share of the run that is over, alike in all processes."""
@@ -328,25 +331,25 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self) -> None:
-        """Held-out loss of the averaged weights; the lowest one's weights are kept as the best."""
+        """Held-out losses and measures of the averaged weights; those of the lowest loss are the best."""
         accelerator, progress = self.accelerator, self.progress
         device = accelerator.device
-        sums, counts = torch.zeros(2, len(self.job.names), device=device)
+        sums, counts = torch.zeros(2, len(self.job.names) + len(self.job.metrics), device=device)
         self._swap()
         self.module.eval()
         for number in range(self.recipe.evaluate_batches):
             batch = self.job.held_out(self._place(number, 0, 1))
             with accelerator.autocast():
-                own, found = self.module(batch.to(device))
+                own, terms = self.module(batch.to(device))
             sums += own
-            counts += found
-        means = self._means(sums, counts)
-        if means["loss"] < progress.best_loss:
-            progress.best_loss, progress.best_step = means["loss"], progress.step
+            counts += terms
+        found = self._means(sums, counts)
+        if found["loss"] < progress.best_loss:
+            progress.best_loss, progress.best_step = found["loss"], progress.step
             state = get_model_state_dict(self._bare(), options=_WHOLE)
             self._write(BEST, {"model": state, "progress": asdict(progress), "job": self.job.describe()})
         self._swap()
-        self._log({f"held_out_{name}": value for name, value in means.items()})
+        self._log({f"held_out_{name}": value for name, value in found.items()})
 
     def _log(self, values: dict[str, float]) -> None:
         """One line of JSON, and the same to TensorBoard."""

@@ -198,22 +198,21 @@ class WindowDraw:
         return self.source[min(place, len(self.source) - 1)]
 
 
-def inset(window: Window, ratio: float) -> tuple[Window, IntArray | None]:
+def inset(window: Window) -> tuple[Window, IntArray | None]:
     """Cut motion off both ends of a window, so that its sound is heard beyond it.
 
     Args:
-        window: With sound and motion.
-        ratio: Sound steps per motion step.
+        window: With sound and motion in the starter's layout.
 
     Returns:
         The shorter window, and the sound around it; the window itself and None where it is too short.
     """
     margin, steps = MARGIN_STEPS, window.num_steps - 2 * MARGIN_STEPS
-    if window.audio is None or steps < 1 or len(window.audio) != round(window.num_steps * ratio):
+    if window.audio is None or steps < 1 or len(window.audio) != window.num_steps * MOTION_TIME:
         return window, None
     step_s = window.duration_s / window.num_steps
     heard = window.audio
-    beside = round(margin * ratio)
+    beside = margin * MOTION_TIME
     return (
         replace(
             window,
@@ -221,7 +220,7 @@ def inset(window: Window, ratio: float) -> tuple[Window, IntArray | None]:
             duration_s=steps * step_s,
             parts={part: codes[margin:-margin] for part, codes in window.parts.items()},
             audio=heard[beside : len(heard) - beside],
-            transcript="",  # some of its words are said in the margins
+            transcript="",  # some of its words are said in the margins; tasks about them take it whole
         ),
         heard,
     )

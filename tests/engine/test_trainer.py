@@ -80,14 +80,19 @@ def whole(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_killed_run_goes_on_with_the_same_curve(repository: Path, whole: Path, tmp_path: Path) -> None:
-    finish(start(repository, tmp_path, "--kill-at", "5"), -signal.SIGKILL)
-    assert not (tmp_path / "checkpoint.pt.part").exists()
-    reached = [line["step"] for line in log(tmp_path)]
+    dropping = ("--dropout", "0.3")
+    expected, found = tmp_path / "whole", tmp_path / "killed"
+    finish(start(repository, expected, *dropping))
+    first, second = (next(line["loss"] for line in log(folder)) for folder in (expected, whole))
+    assert first != second, "something is left out at random"
+    finish(start(repository, found, "--kill-at", "5", *dropping), -signal.SIGKILL)
+    assert not (found / "checkpoint.pt.part").exists()
+    reached = [line["step"] for line in log(found)]
     assert 3 <= max(reached) < 8, "killed between two checkpoints"
-    finish(start(repository, tmp_path))
-    assert log(tmp_path) == log(whole)
-    for name, tensor in weights(whole).items():
-        assert torch.equal(weights(tmp_path)[name], tensor), name
+    finish(start(repository, found, *dropping))
+    assert log(found) == log(expected)
+    for name, tensor in weights(expected).items():
+        assert torch.equal(weights(found)[name], tensor), name
 
 
 @pytest.mark.parametrize("sharding", ["none", "full"])
@@ -102,6 +107,19 @@ def test_two_processes_learn_what_one_does(
     assert set(first) == set(second)
     for name, tensor in second.items():
         torch.testing.assert_close(first[name], tensor, rtol=1e-2, atol=2e-3, msg=name)
+
+
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_two_processes_have_the_gradients_of_one(repository: Path, tmp_path: Path, sharding: str) -> None:
+    """Of every parameter, in one step: what is left is the order in which float32 is summed."""
+    finish(start(repository, tmp_path / "one", "--gradients"))
+    in_two(repository, tmp_path / "two", "--gradients", "--accumulate", "2", "--sharding", sharding)
+    one, two = (torch.load(tmp_path / name / "gradients.pt", weights_only=True) for name in ("one", "two"))
+    assert set(one) <= set(two) and len(one) > 20
+    largest = max(float(gradient.abs().max()) for gradient in one.values())
+    for name, gradient in two.items():
+        expected = one.get(name, torch.zeros_like(gradient))
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6 * largest, msg=name)
 
 
 def test_shares_of_a_batch_are_its_rows() -> None:

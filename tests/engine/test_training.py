@@ -18,8 +18,9 @@ from engine.language.words import collect_words
 from engine.motion.features import STARTER_DIMS
 from engine.specs import PARTS, Part, Source
 from engine.tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
+from engine.training import language_training
 from engine.training.language_training import batch_loss, finish_language, train
-from engine.training.loop import Checkpoint, Schedule
+from engine.training.loop import Schedule
 from engine.training.motion_losses import MotionLoss
 from engine.training.questions import Asked, Questions
 from engine.training.recipe import Recipe, load_recipe
@@ -282,26 +283,66 @@ def test_loss_starts_at_chance_and_falls(recipe: Recipe) -> None:
     assert sum(history[-10:]) / 10 < 0.8 * history[0]
 
 
-def test_checkpoint_resumes_the_same_curve(tmp_path: Path) -> None:
-    def run(path: Path, stop_at: int | None) -> list[float]:
-        torch.manual_seed(3)
-        model = torch.nn.Linear(4, 1)
-        optimiser = torch.optim.AdamW(model.parameters(), 0.1)
-        checkpoint = Checkpoint(path, {"model": model, "optimiser": optimiser}, Schedule(0.1, 1, 10, 1.0))
-        step, _ = checkpoint.load()
-        curve = []
-        while step < (stop_at or 10):
-            loss = (model(torch.randn(8, 4)) - 1).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            step += 1
-            curve.append(float(loss.detach()))
-            checkpoint.save(step)
-        return curve
+def test_the_language_loop_goes_on_exactly(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`language`, `tune`, `finish` and `continue` share this loop; with dropout, requests and questions."""
+    drawn = mixer(recipe, window_steps=12)
+    asked = Asked(drawn.captured, [*drawn.spoken, *drawn.idle], ["walk forward", "jump"])
+    words = collect_words(asked.captions)
+    vocabulary = replace(VOCABULARY, num_words=len(words))
+    figures = replace(recipe.questions, rows=3, weight=1.0, mixture={"motion_to_emotion": 1.0})
+    questions = Questions(
+        asked, StarterRows(vocabulary, words, tiny_encoder(), figures.hidden), figures, 12, 0
+    )
+    drawn_for(drawn, vocabulary)
+    own = replace(
+        recipe.tuning, max_steps=60, minutes=90.0, batch=2, warm_up=3, window_steps=12,
+        words_only=False, checkpoint_minutes=7.0,
+    )  # fmt: skip
 
-    whole = run(tmp_path / "a.pt", None)
-    assert run(tmp_path / "b.pt", 4) + run(tmp_path / "b.pt", None) == whole
+    def tick(schedule: Schedule) -> None:
+        schedule.spent_s += 60.0
+
+    monkeypatch.setattr(Schedule, "tick", tick)
+
+    def run(name: str, stop_at: int = -1) -> tuple[list[float], dict[str, object]]:
+        """Each step's loss of the requests, and what is kept at the end; stopped in the middle of a step."""
+        seen: list[float] = []
+
+        def noted(*arguments: object) -> dict[Part, torch.Tensor]:
+            if len(seen) == stop_at:
+                raise KeyboardInterrupt
+            found = batch_loss(*arguments)  # type: ignore[arg-type]
+            seen.append(float(torch.stack(list(found.values())).detach().sum()))
+            return found
+
+        monkeypatch.setattr(language_training, "batch_loss", noted)
+        torch.manual_seed(0)
+        sizes = replace(CONFIG, vocab_size=vocabulary.size, text_width=16, reads=True, dropout=0.3)
+        path = tmp_path / name / "tuned.pt"
+        try:
+            train(LanguageModel(sizes), drawn, questions, own, path)
+        except KeyboardInterrupt:
+            assert stop_at >= 0
+        return seen, torch.load(path, weights_only=True)
+
+    expected, kept = run("whole")
+    assert len(expected) == 60
+    assert run("broken", 37)[0] == expected[:37]
+    resumed, found = run("broken")
+    assert 23 < len(resumed) < 60 and resumed == expected[-len(resumed) :]
+    for module in ("model", "averaged"):
+        state, again = kept[module], found[module]
+        assert isinstance(state, dict) and isinstance(again, dict)
+        for name, tensor in state.items():
+            assert torch.equal(again[name], tensor), name
+    logs = [logged(tmp_path / name / "log.jsonl")[-1] for name in ("whole", "broken")]
+    assert logs[0] == logs[1] and logs[0]["step"] == 50, "running means go on too"
+
+
+def logged(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_motion_loss_counts_joints_speeds_and_turns(recipe: Recipe) -> None:

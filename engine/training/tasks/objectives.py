@@ -118,16 +118,13 @@ def make_example(
     return _example(objective, "Complete the hidden steps of ", masked, ".", sound)
 
 
-def draw_objective(
-    window: Window, random: np.random.Generator, weights: Mapping[str, float], spans: SpanRecipe
-) -> Example:
-    """Draw an objective that a window allows, and make the example.
+def draw_objective(window: Window, random: np.random.Generator, weights: Mapping[str, float]) -> Objective:
+    """Draw an objective that a window allows.
 
     Args:
         window: The window.
-        random: Of every choice.
+        random: Of the choice.
         weights: Relative chance of each objective by name; one left out never comes.
-        spans: Lengths and shares.
 
     Raises:
         DataError: If the window allows none that is wanted.
@@ -137,8 +134,7 @@ def draw_objective(
     if not allowed:
         raise DataError(f"{window.name} fits no objective that is wanted; leave it out.")
     chances = np.array([weights[objective] for objective in allowed])
-    chosen = allowed[int(random.choice(len(allowed), p=chances / chances.sum()))]
-    return make_example(chosen, window, random, spans)
+    return allowed[int(random.choice(len(allowed), p=chances / chances.sum()))]
 
 
 def _example(

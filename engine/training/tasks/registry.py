@@ -311,13 +311,29 @@ def draw_example(
     weights: Mapping[Kind, float] | None = None,
     shares: Shares = Shares(),
 ) -> Example:
-    """Draw a task for a window and fill it: first the kind, then the way to say the length.
+    """Draw a task for a window and fill it.
 
     Args:
         window: The window.
         random: Of every choice.
-        weights: Relative chance of each kind; None takes all kinds alike, a kind left out never comes.
+        weights: As for `draw_task`.
         shares: Sizes of head and gap.
+
+    Raises:
+        DataError: If no task fits the window.
+    """
+    return draw_task(window, random, weights).fill(window, random, None, shares)
+
+
+def draw_task(
+    window: Window, random: np.random.Generator, weights: Mapping[Kind, float] | None = None
+) -> Task:
+    """Draw a task for a window: first the kind, then the way to say the length.
+
+    Args:
+        window: The window.
+        random: Of both choices.
+        weights: Relative chance of each kind; None takes all kinds alike, a kind left out never comes.
 
     Raises:
         DataError: If no task fits the window.
@@ -329,4 +345,4 @@ def draw_example(
         raise DataError(f"{window.name} fits no task that is wanted; leave it out.")
     kind = kinds[int(random.choice(len(kinds), p=chances / chances.sum()))]
     own = [task for task in tasks if task.kind is kind]
-    return own[int(random.integers(len(own)))].fill(window, random, None, shares)
+    return own[int(random.integers(len(own)))]
