@@ -10,7 +10,7 @@ from ..tokenizers.audio_tokenizer import HubertTokenizer
 from ..weights.weight_file import open_weights
 from .centres import read_centres
 from .files import Weights
-from .speech import build_speech, recognise_speech, speech_names, speech_weights
+from .speech import SpeechConfig, build_speech, recognise_speech, speech_names, speech_weights
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder as transformers writes it."""
@@ -32,6 +32,19 @@ def speech_file(model: Path) -> Path:
     )
 
 
+def read_speech(model: Path) -> tuple[Weights, SpeechConfig]:
+    """Where the speech model's weights are, and its sizes.
+
+    Raises:
+        PackError: If there is none, or it is damaged or of another kind.
+    """
+    path = speech_file(model)
+    with open_weights(path) as file:
+        names, shapes = speech_names(file.shapes), file.shapes
+    config = recognise_speech({mine: shapes[name] for mine, name in names.items()}, path.name)
+    return Weights(path, names), config
+
+
 def load_speech(model: Path, centres: Path, layer: int = 12) -> HubertTokenizer:
     """Load HuBERT and its centres as a tokenizer, with the weights and the rounding that a pack has.
 
@@ -43,13 +56,9 @@ def load_speech(model: Path, centres: Path, layer: int = 12) -> HubertTokenizer:
     Raises:
         PackError: If a file is missing, damaged, unsafe, or they do not fit each other.
     """
-    path = speech_file(model)
+    weights, config = read_speech(model)
     if not centres.is_file():
         raise PackError(f"The speech model's file {centres.name} is missing; copy it there.")
-    with open_weights(path) as file:
-        names, shapes = speech_names(file.shapes), file.shapes
-    config = recognise_speech({mine: shapes[name] for mine, name in names.items()}, path.name)
-    weights = speech_weights(config, Weights(path, names).read)
     network = build_speech(config)
-    network.load_state_dict(weights)
+    network.load_state_dict(speech_weights(config, weights.read))
     return HubertTokenizer(network, read_centres(centres), layer=layer).requires_grad_(False)

@@ -104,7 +104,7 @@ def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | No
         model = LanguageModel(language_config(model_recipe, vocabulary, 0))
     if start is not None:
         start_from(model, start, vocabulary)
-    return LanguageJob(recipe, model, vocabulary, rows, draws)
+    return LanguageJob(recipe, model, vocabulary, rows, draws, coder.fingerprint)
 
 
 def task_vocabulary(coder: Coder, words: WordList) -> Vocabulary:
