@@ -64,11 +64,12 @@ class LanguageJob:
         draws: Draws,
         tokenizers: str = "",
     ) -> None:
+        self.tokenizers = tokenizers
         known = set(Objective if recipe.stage == "pretraining" else Kind)
         if unknown := sorted(set(recipe.mixture) - known):
             raise EngineError(f"The recipe's mixture names {unknown[0]!r}, which stage {recipe.stage} lacks.")
         self.recipe, self.model, self.vocabulary = recipe, model, vocabulary
-        self.rows, self.draws, self.tokenizers = rows, draws, tokenizers
+        self.rows, self.draws = rows, draws
         loss = TaskLoss(model, vocabulary) if isinstance(rows, StarterRows) else TextLoss(model)
         self.module: torch.nn.Module = loss
         self.names: tuple[str, ...] = loss.names

@@ -147,7 +147,7 @@ def best(shell: Shell) -> Path:
         **small,
         start=f'"{folder / "two" / "best.pt"}"',
         words=f'"{folder / "flan" / "tokenizer.json"}"',
-        window_steps=f"{WINDOW}\ncombined = 0.5",
+        window_steps=WINDOW,
     )
     assert (
         shell.training("stage", "--recipe", tuning, *tokenizers(shell), *shards, "--out", folder / "three")
