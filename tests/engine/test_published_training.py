@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From an empty disk to a pack in the published layout, on miniature corpora and with tiny networks.
 
-Every command of `docs/training.md` for that way is run here, in its order.
+The commands of `docs/training.md` for that way are run here, in their order.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ LAYOUTS = {
     "lower54": ("beat2", "amass"),
     "lower61": ("beat2", "amass"),
 }
-"""Features of each corpus; AMASS has no faces."""
+"""What each part's tokenizer and the root's network read, and of which corpora; AMASS has no faces."""
 
 WALK = PartDirection(Source.TEXT, "a man walks")
 
@@ -117,14 +117,12 @@ def best(shell: Shell) -> Path:
         for source in sources:
             shell.data(
                 *("features", "--source", source, "--root", folder / roots[source]),
-                *("--layout", layout, "--out", folder / "features"),
+                *("--layout", layout, "--out", folder / "features" / layout),
             )
-    for part in (*PARTS, "root"):
+    for part, (layout, sources) in zip((*PARTS, "root"), LAYOUTS.items(), strict=True):
         sizes = {} if part == "root" else {"codebook_size": 16}
         recipe = shell.recipe(part, width=8, max_steps=2, batch=4, evaluate_steps=2, **sizes)
-        corpora = [
-            folder / "features" / source for source in (("beat2",) if part == "face" else ("beat2", "amass"))
-        ]
+        corpora = [folder / "features" / layout / source for source in sources]
         status = shell.training(
             *("stage", "--recipe", recipe, "--features", *corpora, "--out", folder / "one" / part)
         )
