@@ -82,9 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="prepare: a pack, the folder stage 1 wrote its checkpoints to, or a published file",
     )
     parser.add_argument("--recipe", default="starter", help="prepare: recipe of these checkpoints")
-    parser.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
     parser.add_argument(
-        "--centres", type=Path, help="with a published file: npz of the speech model's centres"
+        "--hubert", type=Path, help="with a published file: hubert_base_ls960.pt, or a folder of transformers"
+    )
+    parser.add_argument(
+        "--centres", type=Path, help="with a published file: hubert_base_ls960_L9_km500.bin, or an npz"
     )
     parser.add_argument(
         "--layer", type=int, default=12, help="with a published file: the model's hidden layer"

@@ -26,6 +26,7 @@ from ..motion.features import STARTER_DIMS, starter_features
 from ..motion.kinematics import clip_joint_positions
 from ..motion.published_features import PART_LAYOUTS, Layout, layout_width, published_features
 from ..packs import load_pack
+from ..published.speech_files import load_speech
 from ..specs import MOTION_FPS, Part
 from ..tokenizers.audio_tokenizer import HubertTokenizer, StarterAudioTokenizer
 from ..tokenizers.motion_vqvae import MotionVQVAE
@@ -147,8 +148,8 @@ class CoderSource:
         path: A pack's folder, the folder in which stage 1 left its checkpoints, or a published file with the
             tokenizers of all parts.
         recipe: Recipe of the run, for its checkpoints.
-        hubert: Folder of the speech model that goes with a published file.
-        centres: Its k-means centres, an npz.
+        hubert: Speech model that goes with a published file: fairseq's file, or transformers' folder.
+        centres: Its k-means centres: the published joblib file, or an npz.
         layer: Its hidden layer.
     """
 
@@ -158,6 +159,15 @@ class CoderSource:
     centres: Path | None = None
     layer: int = 12
 
+    def speech_files(self) -> tuple[Path, Path]:
+        """The speech model and its centres; raises `DataError` if they are not given."""
+        if self.hubert is None or self.centres is None:
+            raise DataError(
+                "Published motion tokenizers need their speech model; pass it with --hubert and its centres "
+                "with --centres."
+            )
+        return self.hubert, self.centres
+
     def load(self) -> Coder:
         """Load the tokenizers.
 
@@ -165,12 +175,7 @@ class CoderSource:
             EngineError: If a file is missing, damaged or does not fit.
         """
         if self.path.is_file():
-            if self.hubert is None or self.centres is None:
-                raise DataError(
-                    "Published motion tokenizers need their speech model; pass its folder with --hubert and "
-                    "its centres with --centres."
-                )
-            audio = HubertTokenizer.from_files(self.hubert, self.centres, layer=self.layer)
+            audio = load_speech(*self.speech_files(), self.layer)
             return Coder({p: t.eval() for p, t in load_published_tokenizers(self.path).parts.items()}, audio)
         if (self.path / "pack.toml").is_file():
             return Coder(*load_pack_tokenizers(load_pack(self.path)))

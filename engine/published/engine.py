@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -50,7 +50,8 @@ from .four_part_engine import FourPartEngine
 from .kept import kept_features, started
 from .line import LineRequest, write_line
 from .model import PublishedModel, place_of, releases_of
-from .prompts import prompt_words, speech_prompt
+from .prompts import TEXT_PARTS
+from .runs import Run, plan_runs, release_of
 from .single import one_by_one, refuse_emotion
 
 WINDOW_STEPS = 120
@@ -58,25 +59,6 @@ WINDOW_STEPS = 120
 
 OVERLAP_STEPS = {Release.SPEECH: 20, Release.TEXT: 8}
 """Codes a window takes over from the one before: two thirds of a second of speech, one of written text."""
-
-TEXT_PARTS = (Part.UPPER, Part.LOWER)
-"""Parts that the text model learnt; its training motion had neither face nor hands (spec 3.5)."""
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One pass through one of the two models.
-
-    Attributes:
-        release: Which model.
-        parts: Parts that are taken from it.
-        text: Instruction, or "" for speech.
-    """
-
-    release: Release
-    parts: tuple[Part, ...]
-    text: str
-
 
 _Share = tuple[float, float]
 """Where a run's progress begins in the whole, and how much of it it is."""
@@ -105,6 +87,23 @@ class LoadedModel:
         """Frames per code."""
         return self.model.tokenizers.parts[Part.LOWER].stride
 
+    @property
+    def steps_per_s(self) -> float:
+        """Codes per second of each part."""
+        return MOTION_FPS / self.stride
+
+    @property
+    def window_steps(self) -> int:
+        """Codes of each part in one window."""
+        return self.model.wordings.window_steps if self.model.wordings else WINDOW_STEPS
+
+    def windows(self, num_steps: int, release: Release) -> list[tuple[int, int]]:
+        """First code and codes taken over of each window of some codes."""
+        overlap = OVERLAP_STEPS[release]
+        if self.model.wordings:  # one model for all; as long as the imported ones of the same rate
+            overlap = OVERLAP_STEPS[Release.SPEECH if self.stride == 1 else Release.TEXT]
+        return windows(num_steps, self.window_steps, min(overlap, self.window_steps // 2))
+
 
 class PublishedEngine:
     """A loaded published pack; the counterpart of `pipeline.Engine`. Not safe for two threads at once.
@@ -115,9 +114,10 @@ class PublishedEngine:
     def __init__(self, pack: Pack, device: torch.device, fast: bool = False) -> None:
         self.pack = pack
         self.device = device
-        self.models = {
-            release: LoadedModel(PublishedModel(pack, release, device, fast)) for release in releases_of(pack)
-        }
+        places = {release: place_of(pack, release) for release in releases_of(pack)}
+        held = {place: LoadedModel(PublishedModel(pack, r, device, fast)) for r, place in places.items()}
+        self.models = {release: held[place] for release, place in places.items()}
+        self.wordings = next(iter(self.models.values())).model.wordings
         _ = next(iter(self.models.values())).weights  # so that a damaged pack is known at once
 
     def generate(
@@ -177,6 +177,8 @@ class PublishedEngine:
             EngineError: With one sentence for the animator; `Cancelled` when `cancel` said so.
         """
         began = time.perf_counter()
+        if self.wordings is not None:
+            raise RequestError("A model that was trained with Kinesics has no published demo to follow.")
         wave = check_sound(request)
         sources, texts = resolve_sources(request)
         if len({(sources[part], texts.get(part)) for part in PARTS}) != 1:
@@ -184,7 +186,7 @@ class PublishedEngine:
                 "The compatible way follows either the speech or one instruction with the whole body; "
                 "give one of them."
             )
-        release = _release(sources[Part.LOWER], Part.LOWER)
+        release = release_of(sources[Part.LOWER], Part.LOWER)
         place_of(self.pack, release)
         loaded = self.models[release]
         clip, codes = as_published(
@@ -223,7 +225,7 @@ class _Generation:
                 "The published model follows one instruction per part from beginning to end; remove the "
                 "instructions on the timeline."
             )
-        self.runs = _runs(self.sources, texts)
+        self.runs = plan_runs(self.sources, texts, engine.wordings)
         for run in self.runs:
             place_of(engine.pack, run.release)
         self.made = [part for part in PARTS if self.sources[part] is not Source.KEEP]
@@ -252,14 +254,14 @@ class _Generation:
         self.report(0.97, "Building the motion")
         return self._clip(features), {part: values[0].tolist() for part, values in self.codes.items()}
 
-    def _codes(self, run: _Run, loaded: LoadedModel, number: int) -> dict[Part, Tensor]:
+    def _codes(self, run: Run, loaded: LoadedModel, number: int) -> dict[Part, Tensor]:
         """Codes of one run's parts, (1, T), window after window."""
         num_steps = math.ceil(self.num_frames / loaded.stride)
         allowed = TEXT_PARTS if run.release is Release.TEXT else PARTS
         codes = self._known(run, loaded, num_steps, allowed)
         self.codes |= {part: codes[part] for part in run.parts}
         heard = self._heard(loaded.model) if run.release is Release.SPEECH else []
-        cuts = windows(num_steps, WINDOW_STEPS, OVERLAP_STEPS[run.release]) if run.parts else []
+        cuts = loaded.windows(num_steps, run.release) if run.parts else []
         share = (number / len(self.runs), 1 / len(self.runs))
         if len(cuts) == 1:
             self._one_window(run, loaded, codes, heard, share)
@@ -268,13 +270,12 @@ class _Generation:
         return {part: codes[part] for part in run.parts}
 
     def _one_window(
-        self, run: _Run, loaded: LoadedModel, codes: dict[Part, Tensor], heard: list[int], share: _Share
+        self, run: Run, loaded: LoadedModel, codes: dict[Part, Tensor], heard: list[int], share: _Share
     ) -> None:
         """Write the codes of a run that is one window."""
         allowed, length = tuple(codes), codes[Part.LOWER].shape[1]
-        text = run.text or speech_prompt(heard, 0, length, MOTION_FPS / loaded.stride, loaded.model)
         request = BlockRequest(
-            prompts=[prompt_words(text, loaded.model.words)],
+            prompts=[run.prompt(heard, 0, length, loaded.steps_per_s, loaded.model)],
             num_steps=length,
             allowed=allowed,
             wanted=frozenset(run.parts),
@@ -295,7 +296,7 @@ class _Generation:
 
     def _line(
         self,
-        run: _Run,
+        run: Run,
         loaded: LoadedModel,
         codes: dict[Part, Tensor],
         heard: list[int],
@@ -303,14 +304,13 @@ class _Generation:
         share: _Share,
     ) -> None:
         """Write the codes of a run's windows, each going on from the one before."""
-        allowed, rate, model = tuple(codes), MOTION_FPS / loaded.stride, loaded.model
+        allowed, rate, model, steps = tuple(codes), loaded.steps_per_s, loaded.model, loaded.window_steps
         starts = [start for start, _ in cuts]
-        texts = [run.text or speech_prompt(heard, start, WINDOW_STEPS, rate, model) for start in starts]
-        draws = (1, len(allowed) * WINDOW_STEPS)
+        draws = (1, len(allowed) * steps)
         request = LineRequest(
-            prompts=[prompt_words(text, model.words) for text in texts],
+            prompts=[run.prompt(heard, start, steps, rate, model) for start in starts],
             starts=starts,
-            num_steps=WINDOW_STEPS,
+            num_steps=steps,
             allowed=allowed,
             wanted=frozenset(run.parts),
             codes=codes,
@@ -326,7 +326,7 @@ class _Generation:
                     replace(request, at_once=at_once),
                     self.request.sampling,
                     self._on_step(share, total),
-                    lambda window: self._glimpse(loaded, sum(cuts[window]), cuts[window][0] + WINDOW_STEPS),
+                    lambda window: self._glimpse(loaded, sum(cuts[window]), cuts[window][0] + steps),
                     self.cancel,
                 )
                 return
@@ -349,7 +349,7 @@ class _Generation:
             self.glimpses.add(list(self.codes), first * loaded.stride, stop * loaded.stride)
 
     def _known(
-        self, run: _Run, loaded: LoadedModel, num_steps: int, allowed: Sequence[Part]
+        self, run: Run, loaded: LoadedModel, num_steps: int, allowed: Sequence[Part]
     ) -> dict[Part, Tensor]:
         """Codes that are not drawn, (1, T) per part, -1 where one is; only a stretch has any."""
         codes = {part: torch.full((1, num_steps), -1, dtype=torch.int64) for part in allowed}
@@ -394,7 +394,7 @@ class _Generation:
         """Rebuilt features of one part, (F, width)."""
         return loaded.model.tokenizers.parts[part].decode(codes.to(self.engine.device))[0, : self.num_frames]
 
-    def _run_of(self, part: Part) -> _Run:
+    def _run_of(self, part: Part) -> Run:
         """The run that makes a part."""
         return next(run for run in self.runs if part in run.parts)
 
@@ -432,26 +432,3 @@ class _Generation:
         if contacts is not None and self.request.plant_feet:
             clip = planted(clip, contacts)
         return clip
-
-
-def _release(source: Source, part: Part) -> Release:
-    """Which model follows a source."""
-    if source is Source.BOTH:
-        raise RequestError(
-            f"The published model cannot follow speech and text with the same part ({part.value}); choose "
-            "one of them for it."
-        )
-    return Release.SPEECH if source is Source.SPEECH else Release.TEXT
-
-
-def _runs(sources: Mapping[Part, Source], texts: Mapping[Part, str]) -> list[_Run]:
-    """One run for what follows the speech and one for each instruction."""
-    parts: dict[tuple[Release, str], list[Part]] = {}
-    for part in PARTS:
-        if sources[part] is Source.KEEP:
-            continue
-        release = _release(sources[part], part)
-        members = parts.setdefault((release, texts.get(part, "")), [])
-        if release is Release.SPEECH or part in TEXT_PARTS:
-            members.append(part)
-    return [_Run(release, tuple(members), text) for (release, text), members in parts.items() if members]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -154,6 +154,18 @@ def find_files(folder: Path, cancel: CancelCheck | None = None) -> Findings:
             findings.refused.append(str(problem))
         except OSError as problem:
             findings.refused.append(f"The file {path.name} cannot be opened ({problem.strerror}); check it.")
+    return findings
+
+
+def look_at(paths: Iterable[Path]) -> Findings:
+    """See what some files are.
+
+    Raises:
+        EngineError: If one cannot be used.
+    """
+    findings = Findings()
+    for path in paths:
+        _look(path, path.parent, findings)
     return findings
 
 

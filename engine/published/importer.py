@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -130,6 +130,50 @@ def import_published(
         return _import_four_part(findings, out, report, cancel)
     choices = choose(findings, options.release)
     vocabularies = [_check_together(choice, options) for choice in choices]
+    sources = tuple(dict.fromkeys(source for choice in choices for source in _sources(choice)))
+    name = " and ".join(_NAMES[choice.release] for choice in choices)
+    about: dict[str, object] = {
+        "name": f"The Language of Motion, {name}",
+        "version": "1",
+        "licence": LICENCE,
+        "release": choices[0].release.value,
+        "sources": list(sources),
+    }
+    models = [*zip(choices, vocabularies, strict=True)]
+    pack = write_models(
+        models, options.audio_layer, about, _card(name, sources, HOME), out, progress=report, cancel=cancel
+    )
+    left = (LEFT_OUT,) if findings.four_part else ()
+    return ImportReport(pack, sources, (*choices[0].notes, *left, *findings.refused))
+
+
+def write_models(
+    models: Sequence[tuple[Choice, Vocabulary]],
+    audio_layer: int,
+    about: Mapping[str, object],
+    card: str,
+    out: Path,
+    *,
+    progress: ProgressCallback | None = None,
+    cancel: CancelCheck | None = None,
+) -> Pack:
+    """Write models of the published kind as one pack.
+
+    Args:
+        models: Files and vocabulary of each; the first one's speech model and words serve all.
+        audio_layer: Layer of the speech model that is compared with the centres.
+        about: What `pack.toml` says of the whole pack: name, version, licence and release at least.
+        card: The pack's card.
+        out: Pack folder; an older pack there is replaced.
+        progress: Told how far it is.
+        cancel: Asked between files.
+
+    Raises:
+        PackError: If weights are damaged, or there is no room for them.
+        Cancelled: If `cancel` said so; nothing has been written then.
+    """
+    report = progress or no_report
+    choices = [choice for choice, _ in models]
     _check_space(_all_shapes(choices), out)
     first = choices[0]
     steps: dict[str, Callable[[], dict[str, Tensor]]] = {}
@@ -141,16 +185,15 @@ def import_published(
     steps[BODY_FILE] = lambda: _body_tensors(first)
     steps[JUDGE_FILE] = lambda: {} if first.judge is None else first.judge.read(list(first.judge.names))
     tensors = _read_all(steps, report, cancel)
-    sources = tuple(dict.fromkeys(source for choice in choices for source in _sources(choice)))
-    name = " and ".join(_NAMES[choice.release] for choice in choices)
-    card = _card(name, sources, HOME)
-    info = _info(first, options, name, sources) | _model_info(first, vocabularies[0])
-    for choice, vocabulary in zip(choices[1:], vocabularies[1:], strict=True):
+    info: dict[str, object] = {"kind": PUBLISHED, **about}
+    if first.speech is not None:
+        info["speech"] = {"layer": audio_layer, "model": first.speech[1].to_dict()}
+    info |= _model_info(*models[0])
+    for choice, vocabulary in models[1:]:
         info[choice.release.value] = _model_info(choice, vocabulary)
     pack = write_pack(out, info, tensors, {WORDS_FILE: first.words, CARD_FILE: card})
     report(1.0, "Done")
-    left = (LEFT_OUT,) if findings.four_part else ()
-    return ImportReport(pack, sources, (*first.notes, *left, *findings.refused))
+    return pack
 
 
 def _import_four_part(
@@ -313,21 +356,6 @@ def _sources(choice: Choice) -> tuple[str, ...]:
     if choice.judge is not None:
         sources.append(f"network for published scores: {choice.judge.path.name}")
     return tuple(sources)
-
-
-def _info(choice: Choice, options: ImportOptions, name: str, sources: tuple[str, ...]) -> dict[str, object]:
-    """What `pack.toml` says of the whole pack."""
-    info: dict[str, object] = {
-        "kind": PUBLISHED,
-        "name": f"The Language of Motion, {name}",
-        "version": "1",
-        "licence": LICENCE,
-        "release": choice.release.value,
-        "sources": list(sources),
-    }
-    if choice.speech is not None:
-        info["speech"] = {"layer": options.audio_layer, "model": choice.speech[1].to_dict()}
-    return info
 
 
 def _model_info(choice: Choice, vocabulary: Vocabulary) -> dict[str, object]:

@@ -26,7 +26,7 @@ from ..tokenizers.published import PublishedTokenizers
 from ..tokenizers.published_strings import token_strings
 from ..tokenizers.vocabulary import Vocabulary
 from ..weights.sketching import sketching
-from .choice import Release
+from .choice import FIRST_VERSION, Release
 from .importer import (
     BODY_ARRAYS,
     BODY_FILE,
@@ -38,6 +38,7 @@ from .importer import (
     SPEECH_PREFIX,
     WORDS_FILE,
 )
+from .prompts import Wordings
 from .speech import SpeechConfig, build_speech, lent_layers
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ SPEECH_LAYERS = "encoder.layers."
 
 ENCODER = "encoder."
 """How the names of the language model's encoder begin."""
+
+FOLLOWS = "follows"
+"""Key of `pack.toml`: the releases whose part the one model of a pack trained with Kinesics plays."""
 
 ResultT = TypeVar("ResultT")
 
@@ -74,6 +78,7 @@ class PublishedModel:
         self.pack, self.release, self.device, self.fast = pack, release, device, fast
         self._table, self._prefix = place_of(pack, release)
         self.vocabulary = Vocabulary.from_dict(pack.table(*self._table, "vocabulary"))
+        self.wordings = Wordings.from_pack(pack)
 
     @cached_property
     def layouts(self) -> dict[Part, Layout]:
@@ -178,10 +183,14 @@ def place_of(pack: Pack, release: Release) -> tuple[tuple[str, ...], str]:
     Raises:
         PackError: If the pack does not hold it.
     """
-    if pack.value(str, "release") == release.value:
+    if release in _own(pack):
         return (), ""
     if release.value in pack.info:
         return (release.value,), f"{release.value}_"
+    if FOLLOWS in pack.info:
+        raise PackError(
+            f"The model of this pack was not trained to follow {_FOLLOWS[release]}; choose another pack."
+        )
     raise PackError(
         f"This model pack cannot follow {_FOLLOWS[release]}; import the published model again from a folder "
         "that holds the files for it too."
@@ -189,9 +198,20 @@ def place_of(pack: Pack, release: Release) -> tuple[tuple[str, ...], str]:
 
 
 def releases_of(pack: Pack) -> tuple[Release, ...]:
-    """The models in a pack."""
-    own = pack.value(str, "release")
-    return tuple(release for release in Release if release.value == own or release.value in pack.info)
+    """What a pack's models follow: one of them for each, or, where the pack says so, one for all."""
+    own = _own(pack)
+    return tuple(release for release in Release if release in own or release.value in pack.info)
+
+
+def _own(pack: Pack) -> tuple[Release, ...]:
+    """What the first of a pack's models follows; raises `PackError` if that cannot be read."""
+    said = [pack.value(str, "release")]
+    if FOLLOWS in pack.info:
+        said = [name for name in pack.value(list, FOLLOWS) if isinstance(name, str)]
+    found = tuple(release for release in Release if release.value in said)
+    if not found or (FOLLOWS in pack.info and not set(found) <= set(FIRST_VERSION)):
+        raise PackError("The pack does not say what its model follows; import or export the model again.")
+    return found
 
 
 _FOLLOWS = {

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -137,56 +134,6 @@ class HubertTokenizer(nn.Module):
         self.reach_steps = max(1, round(reach_s * self.frame_rate / BLOCK_STEPS)) * BLOCK_STEPS
         self.layers = layers or model.get_submodule("encoder.layers").children
         self.register_buffer("centres", centres.float())
-
-    @classmethod
-    def from_files(
-        cls, model_dir: Path, centres_path: Path, *, layer: int = 12, device: str | torch.device = "cpu"
-    ) -> HubertTokenizer:
-        """Load a local transformers folder (config.json + model.safetensors) and an npz of centres.
-
-        Args:
-            model_dir: Folder in the layout of `facebook/hubert-base-ls960`.
-            centres_path: npz with the array `centres` (K, hidden size).
-            layer: See the class.
-            device: Where the network runs.
-
-        Raises:
-            PackError: If a file is missing, unsafe or does not fit.
-        """
-        for path in (model_dir / "config.json", model_dir / "model.safetensors", centres_path):
-            if not path.is_file():
-                raise PackError(f"The speech model's file {path.name} is missing; copy it there.")
-        from safetensors import SafetensorError
-        from transformers import HubertConfig, HubertModel
-
-        try:
-            config = HubertConfig(**json.loads((model_dir / "config.json").read_text("utf-8")))
-            model, report = HubertModel.from_pretrained(  # type: ignore[misc]
-                model_dir,
-                config=config,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as problem:
-            raise PackError(
-                f"The speech model in {model_dir.name} cannot be read ({problem}); download it again."
-            ) from problem
-        # Neither the mask vector (training only) nor anything else may be silently random.
-        if lost := [key for key in report["missing_keys"] if not key.endswith("masked_spec_embed")]:
-            raise PackError(
-                f"The speech model in {model_dir.name} lacks {len(lost)} weights, such as {lost[0]}; "
-                "download it again."
-            )
-        try:
-            with np.load(centres_path, allow_pickle=False) as data:
-                centres = torch.from_numpy(np.asarray(data["centres"], dtype=np.float32))
-        except (OSError, ValueError, KeyError) as problem:
-            raise PackError(
-                f"{centres_path.name} does not hold the speech model's centres; make it again with the "
-                "array named centres."
-            ) from problem
-        return cls(model, centres, layer=layer).to(device)
 
     @property
     def frame_rate(self) -> float:

@@ -15,6 +15,7 @@ from .continuing import continue_pack, export_continued
 from .language_training import finish_language, train_language, tune_language
 from .lip_training import add_lips, train_lips
 from .pack_export import export_pack, export_stage
+from .published_export import export_published
 from .recipe import load_recipe
 from .stage_recipe import load_stage_recipe
 from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
@@ -34,8 +35,16 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     stage.add_argument("--prepared", type=Path, help="the starter's prepared data, as build/data")
     stage.add_argument("--features", type=Path, nargs="*", default=[], help="stage 1: feature files")
     stage.add_argument("--tokenizers", type=Path, help="pack, folder of stage 1 or published file")
-    stage.add_argument("--hubert", type=Path, help="with a published file: folder of its speech model")
-    stage.add_argument("--centres", type=Path, help="with a published file: the model's centres")
+    stage.add_argument(
+        "--hubert", type=Path, help="with a published file: hubert_base_ls960.pt, or a folder of transformers"
+    )
+    stage.add_argument(
+        "--centres", type=Path, help="with a published file: hubert_base_ls960_L9_km500.bin, or an npz"
+    )
+    stage.add_argument(
+        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
+    )
+    stage.add_argument("--words", type=Path, help="export-stage, published layout: FLAN-T5's tokenizer.json")
     stage.add_argument(
         "--weights", type=Path, help="export-stage: a best.pt; join-tokenizers: folder of the parts' runs"
     )
@@ -44,10 +53,16 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
 def run_stage_command(arguments: argparse.Namespace) -> None:
     """Run `stage`, `export-stage` or `join-tokenizers`."""
     tokenizers: Path = arguments.tokenizers or arguments.work / "training"
+    source = CoderSource(
+        tokenizers, hubert=arguments.hubert, centres=arguments.centres, layer=arguments.layer
+    )
     if arguments.command == "export-stage":
         if arguments.weights is None:
             raise EngineError("Say which weights make the pack: --weights FOLDER/best.pt.")
-        export_stage(arguments.weights, tokenizers, arguments.work / "text_encoder", arguments.out)
+        if arguments.words is not None:
+            export_published(arguments.weights, source, arguments.words, arguments.out)
+        else:
+            export_stage(arguments.weights, tokenizers, arguments.work / "text_encoder", arguments.out)
         return
     if arguments.command == "join-tokenizers":
         from .tokenizer_stage import join_tokenizers
@@ -58,7 +73,6 @@ def run_stage_command(arguments: argparse.Namespace) -> None:
         return
     from .stages import StageData, run_stage
 
-    source = CoderSource(tokenizers, hubert=arguments.hubert, centres=arguments.centres)
     data = StageData(arguments.shards, arguments.prepared, arguments.features, source, arguments.work)
     run_stage(load_stage_recipe(arguments.recipe), data, arguments.out)
 

@@ -25,7 +25,7 @@ from .task_rows import LongRowError, PublishedRows, StarterRows, Told
 from .tasks.objectives import Objective, draw_objective, fits, make_example
 from .tasks.patterns import Kind
 from .tasks.registry import Example, Shares, draw_task
-from .trainer import Place
+from .trainer import LEARNT, Place
 from .window_source import WindowDraw, inset
 
 READING = "reading.weight"
@@ -52,6 +52,7 @@ class LanguageJob:
         vocabulary: Its ids.
         rows: How examples become rows; its kind goes with the vocabulary's layout.
         draws: Windows.
+        tokenizers: Fingerprint of what made the codes.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class LanguageJob:
         vocabulary: Vocabulary,
         rows: StarterRows | PublishedRows,
         draws: Draws,
+        tokenizers: str = "",
     ) -> None:
+        self.tokenizers = tokenizers
         known = set(Objective if recipe.stage == "pretraining" else Kind)
         if unknown := sorted(set(recipe.mixture) - known):
             raise EngineError(f"The recipe's mixture names {unknown[0]!r}, which stage {recipe.stage} lacks.")
@@ -88,12 +91,20 @@ class LanguageJob:
         return int((batch.labels != -100).sum())
 
     def describe(self) -> dict[str, Any]:
-        """Sizes and ids."""
+        """Sizes and ids, and what was learnt."""
+        _, windows = self.recipe.language()
         return {
             "stage": self.recipe.stage,
             "model": self.model.config.to_dict(),
             "vocabulary": self.vocabulary.to_dict(),
             "words": list(self.rows.words.words) if isinstance(self.rows, StarterRows) else [],
+            LEARNT: {
+                "mixture": {name: share for name, share in self.recipe.mixture.items() if share > 0},
+                "combined": windows.combined,
+                "window_steps": windows.window_steps,
+                "max_length": windows.max_length,
+                "tokenizers": self.tokenizers,
+            },
         }
 
     def _rows(self, draw: WindowDraw, place: Place, kind: int) -> Any:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -103,21 +104,17 @@ def export_stage(
     Raises:
         EngineError: If the weights are of another kind.
     """
-    if not best.is_file():
-        raise EngineError(f"There is no {best.name} in {best.parent.name}; train a stage first.")
-    state = torch.load(best, weights_only=True, map_location="cpu")
+    state = stage_state(best)
     job = state["job"]
-    if job["stage"] == "tokenizer" or job["vocabulary"]["layout"] != "starter":
-        raise EngineError("Only a language model in the starter's layout makes a starter pack.")
+    if job["vocabulary"]["layout"] != "starter":
+        raise EngineError(
+            "A language model in the published layout makes a pack with its own tokenizers and words; give "
+            "--tokenizers, --hubert, --centres and --words."
+        )
     coder = CoderSource(tokenizers).load()
     if not isinstance(coder.audio, StarterAudioTokenizer):
         raise EngineError("A starter pack needs the starter's own tokenizers.")
-    training = {
-        "command": "python -m engine.training stage",
-        "commit": commit(),
-        "language_model_steps": int(state["progress"]["step"]),
-        "minutes": round(float(state["progress"]["spent_s"]) / 60, 1),
-    }
+    training = stage_training(state)
     model = {name.removeprefix("model."): tensor for name, tensor in state["model"].items()}
     described = {
         "vocabulary": job["vocabulary"],
@@ -126,6 +123,26 @@ def export_stage(
     }
     words = {WORDS_FILE: WordList(tuple(job["words"])).to_json()}
     return _write(pack, coder.motion, coder.audio, model, text_encoder, training, described, words)
+
+
+def stage_state(best: Path) -> dict[str, Any]:
+    """A `best.pt` of stage 2 or 3; raises `EngineError` if it is none."""
+    if not best.is_file():
+        raise EngineError(f"There is no {best.name} in {best.parent.name}; train a stage first.")
+    state = torch.load(best, weights_only=True, map_location="cpu")
+    if "job" not in state or state["job"]["stage"] == "tokenizer":
+        raise EngineError(f"{best.name} holds no language model of stage 2 or 3; choose its best.pt.")
+    return state
+
+
+def stage_training(state: Mapping[str, Any]) -> dict[str, object]:
+    """How weights of a stage came about, for a pack's description."""
+    return {
+        "command": "python -m engine.training stage",
+        "commit": commit(),
+        "language_model_steps": int(state["progress"]["step"]),
+        "minutes": round(float(state["progress"]["spent_s"]) / 60, 1),
+    }
 
 
 def _write(

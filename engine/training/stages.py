@@ -105,7 +105,7 @@ def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | No
         model = LanguageModel(language_config(model_recipe, vocabulary, 0))
     if start is not None:
         start_from(model, start, vocabulary)
-    return LanguageJob(recipe, model, vocabulary, rows, draws)
+    return LanguageJob(recipe, model, vocabulary, rows, draws, coder.fingerprint)
 
 
 def check_lengths(recipe: StageRecipe, sound_per_step: float) -> None:

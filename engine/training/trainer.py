@@ -48,6 +48,9 @@ from .stage_recipe import RunRecipe
 
 CHECKPOINT, BEST, LOG, BOARD = "checkpoint.pt", "best.pt", "log.jsonl", "tensorboard"
 
+LEARNT = "learnt"
+"""What a description says of the data; a run may go on with other data."""
+
 _MIX = 1_000_003
 """Spreads seeds of steps, micro-batches and processes apart."""
 
@@ -399,7 +402,7 @@ class Trainer:
         if not path.exists():
             return
         state = torch.load(path, weights_only=True, map_location="cpu")
-        if state["job"] != self.job.describe():
+        if _kind(state["job"]) != _kind(self.job.describe()):
             raise EngineError(
                 f"{self.out.name} holds a run of another model; choose an empty folder, or delete this one."
             )
@@ -418,6 +421,11 @@ class Trainer:
 
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+def _kind(described: dict[str, Any]) -> dict[str, Any]:
+    """What a run's checkpoints must share."""
+    return {name: value for name, value in described.items() if name != LEARNT}
 
 
 def _logged_step(line: str) -> int:

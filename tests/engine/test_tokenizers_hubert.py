@@ -12,9 +12,12 @@ import torch
 from torch.nn.utils.parametrize import remove_parametrizations
 
 from engine.errors import AudioError, Cancelled, PackError
+from engine.published.speech_files import load_speech
 from engine.tokenizers.audio_tokenizer import REACH_S, HubertTokenizer
 from engine.tokenizers.base import Tokenizer
 from engine.tokenizers.hubert import Hubert
+
+from . import published_files as made
 
 transformers = pytest.importorskip("transformers", reason="needs transformers (requirements of training)")
 WIDTH = 16
@@ -158,22 +161,30 @@ def test_listening_can_be_stopped() -> None:
 
 
 def test_loading_from_files(tmp_path: Path) -> None:
-    network = model()
+    """fairseq's file with joblib's centres and transformers' folder with an npz are the same tokenizer."""
+    network = made.hubert()
     network.save_pretrained(tmp_path)
-    np.savez(tmp_path / "centres.npz", centres=centres().numpy())
-    tokenizer = HubertTokenizer.from_files(tmp_path, tmp_path / "centres.npz", layer=2)
-    expected = HubertTokenizer(network, centres(), layer=2).encode(sound(1.0))
-    assert torch.equal(tokenizer.encode(sound(1.0)), expected)
-    with pytest.raises(PackError, match="layer 12"):
-        HubertTokenizer.from_files(tmp_path, tmp_path / "centres.npz")
+    np.savez(tmp_path / "centres.npz", centres=made.centres())
+    expected = HubertTokenizer(network, torch.from_numpy(made.centres()), layer=2).encode(sound(1.0))
+    found = load_speech(tmp_path, tmp_path / "centres.npz", 2)
+    assert torch.equal(found.encode(sound(1.0)), expected)
+    same = load_speech(made.save_fairseq(tmp_path / "a.pt"), made.save_centres(tmp_path / "a.bin"), 2)
+    theirs = same.state_dict()
+    assert {name: tensor.tolist() for name, tensor in found.state_dict().items()} == {
+        name: tensor.tolist() for name, tensor in theirs.items()
+    }
+    with pytest.raises(PackError, match="layer 13"):
+        load_speech(tmp_path, tmp_path / "centres.npz", 13)
     np.savez(tmp_path / "narrow.npz", centres=np.zeros((4, 3), np.float32))
     with pytest.raises(PackError, match="columns"):
-        HubertTokenizer.from_files(tmp_path, tmp_path / "narrow.npz", layer=2)
+        load_speech(tmp_path, tmp_path / "narrow.npz")
     np.savez(tmp_path / "other.npz", other=np.zeros(3))
     with pytest.raises(PackError, match=r"other\.npz"):
-        HubertTokenizer.from_files(tmp_path, tmp_path / "other.npz", layer=2)
+        load_speech(tmp_path, tmp_path / "other.npz")
     with pytest.raises(PackError, match=r"gone\.npz is missing"):
-        HubertTokenizer.from_files(tmp_path, tmp_path / "gone.npz", layer=2)
+        load_speech(tmp_path, tmp_path / "gone.npz")
+    with pytest.raises(PackError, match=r"no speech model at gone"):
+        load_speech(tmp_path / "gone", tmp_path / "centres.npz")
 
 
 def test_large_kinds_are_refused() -> None:
@@ -186,17 +197,17 @@ def test_large_kinds_are_refused() -> None:
 def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    model().save_pretrained(tmp_path)
-    np.savez(tmp_path / "centres.npz", centres=centres().numpy())
+    made.hubert().save_pretrained(tmp_path)
+    np.savez(tmp_path / "centres.npz", centres=made.centres())
     weights = load_file(tmp_path / "model.safetensors")
     name = "encoder.layers.1.final_layer_norm.weight"
     del weights[name]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(PackError, match=r"lacks 1 weights"):
-        HubertTokenizer.from_files(tmp_path, tmp_path / "centres.npz", layer=2)
+    with pytest.raises(PackError, match=rf"first difference {name}"):
+        load_speech(tmp_path, tmp_path / "centres.npz")
     (tmp_path / "model.safetensors").write_bytes(b"broken")
-    with pytest.raises(PackError, match="cannot be read"):
-        HubertTokenizer.from_files(tmp_path, tmp_path / "centres.npz", layer=2)
+    with pytest.raises(PackError, match=r"model\.safetensors"):
+        load_speech(tmp_path, tmp_path / "centres.npz")
 
 
 def test_sounds_that_are_too_short() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from engine.data.window import Window, combine
 from engine.errors import DataError
+from engine.language.templates import name_parts, placeholders
 from engine.language.text_encoder import read_tokenizer
 from engine.specs import EMOTIONS, PARTS, Part
-from engine.training.tasks.grammar import Length, expand, placeholders, templates
+from engine.training.tasks.grammar import Length, expand, templates
 from engine.training.tasks.patterns import PATTERNS, Kind
 from engine.training.tasks.registry import (
     HIDDEN,
@@ -26,7 +27,6 @@ from engine.training.tasks.registry import (
     Task,
     draw_example,
     fitting,
-    name_parts,
 )
 
 LEVELS = {Part.FACE: 2, Part.HANDS: 1, Part.UPPER: 2, Part.LOWER: 2}

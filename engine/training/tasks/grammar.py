@@ -13,7 +13,6 @@ from enum import StrEnum
 from itertools import product
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 class Length(StrEnum):
@@ -62,27 +61,3 @@ def templates(patterns: tuple[str, ...], length: Length) -> tuple[str, ...]:
             for said in words:
                 found.update(dict.fromkeys(expand(pattern.replace(mark, said))))
     return tuple(found)
-
-
-def placeholders(template: str) -> frozenset[str]:
-    """Names of a template's placeholders."""
-    return frozenset(_PLACEHOLDER.findall(template))
-
-
-def split_at(template: str, names: frozenset[str]) -> list[tuple[str, str]]:
-    """Cut a template at some of its placeholders.
-
-    Args:
-        template: The template.
-        names: Placeholders to cut at; others stay in the text.
-
-    Returns:
-        Pairs of a text and the placeholder behind it; the last pair's placeholder is empty.
-    """
-    pairs: list[tuple[str, str]] = []
-    begin = 0
-    for found in _PLACEHOLDER.finditer(template):
-        if found.group(1) in names:
-            pairs.append((template[begin : found.start()], found.group(1)))
-            begin = found.end()
-    return [*pairs, (template[begin:], "")]

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from ...data.window import Window
 from ...errors import DataError
+from ...language.templates import name_parts
 from ...motion.arrays import IntArray
 from ...specs import PARTS
 from ..stage_recipe import SpanRecipe
-from .registry import HIDDEN, Codes, Example, Slot, disjoint, name_parts
+from .registry import HIDDEN, Codes, Example, Slot, disjoint
 
 MIN_STEPS = 4
 """Steps below which there is nothing to hide or to continue."""

@@ -11,16 +11,17 @@ Shares of the known head and of the gap are those of the published data loader (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...data.window import Window
 from ...errors import DataError
+from ...language.templates import filled, name_parts, split_at
 from ...motion.arrays import IntArray
 from ...specs import MOTION_FPS, PARTS, Part
-from .grammar import Length, placeholders, split_at, templates
+from .grammar import Length, templates
 from .patterns import PATTERNS, Kind
 
 HIDDEN = -1
@@ -28,12 +29,6 @@ HIDDEN = -1
 
 _CODES = frozenset({"audio", "motion"})
 _NOUNS = {"audio": "the speech", "motion": "the motion"}
-_PART_WORDS = {
-    Part.FACE: "the face",
-    Part.HANDS: "the hands",
-    Part.UPPER: "the upper body",
-    Part.LOWER: "the lower body",
-}
 MOODS: dict[str, str] = {
     "neutral": "neutral",
     "happiness": "happy",
@@ -205,7 +200,7 @@ class Task:
         prompt: list[str | Slot] = []
         for text, name in split_at(template, _CODES):
             if text:
-                prompt.append(_filled(text, words))
+                prompt.append(filled(text, words))
             if name:
                 sound = (Codes(None, window.audio),) if window.audio is not None else ()
                 prompt.append(Slot(_NOUNS[name], sound if name == "audio" else given))
@@ -271,19 +266,6 @@ def _told_s(kind: Kind, window: Window, given: tuple[Codes, ...], target: tuple[
     if kind is Kind.AUDIO_TO_TEXT or not blocks:
         return window.duration_s
     return window.duration_s * len(blocks[0].codes) / window.num_steps
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    for name in placeholders(text):
-        text = text.replace("{" + name + "}", words[name])
-    return text
-
-
-def name_parts(parts: Iterable[Part | None]) -> str:
-    """Parts in words: "the face, the hands and the upper body"."""
-    named = set(parts)
-    words = [_PART_WORDS[part] for part in PARTS if part in named]
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def _build() -> tuple[Task, ...]:
