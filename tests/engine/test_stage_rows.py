@@ -54,7 +54,16 @@ SAID = {Objective.AUDIO_TO_TEXT.value, Objective.TEXT_TO_AUDIO.value}
 
 def write_corpus(folder: Path, source: str, record: Record, coded: Coded) -> Path:
     levels = {part.value: 1 for part in PARTS} | {"audio": 1}
-    manifest = Manifest(source, "f00", STEP_HZ, AUDIO_HZ, levels, "0", 1, 1)
+    manifest = Manifest(
+        source=source,
+        items="0",
+        num_items=1,
+        shard_items=1,
+        tokenizers="f00",
+        step_hz=STEP_HZ,
+        audio_hz=AUDIO_HZ,
+        levels=levels,
+    )
     write_manifest(folder / source, manifest)
     writer = ShardWriter(manifest)
     writer.add(record, coded)
