@@ -4,9 +4,10 @@
     python benchmarks/training.py [--steps 3] [--rows 2]
 
 Every step is the trainer's own: forwards, backwards and the optimiser's, of networks of the recipes' sizes
-on random values of the real widths and lengths. On a GPU batches and precision are the recipe's; on a CPU the
-language models' batch is `--rows`, in float32. Features and codes are made as `engine.data` makes them, from
-values in memory.
+on values of the real widths. On a GPU batches and precision are the recipe's; on a CPU the language models'
+batch is `--rows`, in float32. Features are written and read as `engine.data` does it. Rows of the language
+models are random: source and target together are as long as the recipe lets one of them be, somewhat more
+than the codes and words of a window.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.decode import flan_case  # noqa: E402
-from engine.data.feature_files import FeatureWindows  # noqa: E402
-from engine.motion.contacts import foot_contacts  # noqa: E402
+from engine.data.feature_files import read_features, write_features  # noqa: E402
+from engine.data.readers.base import Item, Record  # noqa: E402
+from engine.motion.clip import Clip, smplx_expression_names  # noqa: E402
 from engine.motion.features import rest_features, starter_clip  # noqa: E402
-from engine.motion.kinematics import clip_joint_positions  # noqa: E402
-from engine.motion.published_features import Layout, layout_width, published_features  # noqa: E402
-from engine.specs import AUDIO_HZ, MOTION_FPS, Part  # noqa: E402
+from engine.motion.published_features import Layout  # noqa: E402
+from engine.specs import AUDIO_HZ, MOTION_FPS, PARTS, Part  # noqa: E402
 from engine.tokenizers.audio_tokenizer import HubertTokenizer  # noqa: E402
 from engine.training.stage_recipe import RunRecipe, load_stage_recipe  # noqa: E402
 from engine.training.task_loss import TextBatch, TextLoss, collate_text  # noqa: E402
@@ -62,16 +63,18 @@ class Measured:
 
 
 class RandomRows:
-    """A job of the published layout whose rows are as long as they may be.
+    """A job of the published layout with random rows.
 
     Args:
         length: Ids of a row's source, and of its target.
+        batch: Rows of a step.
     """
 
     def __init__(self, length: int, batch: int) -> None:
         model = flan_case().model.train().requires_grad_(True)
-        self.module: nn.Module = TextLoss(model)
-        self.names: tuple[str, ...] = TextLoss.names
+        loss = TextLoss(model)
+        self.module: nn.Module = loss
+        self.names, self.metrics = loss.names, loss.metrics
         self._length, self._batch, self._words = length, batch, model.config.vocab_size
 
     def batch(self, place: Place) -> TextBatch:
@@ -103,18 +106,40 @@ def windows_per_second(job: Job, run: RunRecipe, steps: int) -> float:
         return run.batch * steps / (trainer.progress.spent_s - start)
 
 
-def tokenizer(name: str, steps: int) -> Measured:
-    """Stage 1: one network."""
+@dataclass(frozen=True)
+class MadeUp:
+    """A corpus of minutes of standing, for its features: what they say does not matter for the time."""
+
+    source: str = "made-up"
+
+    def items(self) -> list[Item]:
+        """Four to learn from and one to be held out."""
+        return [Item(f"minute {number}", "train" if number < 4 else "val") for number in range(5)]
+
+    def read(self, item: Item) -> Record:
+        """One minute."""
+        return Record(item.name, self.source, item.split, clip=minute(), parts=PARTS)
+
+
+def minute() -> Clip:
+    """60 s of standing with an SMPL-X face."""
+    clip = starter_clip({Part.LOWER: rest_features(Part.LOWER, 60 * MOTION_FPS)})
+    names = smplx_expression_names(100)
+    return replace(clip, basis="smplx", expression_names=names, expressions=np.zeros((clip.num_frames, 100)))
+
+
+def tokenizer(name: str, steps: int, corpus: Path) -> Measured:
+    """Stage 1: one network, on feature files."""
     recipe = load_stage_recipe(f"published/{name}")
     network = recipe.network
     assert network is not None
-    length, width = network.window_frames, layout_width(Layout(network.features))
-    random = np.random.default_rng(0)
-    frames = random.standard_normal((4096, width)).astype(np.float32)
-    starts = np.stack([np.zeros(64, np.int64), np.arange(64, dtype=np.int64) * 63], axis=1)
-    windows = FeatureWindows([frames], starts, length)
-    speed = windows_per_second(TokenizerJob(recipe, windows, windows), recipe.run, steps)
-    epoch = MOTION_H * 3600 * MOTION_FPS / network.stride_frames
+    length, stride = network.window_frames, network.stride_frames
+    train, held = (
+        read_features([corpus], Layout(network.features), length, stride, (split,))
+        for split in ("train", "val")
+    )
+    speed = windows_per_second(TokenizerJob(recipe, train, held), recipe.run, steps)
+    epoch = MOTION_H * 3600 * MOTION_FPS / stride
     return Measured(
         f"stage 1, {name}: {EPOCHS} epochs", f"{speed:.0f} windows/s", EPOCHS * epoch / speed / 3600
     )
@@ -125,7 +150,7 @@ def language(name: str, steps: int, rows: int) -> Measured:
     recipe = load_stage_recipe(f"published/{name}")
     assert recipe.windows is not None
     run = recipe.run if CUDA else replace(recipe.run, batch=rows, accumulate=1, precision="no")
-    speed = windows_per_second(RandomRows(recipe.windows.max_length, run.batch), run, steps)
+    speed = windows_per_second(RandomRows(recipe.windows.max_length // 2, run.batch), run, steps)
     needed = recipe.run.max_steps * recipe.run.batch
     what = f"{name}: {recipe.run.max_steps:,} steps of {recipe.run.batch}"
     return Measured(what, f"{speed:.2f} windows/s", needed / speed / 3600)
@@ -141,17 +166,13 @@ def seconds_per_second(work: Callable[[], object], seconds: float) -> float:
     return seconds / (time.perf_counter() - start)
 
 
-def features(seconds: float = 60.0) -> Measured:
-    """All layouts' features of a clip."""
-    lower = rest_features(Part.LOWER, round(seconds * MOTION_FPS))
-    clip = replace(starter_clip({Part.LOWER: lower}), basis="smplx")
-
-    def work() -> None:
-        for layout in (Layout.FACE_106, Layout.HANDS_180, Layout.UPPER_78, Layout.LOWER_54):
-            published_features(clip, layout)
-        published_features(clip, Layout.LOWER_61, foot_contacts(clip_joint_positions(clip), clip.fps))
-
-    speed = seconds_per_second(work, seconds)
+def features(folder: Path) -> Measured:
+    """Feature files of all layouts that stage 1 reads."""
+    layouts = {load_stage_recipe(f"published/{name}").network for name in TOKENIZERS}
+    wanted = [Layout(network.features) for network in layouts if network is not None]
+    start = time.perf_counter()
+    write_features(MadeUp(), wanted, folder)
+    speed = 60.0 * len(MadeUp().items()) / (time.perf_counter() - start)
     return Measured("features of five layouts", f"{speed:.0f} s of motion/s", MOTION_H / speed)
 
 
@@ -173,8 +194,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="steps measured of each language model")
     parser.add_argument("--rows", type=int, default=2, help="rows of a step on a CPU")
     arguments = parser.parse_args()
-    found = [features(), hubert()]
-    found += [tokenizer(name, 20) for name in TOKENIZERS]
+    with tempfile.TemporaryDirectory() as folder:
+        found = [features(Path(folder)), hubert()]
+        corpus = Path(folder) / MadeUp().source
+        found += [tokenizer(name, 20, corpus) for name in TOKENIZERS]
     found += [language(name, arguments.steps, arguments.rows) for name in LANGUAGE]
     machine = torch.cuda.get_device_name() if CUDA else f"{torch.get_num_threads()} threads of this CPU"
     print(f"on {machine}; the paper's data: {MOTION_H:.0f} h of motion, {SPEECH_H:.0f} h more of speech")
