@@ -295,7 +295,7 @@ def _train_part(
     """One part of the language model's training, with the figures of `recipe.language`."""
     vocabulary = replace(mixer.vocabulary, num_words=len(words))
     torch.manual_seed(seed)
-    model = LanguageModel(model_config(recipe, vocabulary, encoder.config.width))
+    model = LanguageModel(model_config(recipe, vocabulary, encoder.config.state_width))
     if start is not None:
         start_from(model, start, vocabulary)
     questions = questions_beside(recipe, mixer, captions, words, encoder, seed, named)

@@ -96,7 +96,7 @@ def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | No
         vocabulary = task_vocabulary(coder, words)
         encoder = encoder or load_text_encoder(data.work)
         rows = StarterRows(vocabulary, words, encoder, recipe.hidden)
-        model = LanguageModel(language_config(model_recipe, vocabulary, encoder.config.width))
+        model = LanguageModel(language_config(model_recipe, vocabulary, encoder.config.state_width))
     else:
         vocabulary = _published(coder)
         check_lengths(recipe, coder.audio_hz / coder.step_hz)

@@ -12,6 +12,7 @@ import pytest
 
 from engine.data.sentences import SENTENCES
 from engine.errors import DataError, EngineError
+from engine.packs import rewrite_pack
 from engine.specs import PARTS, Part
 from engine.training.corpora import MotionSequence
 from engine.training.experiments import coded
@@ -59,7 +60,9 @@ def sequences() -> list[Coded]:
 def settings(tmp_path: Path) -> Settings:
     """Tiny data, a tiny pack, and the small recipe with hardly any steps."""
     write(sequences(), SIZES, tmp_path / "coded.npz")
-    pack = write_tiny_pack(tmp_path / "pack")
+    plain = write_tiny_pack(tmp_path / "plain")
+    encoder = {**plain.table("text_encoder"), "marked": "forward; jump"}  # as the starter marks "left; right"
+    pack = rewrite_pack(plain, tmp_path / "pack", {"text_encoder": encoder}, {})
     for stage in ("pretraining", "tuning"):
         text = (STAGES / "experiments-cpu" / f"{stage}.toml").read_text("utf-8").splitlines()
         short = ["max_steps = 3" if line.startswith("max_steps") else line for line in text]

@@ -21,7 +21,7 @@ from ...errors import EngineError
 from ...evaluation.libraries import development_library
 from ..tasks.patterns import Kind
 from .queue import RESULTS, read_results
-from .runs import LONGER, NONE, SHARES, WITHOUT
+from .runs import LONGER, NONE, SHARES
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -197,7 +197,7 @@ def _figure(path: Path, draw: Any) -> None:
 
 def _draw_ablation(results: Results, path: Path) -> None:
     """Differences to the whole stage 2 with their intervals."""
-    variants = [variant for variant in (*WITHOUT, NONE) if variant != "full"]
+    variants = [variant for variant in LABELS if variant != "full"]
 
     def draw(axes: Any, measure: str) -> None:
         for place, variant in enumerate(variants):

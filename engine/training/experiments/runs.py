@@ -169,7 +169,7 @@ class Bench:
         """A new model, the same for the same seed."""
         torch.manual_seed(recipe.run.seed)
         return LanguageModel(
-            language_config(recipe.language()[0], self.vocabulary, self.encoder.config.width)
+            language_config(recipe.language()[0], self.vocabulary, self.encoder.config.state_width)
         )
 
     def draw(self, items: Sequence[Coded], recipe: StageRecipe) -> WindowDraw:
