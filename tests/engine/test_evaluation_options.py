@@ -57,7 +57,7 @@ def beats_of(rate: float, average: FloatArray) -> float:
 
 
 def test_a_group_that_hardly_moves_has_no_beats_by_the_performers_speeds() -> None:
-    performers = average_speeds(positions_of(material(0.5).taught))
+    performers = average_speeds(positions_of(material(0.5).targets))
     faint = average_speeds(positions_of([waving(0.005)]))
     assert beats_of(0.5, performers) > 0.0
     assert beats_of(0.005, performers) == 0.0
