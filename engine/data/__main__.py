@@ -12,7 +12,7 @@ from pathlib import Path
 from ..cluster import HERE, RayPlace
 from ..errors import EngineError
 from ..motion.published_features import Layout
-from .coding import CoderSource
+from .coding import CoderSource, add_speech_options
 from .feature_files import FEATURE_SHARD_ITEMS, PART_OF, PUBLISHED_LAYOUTS, write_features
 from .prepare import SHARD_ITEMS, prepare
 from .readers.amass import AmassReader
@@ -82,15 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="prepare: a pack, the folder stage 1 wrote its checkpoints to, or a published file",
     )
     parser.add_argument("--recipe", default="starter", help="prepare: recipe of these checkpoints")
-    parser.add_argument(
-        "--hubert", type=Path, help="with a published file: hubert_base_ls960.pt, or a folder of transformers"
-    )
-    parser.add_argument(
-        "--centres", type=Path, help="with a published file: hubert_base_ls960_L9_km500.bin, or an npz"
-    )
-    parser.add_argument(
-        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
-    )
+    add_speech_options(parser)
     given = parser.parse_args(arguments)
     if min(given.processes, 1 if given.shard_items is None else given.shard_items) < 1:
         parser.error("--processes and --shard-items must be at least 1")

@@ -9,6 +9,7 @@ a tokenizer of SMPL-X coefficients), has no codes; nothing is put in its place.
 from __future__ import annotations
 
 import hashlib
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,19 @@ class Coder:
         is_starter = isinstance(self.audio, StarterAudioTokenizer)
         heard = torch.from_numpy(speech_features(wave) if is_starter else np.asarray(wave))[None]
         return _levels(self.audio.encode(heard), self.audio.num_quantizers)
+
+
+def add_speech_options(parser: ArgumentParser) -> None:
+    """Options of a command that say which speech model goes with published tokenizers, see `CoderSource`."""
+    parser.add_argument(
+        "--hubert", type=Path, help="with a published file: hubert_base_ls960.pt, or a folder of transformers"
+    )
+    parser.add_argument(
+        "--centres", type=Path, help="with a published file: hubert_base_ls960_L9_km500.bin, or an npz"
+    )
+    parser.add_argument(
+        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
+    )
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def evaluate_on_beat2(options: argparse.Namespace) -> int:
     from ..data.readers.beat2 import Beat2Reader
     from ..motion.body_model import SmplxBody
     from ..pipeline import load_engine
-    from .aeskconv import load_gesture_encoder
+    from .aeskconv import PUBLISHED, load_gesture_encoder
     from .beat2_rows import beat2_rows, face_vertices, read_recordings
     from .cospeech_rows import Encode, face_channels
     from .gesture_features import AUTOENCODER, load_autoencoder
@@ -206,7 +206,7 @@ def evaluate_on_beat2(options: argparse.Namespace) -> int:
     begin = time.perf_counter()
     encoders: dict[str, Encode] = {}
     if options.gesture_encoder:
-        encoders["AESKConv (as published)"] = load_gesture_encoder(options.gesture_encoder).latents
+        encoders[PUBLISHED] = load_gesture_encoder(options.gesture_encoder).latents
     if (own := options.build.parent / AUTOENCODER).is_file():
         encoders["our autoencoder"] = load_autoencoder(own).latents
     face = face_vertices(SmplxBody(options.smplx)) if options.smplx else face_channels

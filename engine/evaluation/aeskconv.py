@@ -48,6 +48,10 @@ class GestureEncoder:
         return np.concatenate(found)
 
 
+PUBLISHED = "AESKConv (as published)"
+"""What its features are called in tables."""
+
+
 def load_gesture_encoder(path: Path) -> GestureEncoder:
     """Read `AESKConv_240_100.bin`.
 

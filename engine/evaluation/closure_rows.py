@@ -17,7 +17,7 @@ from ..motion.arrays import DoubleArray
 from ..motion.character_asset import CharacterAsset, load_character
 from ..motion.clip import Clip
 from ..specs import MOTION_FPS
-from .held_out import Speech, performed
+from .held_out import Speech, next_ones, performed
 from .report import Row
 from .studio import Studio, speech_request
 
@@ -77,7 +77,7 @@ def closure_rows(studio: Studio, character: Path = CHARACTER) -> list[Row]:
     pairs = zip(sounds, spoken, strict=True)
     taught = [gap.of(performed(sound, n, speech.phonemes)) for n, (sound, speech) in enumerate(pairs)]
     met, count = _met(made, spoken)
-    by_chance, _ = _met([*made[1:], made[0]], spoken)
+    by_chance, _ = _met(next_ones(made), spoken)
     known, _ = _met(taught, spoken)
     share = met / count
     return [

@@ -20,7 +20,7 @@ from ..motion.clip import Clip
 from ..motion.measures import accelerations, foot_slide
 from ..specs import MOTION_FPS
 from . import metrics
-from .held_out import CapturedItem, Speech, performed, unedited
+from .held_out import CapturedItem, Speech, next_ones, performed, unedited
 from .published_rows import average_speeds, mean_beat_consistency, same_length
 from .quality import SOLE_M, ground_penetration, jerk, seam_chance, seam_ratio
 from .report import Mark, Row
@@ -80,12 +80,12 @@ class Material:
     @property
     def wrong_sounds(self) -> list[Speech]:
         """The next recording for each."""
-        return [*self.sounds[1:], self.sounds[0]]
+        return next_ones(self.sounds)
 
     @property
     def wrong_targets(self) -> list[Clip]:
         """The next recording's target for each."""
-        return [*self.targets[1:], self.targets[0]]
+        return next_ones(self.targets)
 
 
 def gather(studio: Studio) -> Material:
@@ -297,27 +297,16 @@ def target_rows(material: Material, group: Group) -> list[Row]:
     rows: list[Row] = []
     for pairing, targets in (("own sound", material.targets), ("another's sound", material.wrong_targets)):
         found = errors(group.clips, targets, material.face)
-        rows.append(
-            Row(
-                TOPIC,
-                f"body against {material.target}, {pairing}, {group.name}",
-                f"MPJPE {found.mpjpe:.1f} mm, PA-MPJPE {found.pa_mpjpe:.1f} mm, "
-                f"ACCEL {found.accel:.2f} mm/frame\u00b2",
-                value=found.mpjpe,
-                marks=(Mark("body", group.name, pairing, found.mpjpe),),
-            )
-        )
+
+        def row(what: str, told: str, value: float, pairing: str = pairing) -> Row:
+            name = f"{what} against {material.target}, {pairing}, {group.name}"
+            return Row(TOPIC, name, told, value=value, marks=(Mark(what, group.name, pairing, value),))
+
+        told = f"MPJPE {found.mpjpe:.1f} mm, PA-MPJPE {found.pa_mpjpe:.1f} mm, "
+        rows.append(row("body", f"{told}ACCEL {found.accel:.2f} mm/frame\u00b2", found.mpjpe))
         if math.isfinite(found.face_mse):
-            rows.append(
-                Row(
-                    TOPIC,
-                    f"face against {material.target}, {pairing}, {group.name}",
-                    f"MSE {found.face_mse:.4g}, LVD corrected {found.lvd:.4g}, "
-                    f"as published {found.lvd_official:.4g}",
-                    value=found.face_mse,
-                    marks=(Mark("face", group.name, pairing, found.face_mse),),
-                )
-            )
+            told = f"MSE {found.face_mse:.4g}, LVD corrected {found.lvd:.4g}, "
+            rows.append(row("face", f"{told}as published {found.lvd_official:.4g}", found.face_mse))
     return rows
 
 

@@ -14,7 +14,7 @@ from ..pipeline import Engine
 from ..training.corpora import load_performances
 from . import science_rows
 from .action_rows import Judge, action_rows
-from .aeskconv import load_gesture_encoder
+from .aeskconv import PUBLISHED, load_gesture_encoder
 from .cospeech_rows import Encode, cospeech_rows
 from .emotion_rows import TOPIC as EMOTION
 from .emotion_rows import description_rows, emotion_rows
@@ -109,7 +109,7 @@ def speech_rows(studio: Studio, material: Material) -> list[Row]:
     autoencoder = load_or_train_autoencoder(material.autoencoder, material.data)
     encoders: dict[str, Encode] = {"our autoencoder": autoencoder.latents}
     if material.gesture_encoder is not None:
-        encoders["AESKConv (as published)"] = load_gesture_encoder(material.gesture_encoder).latents
+        encoders[PUBLISHED] = load_gesture_encoder(material.gesture_encoder).latents
     mean_velocity = load_mean_velocity(material.mean_velocity) if material.mean_velocity else None
     lost = autoencoder.error(performance_motions(material.data, "held"))
     what = "our autoencoder: variance of held-out performances that does not come back"

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from ..motion.arrays import FloatArray
 from ..motion.clip import Clip
 from ..motion.features import starter_clip
 from ..specs import AUDIO_HZ, EMOTIONS, MOTION_FPS, Part
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ def load_speech(data: Path, names: tuple[str, ...] = HELD_OUT_AUDIO) -> list[Spe
         wave, rate = load_audio(path)
         found.append(Speech(name, check_waveform(wave, rate)))
     return found
+
+
+def next_ones(items: Sequence[ItemT]) -> list[ItemT]:
+    """For each item the one after it, for the last the first: what does not belong to it."""
+    return [*items[1:], *items[:1]]
 
 
 def long_speech(speeches: list[Speech], seconds: float) -> Speech:

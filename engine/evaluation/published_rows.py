@@ -15,7 +15,7 @@ from ..motion.features import starter_features
 from ..motion.skeleton import NUM_JOINTS
 from ..specs import MOTION_FPS, Part
 from . import metrics
-from .held_out import Speech
+from .held_out import Speech, next_ones
 from .report import Row
 from .studio import positions_of
 
@@ -117,7 +117,7 @@ def published_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequ
             corrected, official = (
                 mean_beat_consistency(places, sounds, average, threshold, slip) for slip in (False, True)
             )
-            others = mean_beat_consistency(places, [*sounds[1:], sounds[0]], average, threshold, slip=False)
+            others = mean_beat_consistency(places, next_ones(sounds), average, threshold, slip=False)
             rows.append(
                 Row(
                     "published",
@@ -144,7 +144,7 @@ def published_rows(clips: Sequence[Clip], sounds: Sequence[Speech], taught: Sequ
         Row("published", "Frechet distance, generated to performer", f"{distance:.2f}", value=distance),
         Row("published", "- one half of the performer's clips to the other", f"{chance:.2f}", value=chance),
     ]
-    shuffled = [*taught[1:], taught[0]]
+    shuffled = next_ones(taught)
     for label, targets in (("performer", taught), ("performer on another's voice", shuffled)):
         pairs = [same_length(c.expressions, t.expressions) for c, t in zip(clips, targets, strict=True)]
         mse = float(np.mean([metrics.face_mse(a, b) for a, b in pairs]))

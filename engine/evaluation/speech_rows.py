@@ -14,7 +14,7 @@ from ..motion.measures import accelerations
 from ..motion.rotations import axis_angle_to_matrix
 from ..specs import MOTION_FPS
 from . import metrics
-from .held_out import Speech, long_speech, performed
+from .held_out import Speech, long_speech, next_ones, performed
 from .published_rows import average_speeds, centred, published_rows
 from .quality import (
     LipSummary,
@@ -140,7 +140,7 @@ def wrong_voice_row(clips: Sequence[Clip], sounds: Sequence[Speech], topic: str)
         sounds: Held-out recordings.
         topic: Of the row.
     """
-    wrong = lip_summary(clips, [*sounds[1:], sounds[0]])
+    wrong = lip_summary(clips, next_ones(sounds))
     told = f"{wrong.correlation:.2f} at {wrong.lag:+d}, in its silence {wrong.jaw_silent:.3f}"
     return Row(topic, "- generated against another's voice", told, value=wrong.correlation)
 

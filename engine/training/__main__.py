@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..data.coding import CoderSource
+from ..data.coding import CoderSource, add_speech_options
 from ..errors import EngineError
 from ..specs import Part
 from .continuing import continue_pack, export_continued
@@ -35,15 +35,7 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     stage.add_argument("--prepared", type=Path, help="the starter's prepared data, as build/data")
     stage.add_argument("--features", type=Path, nargs="*", default=[], help="stage 1: feature files")
     stage.add_argument("--tokenizers", type=Path, help="pack, folder of stage 1 or published file")
-    stage.add_argument(
-        "--hubert", type=Path, help="with a published file: hubert_base_ls960.pt, or a folder of transformers"
-    )
-    stage.add_argument(
-        "--centres", type=Path, help="with a published file: hubert_base_ls960_L9_km500.bin, or an npz"
-    )
-    stage.add_argument(
-        "--layer", type=int, default=12, help="with a published file: the model's hidden layer"
-    )
+    add_speech_options(parser)
     stage.add_argument("--words", type=Path, help="export-stage, published layout: FLAN-T5's tokenizer.json")
     stage.add_argument(
         "--weights", type=Path, help="export-stage: a best.pt; join-tokenizers: folder of the parts' runs"
