@@ -76,11 +76,11 @@ def punch_speeds(clip: Clip) -> DoubleArray:
 
 
 def kick_speeds(clip: Clip) -> DoubleArray:
-    """Speed of the faster ankle seen from the pelvis, means of three frames, (F - 1,), m/s."""
+    """Speeds of the left and right ankle seen from the pelvis, means of three frames, (F - 1, 2), m/s."""
     positions = clip_joint_positions(clip)
     moves = np.diff(positions[:, ANKLES] - positions[:, :1], axis=0)
     swings = np.linalg.norm(moves, axis=2) * clip.fps
-    return np.max([_mean_of_three(swings[:, foot]) for foot in range(len(ANKLES))], axis=0)
+    return np.stack([_mean_of_three(swings[:, foot]) for foot in range(len(ANKLES))], axis=1)
 
 
 def _mean_of_three(values: DoubleArray) -> DoubleArray:
@@ -129,12 +129,15 @@ def kicks(shop: Workshop, capture: Capture) -> None:
     """Kicks that begin at most two seconds before the foot is fastest."""
     draw = draw_for(capture, "kick")
     for source, clip, edit in _variants(capture, draw, 8, 2, (1.0, 1.12)):
-        places = peaks(kick_speeds(clip), FAST_KICK, 20)
+        speeds = kick_speeds(clip)
+        places = peaks(speeds.max(axis=1), FAST_KICK, 20)
         if not places:
             shop.drop(f"rest: no kick in {source.trial}")
             continue
         motion = _around(from_clip(clip), places[0], draw.randint(24, 62), clip.num_frames)
-        shop.add(source, motion, "rest", "kick_ball", edit.format("cut before the kick"), replant=False)
+        side = ("left", "right")[int(speeds[places[0]].argmax())]
+        edit = edit.format("cut before the kick")
+        shop.add(source, motion, "rest", "kick_ball", edit, side=side, replant=False)
 
 
 def laughs(shop: Workshop, capture: Capture) -> None:

@@ -4,9 +4,9 @@
     python -m engine.data.captured --data ../shared/data --out build/data
 
 writes `captured.npz` (float16 `lower` (N, 62) and `upper` (N, 78), all items one after the other, int64
-`offsets` (K + 1,)) and `captured.json` (K entries: name, source_trial, group, action, captions, split, edit,
-mean_speed, looped, weight). Weights of the training items add up to 1 and balance the groups, because walks
-dominate the captures.
+`offsets` (K + 1,)) and `captured.json` (K entries: name, source_trial, group, action, captions, in_context,
+split, edit, mean_speed, looped, weight). Weights of the training items add up to 1 and balance the groups,
+because walks dominate the captures.
 """
 
 from __future__ import annotations
@@ -205,6 +205,7 @@ def write(captured: CapturedSet, out: Path) -> None:
                 "group": item.group,
                 "action": item.action,
                 "captions": item.captions,
+                "in_context": item.in_context,
                 "split": split,
                 "edit": item.edit,
                 "mean_speed": item.mean_speed,
@@ -224,7 +225,7 @@ def summary(captured: CapturedSet) -> Iterable[str]:
         row[0] += 1
         row[1] += len(item.lower)
         row[2] += weight
-        row[3].update(item.captions)
+        row[3].update(item.captions, item.in_context)
     for (split, group, action), (count, frames, weight, texts) in sorted(rows.items(), reverse=True):
         minutes = frames / MOTION_FPS / 60
         yield f"{group:16s}{action:16s}{split:7s}{count:6d}{minutes:9.1f}{weight:8.3f}{len(texts):9d}"

@@ -274,4 +274,11 @@ SPEED_ADVERBS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Adverbs by speed band."""
+
+SPEED_ADJECTIVES: dict[str, tuple[str, ...]] = {
+    "slow": ("slow", "leisurely", "very slow", "lazy"),
+    "normal": ("normal", "plain", "steady", "calm"),
+    "fast": ("fast", "quick", "brisk", "rapid"),
+}
+"""Adjectives by speed band."""
 # fmt: on

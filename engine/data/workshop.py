@@ -12,7 +12,7 @@ from ..evaluation.probes import Bound
 from ..motion.arrays import FloatArray
 from ..motion.features import starter_clip
 from ..specs import MOTION_FPS, Part
-from .captions import captions_for, swap_sides
+from .captions import captions_for, captions_in_context, swap_sides
 from .cleaning import Capture
 from .editing import LocalMotion, finish
 
@@ -50,7 +50,8 @@ class Item:
         group: Class by which items are balanced; a key of `BOUNDS` or "rest".
         action: Key of `captions.PHRASES`.
         edit: The edits, in words.
-        captions: Instructions it obeys.
+        captions: Instructions it obeys, each of which describes it too.
+        in_context: Further instructions, with what surrounds the action.
         lower: Starter lower body features, (F, 62).
         upper: Starter upper body features, (F, 78).
         mean_speed: Signed forward speed, m/s.
@@ -64,6 +65,7 @@ class Item:
     action: str
     edit: str
     captions: list[str]
+    in_context: list[str]
     lower: FloatArray
     upper: FloatArray
     mean_speed: float
@@ -124,7 +126,7 @@ class Workshop:
         extra: list[str],
         other_trials: tuple[str, ...],
     ) -> None:
-        number = len(self.items)
+        number, speed = len(self.items), abs(measures.forward_speed)
         self.items.append(
             Item(
                 name=f"{number:04d}_{capture.trial}_{action}",
@@ -132,9 +134,8 @@ class Workshop:
                 group=group,
                 action=action,
                 edit=edit,
-                captions=captions_for(
-                    action, number, speed=abs(measures.forward_speed), side=side, extra=extra
-                ),
+                captions=captions_for(action, number, speed=speed, side=side, extra=extra),
+                in_context=captions_in_context(action, number, speed=speed, side=side),
                 lower=features[Part.LOWER],
                 upper=features[Part.UPPER],
                 mean_speed=round(measures.forward_speed, 3),

@@ -73,7 +73,7 @@ def does(probe: Probe, clip: Judged) -> bool:
 
 
 def action_rows(studio: Studio, judge: Judge, tokenizers: Mapping[Part, MotionTokenizer]) -> list[Row]:
-    """Every further action with its own wording and three unseen ones, captured clips, and chance.
+    """Every further action with its own wording and unseen ones, captured clips, and chance.
 
     Args:
         studio: Engine and captured clips.
@@ -97,7 +97,7 @@ def action_rows(studio: Studio, judge: Judge, tokenizers: Mapping[Part, MotionTo
         others = [c for other in ACTION_PROBES if other is not probe for c in of_wording[other.prompt]]
         unseen_clips = [clip for wording in unseen for clip in of_wording[wording]]
         rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt], series=SEEN))
-        rows.append(_row(f'"{probe.prompt}", 3 unseen wordings', probe, unseen_clips, series=UNSEEN))
+        rows.append(_row(f'"{probe.prompt}", unseen wordings', probe, unseen_clips, series=UNSEEN))
         rows += [_row(f'- "{wording}"', probe, of_wording[wording], short=True) for wording in unseen]
         rows += captured_action_rows(probe, studio.captured, judge, tokenizers)
         rows.append(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows of the fresh wordings: three of every probe that nobody looked at while the packs were developed.
+"""Rows of the fresh wordings: some of every probe that nobody looked at while the pack was developed.
 
 The unseen wordings of the other tables decided which mixtures shipped and which wordings were added to
 training. These did not; they have no target.
@@ -27,7 +27,7 @@ def fresh_rows(studio: Studio, judge: Judge) -> list[Row]:
         judge: Tells what a clip is.
 
     Returns:
-        Per probe a row over its three wordings and one for each, then a row over all.
+        Per probe a row over its wordings and one for each, then a row over all.
     """
     seeds = range(min(FRESH_SEEDS, studio.num_seeds))
     asked = [
@@ -44,7 +44,7 @@ def fresh_rows(studio: Studio, judge: Judge) -> list[Row]:
     rows: list[Row] = []
     for prompt in dict.fromkeys(probe.prompt for probe, _, _ in asked):
         wordings = FRESH_WORDINGS[prompt]
-        rows.append(_row(f'"{prompt}", 3 fresh wordings', [d for text in wordings for d in done[text]]))
+        rows.append(_row(f'"{prompt}", fresh wordings', [d for text in wordings for d in done[text]]))
         rows += [_row(f'- "{text}"', done[text]) for text in wordings]
     return [*rows, _row(f"all {len(done)} fresh wordings", [d for values in done.values() for d in values])]
 

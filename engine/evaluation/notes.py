@@ -15,8 +15,8 @@ are named.""",
 Legs and upper body from one instruction, no sound, feet planted; clips of 5 s, circles 8 s; seeds
 0, 1, 2 and so on. Brackets hold the 5th and 95th percentile. "Wrong instruction" rows give how
 often clips of the other six instructions pass a probe. Captured rows run the same probes over
-prepared captured clips with that label. The unseen wordings never occur in training but were looked at
-during development; "Fresh wordings" has others.""",
+prepared captured clips with that label. The six unseen wordings of each never occur in training but were
+looked at during development; "Fresh wordings" has others.""",
     "feet": """
 Clips of "walk forward". Slide: per clip the median horizontal speed of whichever toe joint is
 lower, then the median over clips. Knee: 99th percentile of the knees' angular acceleration over all
@@ -70,12 +70,12 @@ on prepared captured clips: a probe that they fail would be wrong. "Through the 
 as codes and back; what is lost there no language model over these codes can do. "Wrong instruction": clips
 of the other eight.""",
     "fresh wordings": """
-Three wordings for each of the 16 probes above, written when starter 0.2.5 was finished and before any of
-them was measured, not changed since, and kept out of training; at most 10 seeds each, judged as above. They
-may share words with training captions, but none equals one, whoever is said to do it. The unseen wordings of
-the tables above never occur in training either, but were looked at during development: packs were chosen by
-them, wordings near to some of them were added to training, and "a person jogs" differs from captions there
-only in its subject. No pack may be chosen by the fresh ones, or they are fresh no more.""",
+Four or five wordings for each of the 16 probes above, by someone who had read nothing of this project; those
+who wrote the training captions, trained the pack and chose it did not read or measure them before it was
+finished. At most 10 seeds each, judged as above. They may share words with training captions, but none equals
+one, whoever is said to do it. The unseen wordings of the tables above never occur in training either, but
+were looked at during development: packs were chosen by some of them, and wordings near to them were added to
+training. No pack may be chosen by the fresh ones, or they are fresh no more.""",
     "retrieval": """
 Our evaluator of text and motion, trained on the training clips alone (a motion near its own caption, far
 from others), on clips made from the first caption of 96 held-out clips, chosen evenly among all, each with a

@@ -26,7 +26,7 @@ SEEN_TARGET, UNSEEN_TARGET = 0.8, 0.6
 SLIDE_TARGET = 0.12
 """Median horizontal speed of the lower toe, m/s."""
 
-SEEN, UNSEEN, CAPTURED, CHANCE = "generated", "3 unseen wordings", "captured", "wrong instruction"
+SEEN, UNSEEN, CAPTURED, CHANCE = "generated", "unseen wordings", "captured", "wrong instruction"
 """Series of the figure of probes."""
 
 KNEE_TARGET = 1.5
@@ -119,7 +119,7 @@ def probe_rows(studio: Studio) -> tuple[list[Row], list[Clip]]:
     )
     for probe in PROBES:
         unseen = [m for wording in HELD_OUT_WORDINGS[probe.prompt] for m in measured[wording]]
-        rows.append(judge(probe, unseen, f'"{probe.prompt}", 3 unseen wordings', UNSEEN_TARGET, UNSEEN))
+        rows.append(judge(probe, unseen, f'"{probe.prompt}", unseen wordings', UNSEEN_TARGET, UNSEEN))
         rows += [
             Row(
                 "text",

@@ -24,6 +24,7 @@ class MotionSequence:
         features: Raw starter features per part it holds, (F, D) each.
         weight: Sampling weight.
         captions: Instructions that describe it; empty for performances.
+        in_context: Further instructions it obeys, with what surrounds the action.
         audio: Speech features at 60 Hz, (2F, 44), or None.
         emotion: Label of a performance, or None.
         action: Class of captured motion, "speech" or "idle" for performances.
@@ -35,6 +36,7 @@ class MotionSequence:
     features: dict[Part, FloatArray]
     weight: float = 1.0
     captions: tuple[str, ...] = ()
+    in_context: tuple[str, ...] = ()
     audio: FloatArray | None = None
     emotion: str | None = None
     action: str = "speech"
@@ -82,6 +84,7 @@ def load_captured(folder: Path, split: str) -> list[MotionSequence]:
                 features,
                 item["weight"],
                 tuple(item["captions"]),
+                tuple(item.get("in_context", ())),
                 action=item["action"],
                 main=item["group"] != "rest",
             )

@@ -110,7 +110,7 @@ def mix_windows(
 ) -> tuple[WindowMixer, list[str]]:
     """Encode all sequences of a split at every phase and make the sampler over them; and its captions."""
     captured, performed = load_captured(data, split), load_performances(data, split)
-    captions = sorted({c for s in captured for c in s.captions})
+    captions = sorted({c for s in captured for c in (*s.captions, *s.in_context)})
     table = {caption: row for row, caption in enumerate(captions)}
     states: list[Tensor] = []
     for begin in range(0, len(captions), 64):
@@ -233,7 +233,8 @@ def train_language(
         start: Checkpoint of an earlier run whose weights to begin with.
     """
     mixer, captions = prepare_mixer(recipe, data, out, encoder, seed=seed)
-    words = collect_words(captions, performance_transcripts(data), recipe.language.word_limit)
+    describing = sorted({captions[row] for phases in mixer.captured for row in phases[0].captions})
+    words = collect_words(describing, performance_transcripts(data), recipe.language.word_limit)
     (out / WORDS_FILE).write_text(words.to_json(), encoding="utf-8")
     _train_part(recipe, mixer, captions, words, encoder, out / LANGUAGE_FILE, seed, start, Objective)
     return out / LANGUAGE_FILE

@@ -56,7 +56,8 @@ class CodedSequence:
     Attributes:
         parts: Codes per part, (T, Q), int64.
         audio: (2T, Q), int64, or None.
-        captions: Rows of the caption table.
+        captions: Rows of the caption table: what describes it.
+        in_context: The same of further instructions.
         action: Class of motion.
         emotion: Label or None.
         transcript: What is said in the whole of it, where that is known.
@@ -68,6 +69,12 @@ class CodedSequence:
     action: str
     emotion: str | None
     transcript: str = ""
+    in_context: tuple[int, ...] = ()
+
+    @property
+    def instructions(self) -> tuple[int, ...]:
+        """Rows of all instructions it obeys."""
+        return self.captions + self.in_context
 
     @property
     def num_steps(self) -> int:
@@ -94,9 +101,9 @@ def encode_sequence(
         begin = phase * 2
         cut = torch.from_numpy(sequence.audio[begin : begin + steps * AUDIO_FRAMES_PER_STEP])[None]
         audio = audio_tokenizer.encode(cut).view(steps * MOTION_TIME, -1)
-    rows = tuple(captions[c] for c in sequence.captions)
+    rows, more = (tuple(captions[c] for c in texts) for texts in (sequence.captions, sequence.in_context))
     said = "" if phase else sequence.transcript
-    return CodedSequence(parts, audio, rows, sequence.action, sequence.emotion, said)
+    return CodedSequence(parts, audio, rows, sequence.action, sequence.emotion, said, more)
 
 
 @dataclass(frozen=True)
@@ -260,12 +267,12 @@ class WindowMixer:
             place = int(np.searchsorted(np.cumsum(list(favoured.values())), draw, side="right"))
             group = self.by_action[list(favoured)[min(place, len(favoured) - 1)]]
             phases = group[random.integers(len(group))]
-            return phases, phases[0].captions
+            return phases, phases[0].instructions
         if self.paced and random.random() < self.recipe.paced:
             telling = self.paced[random.integers(len(self.paced))]
             return telling[random.integers(len(telling))]
         phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
-        return phases, phases[0].captions
+        return phases, phases[0].instructions
 
     def _hide(self, condition: Condition) -> Condition:
         """Hide all, the text or the emotion at random, so that guidance has something to compare with."""
@@ -321,7 +328,7 @@ def _by_pace(
     """Sequences whose captions tell a pace, with these captions, in groups of one action and one pace."""
     groups: dict[tuple[str, str], list[tuple[list[CodedSequence], tuple[int, ...]]]] = {}
     for phases in captured:
-        telling = tuple(row for row in phases[0].captions if row in paces)
+        telling = tuple(row for row in phases[0].instructions if row in paces)
         if telling:
             groups.setdefault((phases[0].action, paces[telling[0]]), []).append((phases, telling))
     return [groups[key] for key in sorted(groups)]

@@ -104,7 +104,12 @@ def test_kicks_begin_before_the_foot_is_fast() -> None:
     assert len(shop.items) == 16
     for item in shop.items:
         made = starter_clip({Part.LOWER: item.lower, Part.UPPER: item.upper})
-        assert 20 <= int(kick_speeds(made).argmax()) <= 66
+        speeds = kick_speeds(made)
+        assert 20 <= int(speeds.max(axis=1).argmax()) <= 66
+        told = {foot for foot in ("left", "right") if any(f"{foot} foot" in text for text in item.in_context)}
+        assert told <= {("left", "right")[int(speeds.max(axis=0).argmax())]}
+    assert any("left foot" in text for item in shop.items for text in item.in_context)
+    assert any("right foot" in text for item in shop.items for text in item.in_context)
 
 
 def test_climbs_begin_on_the_floor_and_end_at_the_top() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,17 @@ from engine.data.captions import (
     HELD_OUT_WORDINGS,
     PHRASES,
     captions_for,
+    captions_in_context,
     continuous,
     is_held_out,
     normalised,
     speed_band,
     swap_sides,
     third_person,
+    told_pace,
 )
 from engine.data.captured import GROUP_SHARES, CapturedSet, action_of, balance, recipes_for, write
+from engine.data.contexts import MORE_PHRASES
 from engine.data.splits import HELD_OUT_AUDIO, HELD_OUT_CLIPS
 from engine.data.workshop import Item
 from engine.evaluation.probes import ACTION_PROBES, PROBES
@@ -63,13 +67,13 @@ def test_grammar(phrase: str, third: str, ing: str) -> None:
     assert continuous(phrase) == ing
 
 
-def test_main_actions_have_many_wordings_and_every_probe_has_three_unseen_ones() -> None:
+def test_main_actions_have_many_wordings_and_every_probe_has_six_unseen_ones() -> None:
     for action in MAIN:
         assert len(PHRASES[action]) >= 20, action
     assert {probe.prompt for probe in (*PROBES, *ACTION_PROBES)} == set(HELD_OUT_WORDINGS)
     assert {probe.action for probe in PROBES} == set(MAIN)
     for prompt, wordings in HELD_OUT_WORDINGS.items():
-        assert len(set(wordings)) == 3 and prompt not in wordings
+        assert len(set(wordings)) == 6 and prompt not in wordings
 
 
 def test_no_caption_is_a_held_out_wording() -> None:
@@ -81,6 +85,7 @@ def test_no_caption_is_a_held_out_wording() -> None:
     held = {normalised(text) for texts in HELD_OUT_WORDINGS.values() for text in texts}
     assert not seen & held
     assert len(seen) > 3000
+    assert not [text for text in seen if is_held_out(text)]
     assert (
         is_held_out("Sprint forward!")
         and is_held_out("she step backwards")
@@ -93,15 +98,49 @@ def test_no_caption_is_a_held_out_wording() -> None:
 def test_fresh_wordings_are_in_no_form_of_a_training_phrase() -> None:
     assert list(FRESH_WORDINGS) == list(HELD_OUT_WORDINGS)
     fresh = [text for texts in FRESH_WORDINGS.values() for text in texts]
-    assert len(set(fresh)) == 48
+    assert all(4 <= len(texts) <= 5 for texts in FRESH_WORDINGS.values())
+    assert len(set(fresh)) == 79
     assert not {normalised(text) for text in fresh} & {
         normalised(text) for texts in HELD_OUT_WORDINGS.values() for text in texts
     }
-    plain = {phrase for phrases in PHRASES.values() for phrase in phrases}
+    plain = {text for table in (PHRASES, MORE_PHRASES) for phrases in table.values() for text in phrases}
     plain |= {swap_sides(phrase) for phrase in plain}
     forms = {form for phrase in plain for form in (phrase, third_person(phrase), continuous(phrase))}
     assert len(forms) > 1500
-    assert not [form for form in forms if is_held_out(form)]
+    # "a person jogs" is held out, so nobody "jogs" in a caption; "jog" and "jogging" stay.
+    assert [form for form in forms if is_held_out(form)] == ["jogs"]
+
+
+def test_instructions_in_context_name_surroundings_and_keep_their_action() -> None:
+    seen: set[str] = set()
+    for action in PHRASES:
+        for seed in range(12):
+            texts = captions_in_context(action, seed, speed=1.2, side="left")
+            assert texts == captions_in_context(action, seed, speed=1.2, side="left")
+            assert len(texts) == len(set(texts)) >= 15, action
+            assert not [text for text in texts if is_held_out(text) or text != " ".join(text.split())]
+            seen.update(texts)
+    assert len(seen) > 8000
+    circles = [text for seed in range(20) for text in captions_in_context("walk_circle", seed, speed=1.2)]
+    assert any("around the table" in text for text in circles)
+    assert any(text.startswith(("a boy ", "a girl ", "the guard ")) for text in circles)
+
+
+def test_instructions_in_context_follow_side_and_speed() -> None:
+    right = [t for seed in range(20) for t in captions_in_context("turn_left", seed, speed=1.2, side="right")]
+    turns = [text for text in right if "side of" not in text and "of the stage" not in text]
+    assert any("right" in text for text in turns)
+    assert not [text for text in turns if re.search(r"\bleft", text)]
+    foot = " ".join(" ".join(captions_in_context("kick_ball", seed, side="right")) for seed in range(10))
+    assert "right foot" in foot and "left foot" not in foot
+    assert "foot" not in " ".join(captions_in_context("boxing", 3, side="right"))
+    by_pace = {
+        pace: {
+            told_pace(t) for seed in range(20) for t in captions_in_context("run_forward", seed, speed=speed)
+        }
+        for pace, speed in (("slow", 2.2), ("normal", 3.0), ("fast", 4.4))
+    }
+    assert by_pace == {"slow": {"", "slow"}, "normal": {""}, "fast": {"", "fast"}}
 
 
 def test_a_fresh_wording_is_held_out_whoever_does_it() -> None:
@@ -160,7 +199,7 @@ def test_descriptions_are_sorted_into_actions() -> None:
 
 def item(name: str, group: str, action: str, trial: str = "99_01") -> Item:
     lower, upper = np.ones((70, 62), np.float32), np.zeros((70, 78), np.float32)
-    return Item(name, trial, group, action, "none", ["walk"], lower, upper, 1.0, False)
+    return Item(name, trial, group, action, "none", ["walk"], [], lower, upper, 1.0, False)
 
 
 def test_weights_balance_the_groups() -> None:
@@ -218,7 +257,7 @@ def test_nothing_held_out_is_in_the_built_training_set(repository: Path) -> None
         sources = {row["source_trial"], *row["other_trials"]}
         if row["split"] == "train":
             assert not sources & held_trials, row["name"]
-            assert not any(is_held_out(text) for text in row["captions"]), row["name"]
+            assert not any(is_held_out(text) for text in row["captions"] + row["in_context"]), row["name"]
             used += 1
         else:
             assert sources <= held_trials and row["weight"] == 0, row["name"]

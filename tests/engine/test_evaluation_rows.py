@@ -434,20 +434,23 @@ def test_fresh_wordings_are_counted_by_wording_and_by_probe(monkeypatch: pytest.
     encoder = tiny_encoder()
     evaluator = train_evaluator(science_rows.captioned(captured, "train"), encoder, steps=5, batch=16)
     judge = action_rows.Judge(evaluator, encoder)
+    asked = {prompt: (f"{prompt} now", f"{prompt} here") for prompt in fresh_rows.FRESH_WORDINGS}
+    asked["jump"] = ("she jumps for joy", "hop up with both feet", "do a leap")
+    monkeypatch.setattr(fresh_rows, "FRESH_WORDINGS", asked)
     rows = fresh_rows.fresh_rows(studio(), judge)
     assert {r.topic for r in rows} == {"fresh wordings"} and all(r.passed is None for r in rows)
-    assert len(rows) == 16 * 4 + 1
+    assert len(rows) == 15 * 3 + 4 + 1
     # The stand-in knows "jumps", but neither "hop" nor "leap".
     assert row(rows, '- "she jumps for joy"').measured == "2 of 2"
     assert row(rows, '- "hop up with both feet"').measured == "0 of 2"
-    assert row(rows, '"jump", 3 fresh wordings').measured == "2 of 6"
-    assert row(rows, '"stand still", 3 fresh wordings').value == 1.0
-    of_probes = [r for r in rows if r.what.endswith("3 fresh wordings")]
-    assert row(rows, "all 48").value == pytest.approx(np.mean([r.value for r in of_probes]))
+    assert row(rows, '"jump", fresh wordings').measured == "2 of 6"
+    assert row(rows, '"stand still", fresh wordings').value == 1.0
+    passed = sum(r.value for r in rows if r.what.startswith("- "))
+    assert row(rows, "all 33").value == pytest.approx(passed / 33)
     monkeypatch.setattr(fresh_rows, "FRESH_SEEDS", 1)
     stubborn = fresh_rows.fresh_rows(studio("stubborn"), judge)
-    assert row(stubborn, '"jump", 3 fresh wordings').measured == "0 of 3"
-    assert row(stubborn, '"stand still", 3 fresh wordings').measured == "3 of 3"
+    assert row(stubborn, '"jump", fresh wordings').measured == "0 of 3"
+    assert row(stubborn, '"stand still", fresh wordings').measured == "2 of 2"
 
 
 class Faded(Shifted):
