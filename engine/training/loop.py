@@ -9,11 +9,17 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+BOARD = "tensorboard"
+"""Folder of TensorBoard's files."""
 
 PERPLEXITY = "perplexity_"
 """Beginning of the name of a measure that is a perplexity."""
@@ -116,14 +122,27 @@ class Checkpoint:
 
 
 class Log:
-    """One JSON line per report, and the same in words on the terminal."""
+    """One JSON line per report, the same to TensorBoard, and in words on the terminal.
+
+    Args:
+        path: File of lines; TensorBoard's files are in `tensorboard` beside it.
+        name: Of the run.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
+        self._board: SummaryWriter | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, step: int, **values: float) -> None:
-        """Report."""
+        """Report; what a run that was killed had reported of later steps is dropped from TensorBoard."""
+        if self._board is None:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._board = SummaryWriter(self.path.parent / BOARD / self.name, purge_step=step)
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+        self._board.flush()
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"run": self.name, "step": step, **values}) + "\n")
         words = "  ".join(f"{key} {value:.4g}" for key, value in values.items())

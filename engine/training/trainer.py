@@ -43,10 +43,10 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from ..errors import EngineError
-from .loop import means
+from .loop import BOARD, means
 from .stage_recipe import RunRecipe
 
-CHECKPOINT, BEST, LOG, BOARD = "checkpoint.pt", "best.pt", "log.jsonl", "tensorboard"
+CHECKPOINT, BEST, LOG = "checkpoint.pt", "best.pt", "log.jsonl"
 
 LEARNT = "learnt"
 """What a description says of the data; a run may go on with other data."""

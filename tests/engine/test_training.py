@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.errors import EngineError
 from engine.language.layout import AUDIO_MARGIN, BLOCK_ORDER, window_audio
@@ -20,7 +21,7 @@ from engine.specs import PARTS, Part, Source
 from engine.tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
 from engine.training import language_training
 from engine.training.language_training import batch_loss, finish_language, train
-from engine.training.loop import Schedule
+from engine.training.loop import BOARD, Schedule
 from engine.training.motion_losses import MotionLoss
 from engine.training.questions import Asked, Questions
 from engine.training.recipe import Recipe, load_recipe
@@ -246,6 +247,9 @@ def test_tuning_learns_to_answer_and_resumes(recipe: Recipe, tmp_path: Path, wor
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert logged[-1]["step"] == 75 and logged[-1]["asked_words"] < 0.5 * math.log(2), "label and end"
     assert ("lower" in logged[-1]) is not words_only
+    board = EventAccumulator(str(tmp_path / BOARD / "tuned")).Reload().Scalars("asked_words")
+    assert [event.step for event in board] == [line["step"] for line in logged]
+    assert board[-1].value == pytest.approx(logged[-1]["asked_words"])
     held = torch.load(path, weights_only=True)
     assert held["done"] and held["step"] == 75
     first = vocabulary.words_range[0] - CONFIG.embedding_offset
