@@ -13,7 +13,7 @@ from ..cluster import HERE, RayPlace
 from ..errors import EngineError
 from ..motion.published_features import Layout
 from .coding import CoderSource, add_speech_options
-from .feature_files import FEATURE_SHARD_ITEMS, PART_OF, PUBLISHED_LAYOUTS, write_features
+from .feature_files import FEATURE_FPS, FEATURE_SHARD_ITEMS, PART_OF, PUBLISHED_LAYOUTS, write_features
 from .prepare import SHARD_ITEMS, prepare
 from .readers.amass import AmassReader
 from .readers.base import Reader, describe_problems
@@ -76,6 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="features: which channels, all in one pass; by default those that stage 1 learns from",
     )
     parser.add_argument(
+        "--fps",
+        type=int,
+        choices=FEATURE_FPS,
+        default=FEATURE_FPS[0],
+        help="features: frames per second; face-v2 learns from 25",
+    )
+    parser.add_argument(
         "--tokenizers",
         type=Path,
         default=Path("packs/starter"),
@@ -105,7 +112,7 @@ def _run(given: argparse.Namespace) -> Summary:
     if given.command == "features":
         layouts = [Layout(name) for name in given.layout]
         out, size = given.out or Path("build/features"), given.shard_items or FEATURE_SHARD_ITEMS
-        return write_features(reader, layouts, out, options, shard_items=size)
+        return write_features(reader, layouts, out, options, fps=given.fps, shard_items=size)
     source = CoderSource(given.tokenizers, given.recipe, given.hubert, given.centres, given.layer)
     out, size = given.out or Path("build/shards"), given.shard_items or SHARD_ITEMS
     return prepare(reader, source, out, options, shard_items=size)

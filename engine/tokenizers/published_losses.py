@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..motion.published_features import estimate_linear_velocity, velocity_to_position
+from ..motion.published_features import NUM_EXPRESSIONS, estimate_linear_velocity, velocity_to_position
 from ..motion.rotations import rotation_6d_to_matrix
 from ..specs import MOTION_FPS
 
@@ -49,39 +49,45 @@ def lower_loss(rebuilt: Tensor, target: Tensor) -> Tensor:
 
 
 def face_loss(rebuilt: Tensor, target: Tensor) -> Tensor:
-    """Face, (B, F, 106): jaw angle, expressions, and squared differences of both.
+    """Face: angles between rotations, expressions, and squared first and second differences of both.
 
-    Clips whose target is zero throughout (no face recorded) do not count.
+    Clips whose target is zero throughout (no face recorded) do not count. With 112 channels head and jaw
+    count alike (`FaceLoss` of ViBES, `multimodal_tokenizers/optimizers/loss_factory.py`).
+
+    Args:
+        rebuilt: 6D rotations and 100 expressions: of the jaw, (B, F, 106), or of head and jaw, (B, F, 112).
+        target: The same.
+
+    Returns:
+        Loss, ().
     """
     recorded = target.flatten(1).abs().sum(1) > 0
     if not bool(recorded.any()):
         return rebuilt.sum() * 0.0
     rebuilt, target = rebuilt[recorded], target[recorded]
-    loss = _mean_angle(_matrices(rebuilt[..., :6]), _matrices(target[..., :6]))
-    pairs = (
-        (_matrices(rebuilt[..., :6]), _matrices(target[..., :6]), False),
-        (rebuilt[..., 6:], target[..., 6:], True),
-    )
-    for a, b, compare_values in pairs:
-        if compare_values:
-            loss = loss + functional.mse_loss(a, b)
+    turns = rebuilt.shape[-1] - NUM_EXPRESSIONS
+    rotations = _matrices(rebuilt[..., :turns]), _matrices(target[..., :turns])
+    expressions = rebuilt[..., turns:], target[..., turns:]
+    loss = _mean_angle(*rotations) + functional.mse_loss(*expressions)
+    for a, b in (rotations, expressions):
         loss = loss + functional.mse_loss(_velocity(a), _velocity(b))
         loss = loss + functional.mse_loss(_acceleration(a), _acceleration(b))
     return loss
 
 
-def root_loss(rebuilt: Tensor, positions: Tensor, contacts: Tensor) -> Tensor:
+def root_loss(rebuilt: Tensor, positions: Tensor, contacts: Tensor, fps: float = MOTION_FPS) -> Tensor:
     """Root network: contacts, velocity over the floor, and the positions that follow from it.
 
     Args:
         rebuilt: Output of the root network, (B, F, 61).
         positions: Wanted root positions, (B, F, 3), metres.
         contacts: Wanted contacts, (B, F, 4).
+        fps: Frames per second.
 
     Returns:
         Loss, ().
     """
-    step_s = 1.0 / MOTION_FPS
+    step_s = 1.0 / fps
     loss = functional.mse_loss(rebuilt[..., 57:61], contacts)
     followed: list[Tensor] = []
     for axis in (0, 2):

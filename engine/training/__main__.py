@@ -38,7 +38,9 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     add_speech_options(parser)
     stage.add_argument("--words", type=Path, help="export-stage, published layout: FLAN-T5's tokenizer.json")
     stage.add_argument(
-        "--weights", type=Path, help="export-stage: a best.pt; join-tokenizers: folder of the parts' runs"
+        "--weights",
+        type=Path,
+        help="export-stage: a best.pt; join-tokenizers: folder of the parts' runs, or of one run",
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..errors import EngineError
+from ..motion.published_features import PART_LAYOUTS, Layout
+from ..specs import MOTION_FPS, Part
 
 STAGES = Path(__file__).parent / "recipes" / "stages"
 
@@ -189,6 +191,7 @@ class TokenizerNetwork:
         num_layers: Layers.
         window_frames: Frames of a window.
         stride_frames: Frames between the begins of two windows.
+        frame_fps: Frames per second of its features.
     """
 
     part: str
@@ -199,6 +202,12 @@ class TokenizerNetwork:
     codebook_size: int = 256
     window_frames: int = 64
     stride_frames: int = 20
+    frame_fps: int = MOTION_FPS
+
+    def __post_init__(self) -> None:
+        layout = Layout(self.features)
+        if self.part in list(Part) and layout not in PART_LAYOUTS[Part(self.part)]:
+            raise ValueError(f"{self.features} is no layout of the {self.part}")
 
 
 @dataclass(frozen=True)

@@ -71,10 +71,13 @@ def tokenizer_job(recipe: StageRecipe, data: StageData) -> TokenizerJob:
     network = recipe.network
     if network is None or not data.features:
         raise EngineError("Stage 1 learns from feature files; give their folders with --features.")
+    layout, fps = Layout(network.features), network.frame_fps
     length, stride = network.window_frames, network.stride_frames
-    layout = Layout(network.features)
-    train = read_features(data.features, layout, length, stride, TRAINING_SPLITS)
-    return TokenizerJob(recipe, train, read_features(data.features, layout, length, stride, ("val",)))
+    train, held = (
+        read_features(data.features, layout, length, stride, splits, fps)
+        for splits in (TRAINING_SPLITS, ("val",))
+    )
+    return TokenizerJob(recipe, train, held)
 
 
 def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | None = None) -> LanguageJob:

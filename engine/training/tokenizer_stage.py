@@ -69,7 +69,8 @@ class TokenizerLoss(nn.Module):
         if self.part == ROOT:
             # Contacts are hidden from the network too (spec 2.8); it must find them.
             output = self.network(global_input(batch[..., :54]))
-            own = root_loss(output.reconstruction, batch[..., 54:57], batch[..., 57:61])
+            fps = self.network.config.frame_fps
+            own = root_loss(output.reconstruction, batch[..., 54:57], batch[..., 57:61], fps)
         else:
             output = self.network(batch)
             own = LOSSES[self.part](output.reconstruction, batch)
@@ -130,22 +131,38 @@ class TokenizerJob:
 
 
 def join_tokenizers(folder: Path, out: Path) -> None:
-    """Put the best networks of all parts into one file of the published layout (spec 2.7).
+    """Put the best networks of all parts, or of one, into a file of the published layout (spec 2.7).
 
     Args:
-        folder: With one run per part in it: `face`, `hands`, `upper`, `lower`, `root`.
+        folder: With one run per part in it: `face`, `hands`, `upper`, `lower`, `root`. Or one run, whose
+            network then stands alone in the file, as the four-part release's face does.
         out: File to write.
 
     Raises:
-        EngineError: If a run is missing.
+        EngineError: If a run is missing, is none of stage 1, or has another frame rate than the others.
     """
     state: dict[str, Tensor] = {}
-    for name, prefix in PUBLISHED_NAMES.items():
+    rates: dict[float, str] = {}
+    alone = (folder / BEST).is_file()
+    for name in [""] if alone else PUBLISHED_NAMES:
         best = folder / name / BEST
         if not best.is_file():
             raise EngineError(f"There is no {BEST} in {folder.name}/{name}; train that tokenizer first.")
-        saved = torch.load(best, weights_only=True, map_location="cpu")["model"]
-        state |= {f"{prefix}.{key.removeprefix('network.')}": tensor for key, tensor in saved.items()}
+        saved = torch.load(best, weights_only=True, map_location="cpu")
+        part = saved["job"].get("part", "") if alone else name
+        if part not in PUBLISHED_NAMES:
+            raise EngineError(f"The run in {folder.name} is of no tokenizer; choose one of stage 1.")
+        rates[saved["job"]["frame_fps"]] = part
+        state |= {
+            f"{PUBLISHED_NAMES[part]}.{key.removeprefix('network.')}": tensor
+            for key, tensor in saved["model"].items()
+        }
+    if len(rates) > 1:
+        told = " and ".join(f"the {part} {fps:g}" for fps, part in rates.items())
+        raise EngineError(
+            f"A file of all tokenizers has one frame rate, but {told} frames per second; write what differs "
+            f"to a file of its own, with {folder.name}/PART as --weights."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": state}, out)
 
@@ -164,6 +181,7 @@ def build_network(recipe: TokenizerNetwork) -> MotionVQVAE:
             width=recipe.width,
             codebook_size=recipe.codebook_size,
             num_layers=recipe.num_layers,
+            frame_fps=float(recipe.frame_fps),
         )
     except ValueError as problem:
         raise EngineError(f"The recipe's network cannot be built ({problem}).") from problem

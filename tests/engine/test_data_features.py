@@ -12,21 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.interpolate import interp1d
 
 from engine.data.__main__ import main
 from engine.data.feature_files import (
     PUBLISHED_LAYOUTS,
     FeatureManifest,
     FeatureWindows,
+    interpolate_clip,
     read_features,
     record_features,
     write_features,
 )
 from engine.data.readers.base import Item, Record
 from engine.data.readers.bvh_folder import BvhFolderReader
-from engine.data.shards import shard_path, write_manifest
+from engine.data.shards import MANIFEST_FILE, shard_path, write_manifest
 from engine.errors import DataError
-from engine.motion.clip import Clip
+from engine.motion.clip import Clip, smplx_expression_names
 from engine.motion.published_features import Layout, layout_width, published_features
 from engine.specs import PARTS, Part
 from tests.killing import kill_when
@@ -140,6 +142,64 @@ def test_a_killed_run_goes_on_over_two_processes(
     assert shard_bytes(killed) == shard_bytes(tmp_path / "whole" / "bvh")
 
 
+# --- 25 frames per second ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_frames", [30, 31, 36, 37, 95, 127])
+def test_frames_between_are_those_of_cubic_splines(num_frames: int) -> None:
+    """Every frame is where scipy's other cubic interpolation has it, the one that the published data took."""
+    random = np.random.default_rng(num_frames)
+    clip = replace(
+        Clip.rest(num_frames, 30),
+        poses=random.normal(0, 0.3, (num_frames, 55, 3)),
+        trans=random.normal(0, 0.3, (num_frames, 3)),
+        expressions=random.normal(0, 1, (num_frames, 100)),
+        expression_names=smplx_expression_names(100),
+        basis="smplx",
+    )
+    found = interpolate_clip(clip, 25)
+    assert (found.fps, found.num_frames) == (25, int((num_frames - 1) / 30 * 25) + 1)
+    times, wanted = np.arange(num_frames) / 30, np.arange(found.num_frames) / 25
+    for name in ("poses", "trans", "expressions"):
+        made = interp1d(times, getattr(clip, name), kind="cubic", axis=0)(wanted)
+        np.testing.assert_allclose(getattr(found, name), made, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(found.poses[::5], clip.poses[::6], atol=1e-6)  # every fifth is a captured one
+
+
+def test_features_have_the_rate_asked_for(tmp_path: Path) -> None:
+    total = write_features(MadeReader(), [Layout.FACE_112, Layout.LOWER_61], tmp_path, fps=25)
+    assert total.records == 6
+    assert total.motion_s == sum(1 + number % 4 for number in (0, 1, 4, 5, 6, 7)), "seconds as at 30"
+    windows = read_features([tmp_path / "made"], Layout.FACE_112, 25, 25, ("train", "val"), 25)
+    assert len(windows) == sum(1 + number % 4 for number in (1, 4, 5, 6, 7))
+    clip = MadeReader().read(Item("r001", "val")).clip
+    assert clip is not None
+    whole = published_features(interpolate_clip(clip, 25), Layout.FACE_112)
+    np.testing.assert_array_equal(np.concatenate([windows[0], windows[1]]), whole[:50])
+    with pytest.raises(DataError, match=r"another way \(fps differ\)"):
+        write_features(MadeReader(), [Layout.FACE_112, Layout.LOWER_61], tmp_path)
+    with pytest.raises(DataError, match="cannot have 24 frames per second; choose 30 or 25"):
+        write_features(MadeReader(), [Layout.FACE_112], tmp_path, fps=24)
+
+
+def test_another_rate_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    for fps in (30, 25):
+        write_features(MadeReader(2), [Layout.FACE_106, Layout.FACE_112], tmp_path / str(fps), fps=fps)
+    with pytest.raises(
+        DataError, match=r"at 25 frames per second, not face106 at 30; .*face106 --fps 30 .*--out"
+    ):
+        read_features([tmp_path / "25" / "made"], Layout.FACE_106, 30, 30, ("val",))
+    with pytest.raises(
+        DataError, match=r"at 30 frames per second, not face112 at 25; .*face112 --fps 25 .*--out"
+    ):
+        read_features([tmp_path / "30" / "made"], Layout.FACE_112, 30, 30, ("val",), 25)
+    path = tmp_path / "30" / "made" / MANIFEST_FILE
+    held = json.loads(path.read_text())
+    assert held.pop("fps") == 30
+    path.write_text(json.dumps(held))  # as folders were until rates were written down
+    assert len(read_features([path.parent], Layout.FACE_106, 30, 30, ("val",))) == 2
+
+
 def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no tokenizer of full330"):
         write_features(MadeReader(), [Layout.FULL_330], tmp_path)
@@ -196,11 +256,14 @@ def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
         read_features([tmp_path / "none"], Layout.LOWER_54, 30, 30, ("train",))
     write_features(MadeReader(), [Layout.LOWER_54], tmp_path, shard_items=4)
     folder = tmp_path / "made"
-    with pytest.raises(DataError, match=r"made has no upper78 features; run .* features first"):
+    with pytest.raises(DataError, match=r"made holds lower54 at 30 .* not upper78 at 30; make these with"):
         read_features([folder], Layout.UPPER_78, 30, 30, ("train",))
     for length, splits in ((121, ("train", "val")), (30, ("test",))):
         with pytest.raises(DataError, match="motion of the lower as long as a window"):
             read_features([folder], Layout.LOWER_54, length, 30, splits)
+    write_hollow_shard(shard_path(folder, 1), [60], width=55)
+    with pytest.raises(DataError, match=r"shard-00001\.safetensors has 55 channels under lower54; delete it"):
+        read_features([folder], Layout.LOWER_54, 30, 30, ("train",))
     shard_path(folder, 1).unlink()
     with pytest.raises(DataError, match=r"shard-00001\.safetensors is missing .* features to its end"):
         read_features([folder], Layout.LOWER_54, 30, 30, ("train",))
@@ -212,10 +275,10 @@ def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
         read_features([folder], Layout.LOWER_54, 30, 30, ("train",))
 
 
-def write_hollow_shard(path: Path, lengths: Sequence[int]) -> None:
+def write_hollow_shard(path: Path, lengths: Sequence[int], width: int = 54) -> None:
     """A shard of `LOWER_54` whose frames are a hole in the file, zeros that take no room."""
     edges = np.cumsum([0, *lengths], dtype=np.int64).tobytes()
-    splits, width = bytes(len(lengths)), layout_width(Layout.LOWER_54)
+    splits = bytes(len(lengths))
     size = 4 * sum(lengths) * width
     places = {
         "lower54.offsets": ("I64", [len(lengths) + 1], len(edges)),

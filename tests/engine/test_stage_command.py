@@ -49,9 +49,11 @@ def test_what_is_said_reaches_the_stage(tmp_path: Path, monkeypatch: pytest.Monk
     assert prepared.tokenizers.path == tmp_path / "work" / "training", "where the starter's stage 1 left them"
 
 
-def windows(folders: Sequence[Path], layout: Layout, length: int, stride: int, splits: Sequence[str]) -> Any:
+def windows(
+    folders: Sequence[Path], layout: Layout, length: int, stride: int, splits: Sequence[str], fps: int
+) -> Any:
     """Swings of the upper body in place of a corpus' features."""
-    assert [folder.name for folder in folders] == ["beat2"] and layout is Layout.UPPER_78
+    assert [folder.name for folder in folders] == ["beat2"] and layout is Layout.UPPER_78 and fps == 30
     random = np.random.default_rng(len(splits))
     return random.normal(0, 0.3, (4, length, 78)).astype(np.float32)
 

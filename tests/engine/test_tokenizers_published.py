@@ -116,6 +116,33 @@ def test_faces_that_were_not_recorded_do_not_count() -> None:
     assert face_loss(rebuilt, torch.zeros_like(target)) == 0.0
 
 
+def test_head_and_jaw_count_alike() -> None:
+    torch.manual_seed(0)
+    rebuilt, target = torch.randn(2, 8, 106), torch.randn(2, 8, 106)
+    both = [torch.cat([face[..., :6], face], dim=-1) for face in (rebuilt, target)]  # the jaw's for the head
+    torch.testing.assert_close(face_loss(*both), face_loss(rebuilt, target))
+    still = torch.cat([torch.tensor([1.0, 0, 0, 0, 1, 0]).expand(2, 8, 6)] * 2 + [rebuilt[..., 6:]], dim=-1)
+    limit = np.arccos(1 - 1e-6)  # equal rotations, by the published clamp
+    for begin in (0, 6):  # half a radian of one of the two, all through
+        turned = still.clone()
+        turned[..., begin : begin + 6] = torch.tensor(
+            [np.cos(0.5), -np.sin(0.5), 0, np.sin(0.5), np.cos(0.5), 0]
+        )
+        assert float(face_loss(turned, still)) == pytest.approx((0.5 + limit) / 2, abs=1e-5)
+    moved = still + torch.cat([torch.zeros(12), torch.full((100,), 0.1)])
+    assert float(face_loss(moved, still)) == pytest.approx(limit + 0.01, abs=1e-5)
+
+
+def test_the_roots_speed_is_per_second() -> None:
+    time = torch.arange(20.0)[None, :, None] / 25
+    positions = torch.cat([0.5 * time, torch.full_like(time, 0.9), -0.2 * time], dim=-1)
+    rebuilt = torch.zeros(1, 20, 61)
+    rebuilt[..., 54:57] = torch.tensor([0.5, 0.9, -0.2])
+    contacts = torch.zeros(1, 20, 4)
+    assert float(root_loss(rebuilt, positions, contacts, fps=25)) < 1e-4
+    assert float(root_loss(rebuilt, positions, contacts)) > 0.1
+
+
 FAMILIES = [
     (Family.CONV, 2, 1),
     (Family.CONV, 4, 1),

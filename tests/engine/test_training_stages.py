@@ -72,6 +72,18 @@ def test_a_broken_recipe_is_named(tmp_path: Path, before: str, after: str, reaso
         load_stage_recipe(path)
 
 
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [("face113", "not a valid Layout"), ("upper78", "upper78 is no layout of the face")],
+)
+def test_channels_of_another_part_are_named(tmp_path: Path, features: str, reason: str) -> None:
+    text = stage_recipe_path("published/face-v2").read_text(encoding="utf-8")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('"face112"', f'"{features}"'), encoding="utf-8")
+    with pytest.raises(EngineError, match=rf"mine\.toml.*{reason}"):
+        load_stage_recipe(path)
+
+
 def test_spans_reach_the_whole_sequence() -> None:
     seen = np.zeros(40, int)
     for seed in range(300):
@@ -268,7 +280,7 @@ def test_published_tokenizers_train_from_feature_files(tmp_path: Path) -> None:
         assert losses[12] < losses[1]
     with pytest.raises(EngineError, match="train that tokenizer"):
         join_tokenizers(tmp_path, tmp_path / "tokenizers.pt")
-    with pytest.raises(DataError, match="features first"):
+    with pytest.raises(DataError, match=r"holds lower61, upper78 at 30 .* not face106 at 30; make these"):
         tokenizer_job(load_stage_recipe("published/face"), StageData(features=[tmp_path / "tiny"]))
 
 
