@@ -272,7 +272,8 @@ def _told(phrase: str, ending: str, draw: random.Random) -> str:
         told = continuous(phrase)
     else:
         asked = draw.choice(("make {} {}", "have {} {}", "let {} {}", "i want {} to {}", "{} should {}"))
-        told = asked.format(doer, phrase)
+        who = doer if asked.startswith("{}") else {"he": "him", "she": "her"}.get(doer, doer)
+        told = asked.format(who, phrase)
     return f"{told} {ending}".strip()
 
 

@@ -124,6 +124,7 @@ def test_instructions_in_context_name_surroundings_and_keep_their_action() -> No
     circles = [text for seed in range(20) for text in captions_in_context("walk_circle", seed, speed=1.2)]
     assert any("around the table" in text for text in circles)
     assert any(text.startswith(("a boy ", "a girl ", "the guard ")) for text in circles)
+    assert not [text for text in seen if re.search(r"(make|have|let|want) s?he ", text)]
 
 
 def test_instructions_in_context_follow_side_and_speed() -> None:
