@@ -73,9 +73,10 @@ of the other eight.""",
 Four or five wordings for each of the 16 probes above, by someone who had read nothing of this project; those
 who wrote the training captions of starter 0.2.6 and chose its weights did not measure them, and but for one
 did not read them, before it was finished. At most 10 seeds each, judged as above. They may share words with
-training captions, but none equals one, whoever is said to do it. The unseen wordings of the tables above never occur in training either, but
-were looked at during development: packs were chosen by some of them, and wordings near to them were added to
-training. No pack may be chosen by the fresh ones, or they are fresh no more.""",
+training captions, but none equals one, whoever is said to do it. The unseen wordings of the tables above
+never occur in training either, but were looked at during development: packs were chosen by some of them, and
+wordings near to them were added to training. No pack may be chosen by the fresh ones, or they are fresh no
+more.""",
     "retrieval": """
 Our evaluator of text and motion, trained on the training clips alone (a motion near its own caption, far
 from others), on clips made from the first caption of 96 held-out clips, chosen evenly among all, each with a
