@@ -9,11 +9,11 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from .batch.command import FAST_HELP, add_batch, batch
-from .errors import AudioError, EngineError, RequestError
+from .errors import EngineError, RequestError
 from .language.instruction import parse_timed
+from .published.audio_codes import load_audio_codes
 from .specs import (
     EMOTIONS,
     PARTS,
@@ -26,13 +26,7 @@ from .specs import (
     Source,
 )
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 DEFAULT_PACK = Path(__file__).parent.parent / "packs" / "starter"
-
-MAX_CODES_BYTES = 10_000_000
-"""Largest file of a sound's codes that is opened: a hundred thousand seconds."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -128,32 +122,6 @@ def build_request(arguments: argparse.Namespace) -> GenerateRequest:
         emotion=arguments.emotion,
         sampling=SamplingOptions(seed=arguments.seed, temperature=arguments.temperature),
     )
-
-
-def load_audio_codes(path: Path) -> npt.NDArray[Any]:
-    """Read the numbers of a sound from an npy file, (A,), int64.
-
-    Raises:
-        AudioError: If the file is missing, damaged, or holds anything but whole numbers.
-    """
-    import numpy as np
-
-    from .motion.npz_reader import READ_ERRORS, npy_layout
-
-    try:
-        length = path.stat().st_size
-        with path.open("rb") as stream:
-            size, dtype = npy_layout(stream)
-            if max(size, length) > MAX_CODES_BYTES or not 0 < size <= length or dtype.kind not in "iu":
-                raise ValueError("no whole numbers, or far too many")
-            stream.seek(0)
-            held = np.lib.format.read_array(stream, allow_pickle=False)
-    except READ_ERRORS as problem:
-        raise AudioError(
-            f"{path.name} cannot be read as a listened-to sound; give an .npy file of whole numbers that "
-            "GLM-4-Voice's speech tokenizer made."
-        ) from problem
-    return held.reshape(-1).astype(np.int64)
 
 
 def generate(arguments: argparse.Namespace) -> None:

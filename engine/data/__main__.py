@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: `python -m engine.data prepare|features`."""
+"""Command line: `python -m engine.data prepare|features|four-part`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..errors import EngineError
 from ..motion.published_features import Layout
 from .coding import CoderSource, add_speech_options
 from .feature_files import FEATURE_FPS, FEATURE_SHARD_ITEMS, PART_OF, PUBLISHED_LAYOUTS, write_features
+from .four_part_codes import STREAM_SHARD_ITEMS, StreamSource, write_streams
 from .prepare import SHARD_ITEMS, prepare
 from .readers.amass import AmassReader
 from .readers.base import Reader, describe_problems
@@ -48,13 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "command",
-        choices=("prepare", "features"),
-        help="prepare: codes for language models; features: frames for training tokenizers",
+        choices=("prepare", "features", "four-part"),
+        help="prepare: codes for language models; features: frames for training tokenizers; four-part: codes "
+        "for the four-part language model",
     )
     parser.add_argument("--source", choices=SOURCES, required=True, help="layout of the corpus")
     parser.add_argument("--root", type=Path, required=True, help="its folder")
     parser.add_argument(
-        "--out", type=Path, help="folder of all prepared corpora; build/shards or build/features"
+        "--out",
+        type=Path,
+        help="folder of all prepared corpora; build/shards, build/features or build/four-part",
     )
     parser.add_argument("--speakers", type=int, nargs="*", default=[], help="beat2: only these speakers")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many work at once")
@@ -86,13 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--tokenizers",
         type=Path,
         default=Path("packs/starter"),
-        help="prepare: a pack, the folder stage 1 wrote its checkpoints to, or a published file",
+        help="prepare: a pack, the folder stage 1 wrote its checkpoints to, or a published file; four-part: "
+        "a folder of published files, or a four-part pack",
+    )
+    parser.add_argument(
+        "--sound-codes",
+        type=Path,
+        metavar="FOLDER",
+        help="four-part: what GLM-4-Voice's tokenizer heard in each recording, NAME.npy",
     )
     parser.add_argument("--recipe", default="starter", help="prepare: recipe of these checkpoints")
     add_speech_options(parser)
     given = parser.parse_args(arguments)
     if min(given.processes, 1 if given.shard_items is None else given.shard_items) < 1:
         parser.error("--processes and --shard-items must be at least 1")
+    if given.command == "four-part" and given.sound_codes is None:
+        parser.error("four-part needs --sound-codes")
     try:
         total = _run(given)
     except EngineError as problem:
@@ -113,6 +126,10 @@ def _run(given: argparse.Namespace) -> Summary:
         layouts = [Layout(name) for name in given.layout]
         out, size = given.out or Path("build/features"), given.shard_items or FEATURE_SHARD_ITEMS
         return write_features(reader, layouts, out, options, fps=given.fps, shard_items=size)
+    if given.command == "four-part":
+        streams = StreamSource(given.tokenizers, given.sound_codes)
+        out, size = given.out or Path("build/four-part"), given.shard_items or STREAM_SHARD_ITEMS
+        return write_streams(reader, streams, out, options, shard_items=size)
     source = CoderSource(given.tokenizers, given.recipe, given.hubert, given.centres, given.layer)
     out, size = given.out or Path("build/shards"), given.shard_items or SHARD_ITEMS
     return prepare(reader, source, out, options, shard_items=size)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..audio.features import speech_features
 from ..errors import DataError
@@ -85,14 +85,10 @@ class Coder:
     @property
     def fingerprint(self) -> str:
         """Hash of all weights and settings: equal fingerprints make equal codes."""
-        digest = hashlib.sha256()
-        for module in (*self.motion.values(), self.audio):
-            is_hubert = isinstance(module, HubertTokenizer)
-            digest.update((f"layer {module.layer}" if is_hubert else repr(module.config)).encode())
-            for name, tensor in sorted(module.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint(
+            (f"layer {m.layer}" if isinstance(m, HubertTokenizer) else repr(m.config), m)
+            for m in (*self.motion.values(), self.audio)
+        )
 
     @torch.inference_mode()
     def encode(self, record: Record) -> Coded:
@@ -203,6 +199,17 @@ class CoderSource:
         from ..training.recipe import load_recipe
 
         return Coder(*load_tokenizers(load_recipe(self.recipe), self.path))
+
+
+def fingerprint(modules: Iterable[tuple[str, nn.Module]]) -> str:
+    """Hash of settings, as text, and weights of several networks."""
+    digest = hashlib.sha256()
+    for settings, module in modules:
+        digest.update(settings.encode())
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _layout(part: Part, width: int) -> Layout | None:

@@ -32,12 +32,14 @@ _WHERE_LANGUAGE = (
     + FOUR_PART_HOME
     + " into the folder."
 )
-_WIDTHS = {
-    Part.FACE: layout_width(Layout.FACE_112),
-    Part.HANDS: layout_width(Layout.HANDS_180),
-    Part.UPPER: layout_width(Layout.UPPER_78),
-    Part.LOWER: layout_width(Layout.LOWER_54),
+FOUR_PART_LAYOUTS = {
+    Part.FACE: Layout.FACE_112,
+    Part.HANDS: Layout.HANDS_180,
+    Part.UPPER: Layout.UPPER_78,
+    Part.LOWER: Layout.LOWER_54,
 }
+"""Channels that the release's tokenizers read."""
+
 _FILES = {part: "lom_vq_ds/lom_vq.ckpt" for part in PARTS} | {Part.FACE: "face/face_lom.ckpt"}
 
 
@@ -95,29 +97,35 @@ class FourPartFiles:
         }
 
 
+def choose_motion(findings: Findings) -> tuple[dict[Part, MotionNetwork], list[str]]:
+    """The release's tokenizers among what was found, and a sentence for each file that is missing."""
+    motion: dict[Part, MotionNetwork] = {}
+    for part, layout in FOUR_PART_LAYOUTS.items():
+        stride = 1 if part is Part.FACE else BODY_STRIDE
+        for network in findings.motion:
+            sizes = network.config.stride, network.config.feature_dim, network.config.codebook_size
+            if network.part is part and sizes == (stride, layout_width(layout), NUM_CODES[part]):
+                motion.setdefault(part, network)
+    missing: list[str] = []
+    for file in dict.fromkeys(_FILES.values()):
+        if lost := [part.value for part in PARTS if part not in motion and _FILES[part] == file]:
+            missing.append(WHERE_MOTION.format(parts=", ".join(lost), file=file))
+    return motion, missing
+
+
 def choose_four_part(findings: Findings) -> FourPartFiles:
     """Choose the files of the four-part model.
 
     Raises:
         MissingFilesError: If something is missing; it says what and where it comes from.
     """
-    motion: dict[Part, MotionNetwork] = {}
-    for part in PARTS:
-        stride = 1 if part is Part.FACE else BODY_STRIDE
-        for network in findings.motion:
-            sizes = network.config.stride, network.config.feature_dim, network.config.codebook_size
-            if network.part is part and sizes == (stride, _WIDTHS[part], NUM_CODES[part]):
-                motion.setdefault(part, network)
+    motion, missing = choose_motion(findings)
     homes = {network.weights.path for network in motion.values()}
     # The release has a root network of its own, for velocities in the pelvis' frame.
     roots = sorted(
         (network for network in findings.motion if network.part is None),
         key=lambda network: ("vibes" not in network.weights.path.name, network.weights.path in homes),
     )
-    missing: list[str] = []
-    for file in dict.fromkeys(_FILES.values()):
-        if lost := [part.value for part in PARTS if part not in motion and _FILES[part] == file]:
-            missing.append(WHERE_MOTION.format(parts=", ".join(lost), file=file))
     if not roots:
         missing.append(WHERE_ROOT)
     if not findings.four_part:

@@ -96,13 +96,16 @@ class _Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_width, config.epsilon)
         self.k_norm = RMSNorm(config.head_width, config.epsilon)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], cache: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, turn: tuple[Tensor, Tensor], cache: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Attend to what the cache holds and to the new positions, which are written into it.
 
         Args:
             x: New positions, (B, n, d_model).
             turn: Cosines and sines of their positions, (n, head_width) each.
-            cache: This block's keys and values to the last new position, (2, B, key heads, T, head_width).
+            cache: This block's keys and values to the last new position, (2, B, key heads, T, head_width);
+                None for whole streams, each position of which sees itself and those before.
             mask: (n, T), True where a position may be seen; None for a single one, which sees all.
 
         Returns:
@@ -110,11 +113,17 @@ class _Attention(nn.Module):
         """
         batch, count, _ = x.shape
         shape = (batch, count, -1, self.config.head_width)
-        q = _turned(self.q_norm(self.q_proj(x).view(shape)).transpose(1, 2), turn)
-        k = _turned(self.k_norm(self.k_proj(x).view(shape)).transpose(1, 2), turn)
-        cache[0, :, :, -count:] = k
-        cache[1, :, :, -count:] = self.v_proj(x).view(shape).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(q, cache[0], cache[1], attn_mask=mask, enable_gqa=True)
+        dtype = self.q_norm.weight.dtype  # under autocast, norms and turns stay as precise as their weights
+        q = _turned(self.q_norm(self.q_proj(x).view(shape).to(dtype)).transpose(1, 2), turn)
+        k = _turned(self.k_norm(self.k_proj(x).view(shape).to(dtype)).transpose(1, 2), turn)
+        v = self.v_proj(x).view(shape).transpose(1, 2)
+        if cache is None:
+            q, k = q.to(v.dtype), k.to(v.dtype)
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        else:
+            cache[0, :, :, -count:] = k
+            cache[1, :, :, -count:] = v
+            mixed = F.scaled_dot_product_attention(q, cache[0], cache[1], attn_mask=mask, enable_gqa=True)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -149,7 +158,9 @@ class _Block(nn.Module):
         self.input_layernorm = RMSNorm(config.d_model, config.epsilon)
         self.post_attention_layernorm = RMSNorm(config.d_model, config.epsilon)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], cache: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, turn: tuple[Tensor, Tensor], cache: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """(B, n, d_model) -> same; see `_Attention`."""
         x = x + self.self_attn(self.input_layernorm(x), turn, cache, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
@@ -172,6 +183,21 @@ class QwenModel(nn.Module):
         """Rows of the output head, (num_rows, d_model)."""
         return self.embed_tokens.weight if self.config.tied else self.lm_head.weight
 
+    def forward(self, ids: Tensor) -> Tensor:
+        """Normalised states of whole streams at once, without a cache, for training.
+
+        Args:
+            ids: Rows of the table, (B, T); what fills up a stream stands behind it.
+
+        Returns:
+            (B, T, d_model).
+        """
+        turn = _turns(self.config, ids.shape[1], self.embed_tokens.weight)
+        x = self.embed_tokens(ids)
+        for block in self.layers:
+            x = block(x, turn)
+        return self.norm(x)
+
     def start(self, batch: int, length: int) -> QwenDecoder:
         """Make room for a batch of streams of at most `length` positions."""
         return QwenDecoder(self, batch, length)
@@ -185,11 +211,7 @@ class QwenDecoder:
         self.model, self.position = model, 0
         shape = (config.num_layers, 2, batch, config.num_key_heads, length, config.head_width)
         self.cache = torch.empty(shape, dtype=weight.dtype, device=weight.device)
-        steps = torch.arange(0, config.head_width, 2, dtype=torch.float32, device=weight.device)
-        speeds = config.rope_theta ** (-steps / config.head_width)
-        angles = torch.arange(length, dtype=torch.float32, device=weight.device)[:, None] * speeds
-        angles = torch.cat([angles, angles], dim=-1)
-        self.turns = angles.cos().to(weight.dtype), angles.sin().to(weight.dtype)
+        self.turns = _turns(config, length, weight)
 
     def advance(self, ids: Tensor) -> Tensor:
         """Feed the next ids, (B, n); returns the normalised states of all of them, (B, n, d_model)."""
@@ -204,6 +226,15 @@ class QwenDecoder:
             x = block(x, turn, self.cache[index, :, :, :, :end], mask)
         self.position = end
         return self.model.norm(x)
+
+
+def _turns(config: QwenConfig, length: int, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the positions, (length, head_width) each, where and as precise as `weight` is."""
+    steps = torch.arange(0, config.head_width, 2, dtype=torch.float32, device=weight.device)
+    speeds = config.rope_theta ** (-steps / config.head_width)
+    angles = torch.arange(length, dtype=torch.float32, device=weight.device)[:, None] * speeds
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos().to(weight.dtype), angles.sin().to(weight.dtype)
 
 
 def is_qwen(shapes: Shapes) -> bool:

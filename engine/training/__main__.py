@@ -21,7 +21,7 @@ from .stage_recipe import load_stage_recipe
 from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
-STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers")
+STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers", "export-four-part")
 COMMANDS = (
     "starter", "tokenizer", "refine", "language", "tune", "finish", "continue", "lips", "export",
     *STAGE_COMMANDS,
@@ -40,12 +40,13 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     stage.add_argument(
         "--weights",
         type=Path,
-        help="export-stage: a best.pt; join-tokenizers: folder of the parts' runs, or of one run",
+        help="export-stage, export-four-part: a best.pt; join-tokenizers: folder of the parts' runs, or of "
+        "one run",
     )
 
 
 def run_stage_command(arguments: argparse.Namespace) -> None:
-    """Run `stage`, `export-stage` or `join-tokenizers`."""
+    """Run one of `STAGE_COMMANDS`."""
     tokenizers: Path = arguments.tokenizers or arguments.work / "training"
     source = CoderSource(
         tokenizers, hubert=arguments.hubert, centres=arguments.centres, layer=arguments.layer
@@ -64,6 +65,13 @@ def run_stage_command(arguments: argparse.Namespace) -> None:
         if arguments.weights is None:
             raise EngineError("Say where the parts' runs are: --weights FOLDER.")
         join_tokenizers(arguments.weights, arguments.out)
+        return
+    if arguments.command == "export-four-part":
+        from .four_part_stage import export_four_part
+
+        if arguments.weights is None:
+            raise EngineError("Say which weights make the file: --weights FOLDER/best.pt.")
+        export_four_part(arguments.weights, arguments.out)
         return
     from .stages import StageData, run_stage
 

@@ -213,7 +213,7 @@ def start_from(model: LanguageModel, start: Path, vocabulary: Vocabulary) -> Non
         if name == READING:
             tensor[: len(given)].copy_(given)
         elif name in ("shared.weight", "lm_head.weight"):
-            _grow(tensor, given, kept if start.is_dir() else None)
+            grow(tensor, given, kept if start.is_dir() else None)
         elif given.shape == tensor.shape:
             tensor.copy_(given)
         else:
@@ -232,7 +232,7 @@ def _flan(folder: Path, names: set[str]) -> dict[str, Tensor]:
         return dict(file.read(sorted(names & set(file.shapes))))
 
 
-def _grow(rows: Tensor, given: Tensor, kept: int | None) -> None:
+def grow(rows: Tensor, given: Tensor, kept: int | None) -> None:
     """Copy the rows of words both have; new ones begin near the mean of the old ones.
 
     FLAN-T5 has 28 more rows than its tokenizer has words; the published additions take their places

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from ..errors import EngineError
 from ..motion.published_features import PART_LAYOUTS, Layout
+from ..published.four_part import AUDIO_PER_STEP, MAX_AUDIO
 from ..specs import MOTION_FPS, Part
 
 STAGES = Path(__file__).parent / "recipes" / "stages"
@@ -211,15 +212,62 @@ class TokenizerNetwork:
 
 
 @dataclass(frozen=True)
+class BackboneRecipe:
+    """The four-part language model: a Qwen3 whose output head is its table of words.
+
+    Attributes:
+        pretrained: What its backbone is called, for the published file's description.
+        num_words: Words it knew before; those of sound and motion follow.
+        start: Folder with that backbone's files; empty begins at random.
+    """
+
+    pretrained: str
+    num_words: int
+    d_model: int
+    d_ff: int
+    num_layers: int
+    num_heads: int
+    num_key_heads: int
+    head_width: int
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class StreamRecipe:
+    """Windows of the four-part language model, in steps of its body's codes.
+
+    Attributes:
+        window_steps: Longest window.
+        stride_steps: Between the begins of two windows.
+        min_steps: A recording's shorter end is left out.
+        held_share: Share of the recordings held out.
+    """
+
+    window_steps: int
+    stride_steps: int
+    min_steps: int
+    held_share: float
+
+    def __post_init__(self) -> None:
+        longest = MAX_AUDIO // AUDIO_PER_STEP
+        if not 1 <= self.min_steps <= self.window_steps <= longest or self.stride_steps < 1:
+            raise ValueError(f"windows have min_steps to window_steps of 1 to {longest}, strides 1 at least")
+        if not 0.0 < self.held_share < 1.0:
+            raise ValueError("held_share is between 0 and 1")
+
+
+@dataclass(frozen=True)
 class StageRecipe:
     """One stage.
 
     Attributes:
-        stage: "tokenizer", "pretraining" or "tuning".
+        stage: "tokenizer", "pretraining", "tuning" or "four-part".
         run: How it is trained.
         network: Stage 1 only.
         model: Stages 2 and 3.
         windows: Stages 2 and 3.
+        backbone: Four-part language model only.
+        streams: Four-part language model only.
         mixture: Relative chance of each objective (stage 2) or kind of task (stage 3).
         spans: What is hidden by objectives and tasks.
         hidden: What is hidden from rows.
@@ -230,6 +278,8 @@ class StageRecipe:
     network: TokenizerNetwork | None = None
     model: ModelRecipe | None = None
     windows: WindowRecipe | None = None
+    backbone: BackboneRecipe | None = None
+    streams: StreamRecipe | None = None
     mixture: dict[str, float] = field(default_factory=lambda: {})
     spans: SpanRecipe = SpanRecipe()
     hidden: HiddenRecipe = HiddenRecipe()
@@ -239,21 +289,33 @@ class StageRecipe:
             "tokenizer": self.network is not None,
             "pretraining": self.model is not None and self.windows is not None,
             "tuning": self.model is not None and self.windows is not None,
+            "four-part": self.backbone is not None and self.streams is not None,
         }
         if not wanted.get(self.stage, False):
             raise ValueError(
-                'stage is "tokenizer" with a [network], or "pretraining" or "tuning" with [model], [windows]'
+                'stage is "tokenizer" with a [network], "pretraining" or "tuning" with [model], [windows], '
+                'or "four-part" with [backbone], [streams]'
             )
 
     def language(self) -> tuple[ModelRecipe, WindowRecipe]:
         """Model and windows of stage 2 or 3.
 
         Raises:
-            EngineError: If the recipe is of stage 1.
+            EngineError: If the recipe is of another stage.
         """
         if self.model is None or self.windows is None:
-            raise EngineError("This recipe trains a tokenizer; choose one of stage 2 or 3.")
+            raise EngineError("This recipe trains another network; choose one of stage 2 or 3.")
         return self.model, self.windows
+
+    def four_part(self) -> tuple[BackboneRecipe, StreamRecipe]:
+        """Model and windows of the four-part language model.
+
+        Raises:
+            EngineError: If the recipe is of another stage.
+        """
+        if self.backbone is None or self.streams is None:
+            raise EngineError("This recipe trains no four-part model; choose published/four-part.")
+        return self.backbone, self.streams
 
 
 def stage_recipe_path(name: str | Path) -> Path:
@@ -276,6 +338,8 @@ def load_stage_recipe(name: str | Path) -> StageRecipe:
         "network": TokenizerNetwork,
         "model": ModelRecipe,
         "windows": WindowRecipe,
+        "backbone": BackboneRecipe,
+        "streams": StreamRecipe,
         "spans": SpanRecipe,
         "hidden": HiddenRecipe,
     }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 
 from ..data.coding import Coder, CoderSource
 from ..data.feature_files import read_features
+from ..data.four_part_codes import HeldOut, read_streams
 from ..data.sharded import TRAINING_SPLITS
 from ..errors import EngineError
 from ..language.model import LanguageModel
@@ -21,6 +22,7 @@ from ..specs import Part
 from ..tokenizers.audio_tokenizer import HubertTokenizer
 from ..tokenizers.vocabulary import BlockSize, Vocabulary, published_vocabulary, starter_vocabulary
 from .corpora import load_captured, performance_transcripts
+from .four_part_stage import FourPartJob
 from .language_stages import Draws, LanguageJob, language_config, load_words, start_from
 from .stage_recipe import StageRecipe
 from .starter import load_text_encoder
@@ -35,7 +37,7 @@ class StageData:
     """Where a stage's data lies.
 
     Attributes:
-        shards: Folders of prepared corpora, stages 2 and 3.
+        shards: Folders of prepared corpora, stages 2 and 3 and the four-part model.
         prepared: The starter's prepared data, or None.
         features: Folders of feature files, stage 1.
         tokenizers: What made the codes, and makes those of `prepared`.
@@ -62,7 +64,11 @@ def run_stage(recipe: StageRecipe, data: StageData, out: Path) -> Outcome:
     Raises:
         EngineError: If data is missing or does not fit the recipe.
     """
-    job: Job = tokenizer_job(recipe, data) if recipe.stage == "tokenizer" else language_job(recipe, data)
+    makers: dict[str, Callable[[StageRecipe, StageData], Job]] = {
+        "tokenizer": tokenizer_job,
+        "four-part": four_part_job,
+    }
+    job = makers.get(recipe.stage, language_job)(recipe, data)
     return Trainer(job, recipe.run, out).run()
 
 
@@ -78,6 +84,24 @@ def tokenizer_job(recipe: StageRecipe, data: StageData) -> TokenizerJob:
         for splits in (TRAINING_SPLITS, ("val",))
     )
     return TokenizerJob(recipe, train, held)
+
+
+def four_part_job(recipe: StageRecipe, data: StageData) -> FourPartJob:
+    """The four-part language model."""
+    _, windows = recipe.four_part()
+    if not data.shards:
+        raise EngineError(
+            "This stage learns from the folders of engine.data four-part; give them with --shards."
+        )
+    train, held = read_streams(
+        data.shards,
+        TRAINING_SPLITS,
+        HeldOut(windows.held_share, recipe.run.seed),
+        window_steps=windows.window_steps,
+        stride_steps=windows.stride_steps,
+        min_steps=windows.min_steps,
+    )
+    return FourPartJob(recipe, train, held)
 
 
 def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | None = None) -> LanguageJob:

@@ -437,11 +437,13 @@ def _logged_step(line: str) -> int:
 
 
 def parameter_groups(module: nn.Module, recipe: RunRecipe) -> list[dict[str, Any]]:
-    """Matrices decay, norms and biases do not; attention biases may move faster (`bias_speed`)."""
+    """Matrices decay; norms, biases and what a module names `undecayed` do not; see also `bias_speed`."""
+    undecayed: frozenset[str] = getattr(module, "undecayed", frozenset())
     groups: dict[str, list[nn.Parameter]] = {"matrix": [], "vector": [], "bias": []}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            kind = "bias" if name.endswith("_bias.weight") else "matrix" if parameter.ndim > 1 else "vector"
+            flat = parameter.ndim <= 1 or name in undecayed
+            kind = "bias" if name.endswith("_bias.weight") else "vector" if flat else "matrix"
             groups[kind].append(parameter)
     speeds = {"matrix": 1.0, "vector": 1.0, "bias": recipe.bias_speed}
     return [

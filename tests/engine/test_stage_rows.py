@@ -28,11 +28,13 @@ from engine.training.loop import BOARD
 from engine.training.recipe import RECIPES, LanguageRecipe
 from engine.training.stage_recipe import (
     STAGES,
+    BackboneRecipe,
     HiddenRecipe,
     ModelRecipe,
     RunRecipe,
     SpanRecipe,
     StageRecipe,
+    StreamRecipe,
     TokenizerNetwork,
     WindowRecipe,
     load_stage_recipe,
@@ -219,6 +221,8 @@ def figures(recipe: StageRecipe) -> dict[str, set[str]]:
     found = {"run": names(RunRecipe)}
     if recipe.stage == "tokenizer":
         return found | {"network": names(TokenizerNetwork)}
+    if recipe.stage == "four-part":
+        return found | {"backbone": names(BackboneRecipe), "streams": names(StreamRecipe)}
     model, _ = recipe.language()
     published = model.layout == "published"
     found["model"] = names(ModelRecipe) - (

@@ -47,8 +47,9 @@ def test_every_recipe_can_be_read() -> None:
     trained = {r.network.part for r in recipes.values() if r.network is not None}
     assert trained == {*(part.value for part in PARTS), "root"}
     for name, recipe in recipes.items():
-        known = {"pretraining": set(Objective), "tuning": set(Kind), "tokenizer": set[str]()}[recipe.stage]
+        known = {"pretraining": set(Objective), "tuning": set(Kind)}.get(recipe.stage, set[str]())
         assert set(recipe.mixture) <= known, name
+    assert {r.stage for r in recipes.values()} == {"tokenizer", "pretraining", "tuning", "four-part"}
     assert set(recipes["starter/tuning"].mixture) == set(Kind)
     assert set(recipes["starter/pretraining"].mixture) == set(Objective)
 
