@@ -21,7 +21,7 @@ from .stage_recipe import load_stage_recipe
 from .starter import TOKENIZER_NAMES, load_text_encoder, run_starter
 from .tokenizer_training import refine_decoder, train_audio_tokenizer, train_motion_tokenizer
 
-STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers", "export-four-part")
+STAGE_COMMANDS = ("stage", "export-stage", "join-tokenizers", "export-four-part", "export-later-speech")
 COMMANDS = (
     "starter", "tokenizer", "refine", "language", "tune", "finish", "continue", "lips", "export",
     *STAGE_COMMANDS,
@@ -40,8 +40,8 @@ def add_stage_options(parser: argparse.ArgumentParser) -> None:
     stage.add_argument(
         "--weights",
         type=Path,
-        help="export-stage, export-four-part: a best.pt; join-tokenizers: folder of the parts' runs, or of "
-        "one run",
+        help="export-stage, export-four-part, export-later-speech: a best.pt; join-tokenizers: folder of the "
+        "parts' runs, or of one run",
     )
 
 
@@ -72,6 +72,13 @@ def run_stage_command(arguments: argparse.Namespace) -> None:
         if arguments.weights is None:
             raise EngineError("Say which weights make the file: --weights FOLDER/best.pt.")
         export_four_part(arguments.weights, arguments.out)
+        return
+    if arguments.command == "export-later-speech":
+        from .later_speech_stage import export_later_speech
+
+        if arguments.weights is None:
+            raise EngineError("Say which weights make the file: --weights FOLDER/best.pt.")
+        export_later_speech(arguments.weights, arguments.out)
         return
     from .stages import StageData, run_stage
 

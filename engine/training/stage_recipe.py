@@ -234,24 +234,29 @@ class BackboneRecipe:
 
 @dataclass(frozen=True)
 class StreamRecipe:
-    """Windows of the four-part language model, in steps of its body's codes.
+    """Windows of the four-part language model and of the second version's T5, in steps of the body's codes.
 
     Attributes:
         window_steps: Longest window.
         stride_steps: Between the begins of two windows.
         min_steps: A recording's shorter end is left out.
         held_share: Share of the recordings held out.
+        shortest_steps: T5 only: windows to learn from are cut to a random length, at least this; 0 leaves
+            them whole.
     """
 
     window_steps: int
     stride_steps: int
     min_steps: int
     held_share: float
+    shortest_steps: int = 0
 
     def __post_init__(self) -> None:
         longest = MAX_AUDIO // AUDIO_PER_STEP
         if not 1 <= self.min_steps <= self.window_steps <= longest or self.stride_steps < 1:
             raise ValueError(f"windows have min_steps to window_steps of 1 to {longest}, strides 1 at least")
+        if not 0 <= self.shortest_steps <= self.window_steps:
+            raise ValueError("shortest_steps is between 0 and window_steps")
         if not 0.0 < self.held_share < 1.0:
             raise ValueError("held_share is between 0 and 1")
 
@@ -261,13 +266,13 @@ class StageRecipe:
     """One stage.
 
     Attributes:
-        stage: "tokenizer", "pretraining", "tuning" or "four-part".
+        stage: "tokenizer", "pretraining", "tuning", "four-part" or "later-speech".
         run: How it is trained.
         network: Stage 1 only.
-        model: Stages 2 and 3.
+        model: Stages 2 and 3, and the second version's T5.
         windows: Stages 2 and 3.
         backbone: Four-part language model only.
-        streams: Four-part language model only.
+        streams: Four-part language model and the second version's T5.
         mixture: Relative chance of each objective (stage 2) or kind of task (stage 3).
         spans: What is hidden by objectives and tasks.
         hidden: What is hidden from rows.
@@ -290,11 +295,12 @@ class StageRecipe:
             "pretraining": self.model is not None and self.windows is not None,
             "tuning": self.model is not None and self.windows is not None,
             "four-part": self.backbone is not None and self.streams is not None,
+            "later-speech": self.model is not None and self.streams is not None,
         }
         if not wanted.get(self.stage, False):
             raise ValueError(
                 'stage is "tokenizer" with a [network], "pretraining" or "tuning" with [model], [windows], '
-                'or "four-part" with [backbone], [streams]'
+                '"four-part" with [backbone], [streams], or "later-speech" with [model], [streams]'
             )
 
     def language(self) -> tuple[ModelRecipe, WindowRecipe]:
@@ -316,6 +322,16 @@ class StageRecipe:
         if self.backbone is None or self.streams is None:
             raise EngineError("This recipe trains no four-part model; choose published/four-part.")
         return self.backbone, self.streams
+
+    def later_speech(self) -> tuple[ModelRecipe, StreamRecipe]:
+        """Model and windows of the second version's T5.
+
+        Raises:
+            EngineError: If the recipe is of another stage, or of another layout.
+        """
+        if self.model is None or self.streams is None or self.model.layout != "published":
+            raise EngineError("This recipe trains no T5 of the second version; choose published/speech-v2.")
+        return self.model, self.streams
 
 
 def stage_recipe_path(name: str | Path) -> Path:

@@ -11,7 +11,7 @@ import torch
 
 from ..data.coding import Coder, CoderSource
 from ..data.feature_files import read_features
-from ..data.four_part_codes import HeldOut, read_streams
+from ..data.four_part_codes import HeldOut, StreamWindows, read_streams
 from ..data.sharded import TRAINING_SPLITS
 from ..errors import EngineError
 from ..language.model import LanguageModel
@@ -24,7 +24,8 @@ from ..tokenizers.vocabulary import BlockSize, Vocabulary, published_vocabulary,
 from .corpora import load_captured, performance_transcripts
 from .four_part_stage import FourPartJob
 from .language_stages import Draws, LanguageJob, language_config, load_words, start_from
-from .stage_recipe import StageRecipe
+from .later_speech_stage import LaterSpeechJob
+from .stage_recipe import StageRecipe, StreamRecipe
 from .starter import load_text_encoder
 from .task_rows import PublishedRows, StarterRows, longest_row
 from .tokenizer_stage import TokenizerJob
@@ -37,7 +38,7 @@ class StageData:
     """Where a stage's data lies.
 
     Attributes:
-        shards: Folders of prepared corpora, stages 2 and 3 and the four-part model.
+        shards: Folders of prepared corpora, stages 2 and 3, the four-part model and the second version's T5.
         prepared: The starter's prepared data, or None.
         features: Folders of feature files, stage 1.
         tokenizers: What made the codes, and makes those of `prepared`.
@@ -67,6 +68,7 @@ def run_stage(recipe: StageRecipe, data: StageData, out: Path) -> Outcome:
     makers: dict[str, Callable[[StageRecipe, StageData], Job]] = {
         "tokenizer": tokenizer_job,
         "four-part": four_part_job,
+        "later-speech": later_speech_job,
     }
     job = makers.get(recipe.stage, language_job)(recipe, data)
     return Trainer(job, recipe.run, out).run()
@@ -89,11 +91,23 @@ def tokenizer_job(recipe: StageRecipe, data: StageData) -> TokenizerJob:
 def four_part_job(recipe: StageRecipe, data: StageData) -> FourPartJob:
     """The four-part language model."""
     _, windows = recipe.four_part()
+    return FourPartJob(recipe, *_streams(recipe, windows, data))
+
+
+def later_speech_job(recipe: StageRecipe, data: StageData) -> LaterSpeechJob:
+    """The second version's T5."""
+    _, windows = recipe.later_speech()
+    return LaterSpeechJob(recipe, *_streams(recipe, windows, data))
+
+
+def _streams(
+    recipe: StageRecipe, windows: StreamRecipe, data: StageData
+) -> tuple[StreamWindows, StreamWindows]:
     if not data.shards:
         raise EngineError(
             "This stage learns from the folders of engine.data four-part; give them with --shards."
         )
-    train, held = read_streams(
+    return read_streams(
         data.shards,
         TRAINING_SPLITS,
         HeldOut(windows.held_share, recipe.run.seed),
@@ -101,7 +115,6 @@ def four_part_job(recipe: StageRecipe, data: StageData) -> FourPartJob:
         stride_steps=windows.stride_steps,
         min_steps=windows.min_steps,
     )
-    return FourPartJob(recipe, train, held)
 
 
 def language_job(recipe: StageRecipe, data: StageData, encoder: TextEncoder | None = None) -> LanguageJob:

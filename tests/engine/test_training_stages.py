@@ -49,7 +49,8 @@ def test_every_recipe_can_be_read() -> None:
     for name, recipe in recipes.items():
         known = {"pretraining": set(Objective), "tuning": set(Kind)}.get(recipe.stage, set[str]())
         assert set(recipe.mixture) <= known, name
-    assert {r.stage for r in recipes.values()} == {"tokenizer", "pretraining", "tuning", "four-part"}
+    stages = {"tokenizer", "pretraining", "tuning", "four-part", "later-speech"}
+    assert {r.stage for r in recipes.values()} == stages
     assert set(recipes["starter/tuning"].mixture) == set(Kind)
     assert set(recipes["starter/pretraining"].mixture) == set(Objective)
 
