@@ -222,12 +222,14 @@ def figures(recipe: StageRecipe) -> dict[str, set[str]]:
     if recipe.stage == "tokenizer":
         return found | {"network": names(TokenizerNetwork)}
     if recipe.stage == "four-part":
-        return found | {"backbone": names(BackboneRecipe), "streams": names(StreamRecipe)}
+        streams = names(StreamRecipe) - {"shortest_steps"}
+        return found | {"backbone": names(BackboneRecipe), "streams": streams}
+    starter_only = {"word_limit", "time_reach", "depth_ff"}
+    if recipe.stage == "later-speech":
+        return found | {"model": names(ModelRecipe) - starter_only, "streams": names(StreamRecipe)}
     model, _ = recipe.language()
     published = model.layout == "published"
-    found["model"] = names(ModelRecipe) - (
-        {"word_limit", "time_reach", "depth_ff"} if published else {"words"}
-    )
+    found["model"] = names(ModelRecipe) - (starter_only if published else {"words"})
     found["windows"] = names(WindowRecipe) - (
         {"phases", "performance_phases"} if published else {"max_length"}
     )
