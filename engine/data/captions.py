@@ -225,13 +225,15 @@ def captions_in_context(
     band = speed_band(action, speed) if action in SPEED_BANDS else ""
     more = [phrase for phrase in MORE_PHRASES.get(action, ()) if _fits(phrase, band)]
     plain = [phrase for phrase in PHRASES[action] if _fits(phrase, band)]
-    endings = (*ENDINGS.get(action, ()), ANYWHERE)
+    endings = [
+        [ending for ending in group if _fits(ending, band)] for group in (*ENDINGS.get(action, ()), ANYWHERE)
+    ]
     placed = PLACED.get(action, ())
     nouns = [noun for noun in NOUNS.get(action, ()) if _fits(noun, band)]
     result: list[str] = []
     for _ in range(limit):
-        fitting = [ending for ending in draw.choice(endings) if _fits(ending, band)]
-        kind, ending = draw.random(), draw.choice(fitting)
+        group = draw.choice(endings)
+        kind, ending = draw.random(), draw.choice(group)
         if action == "kick_ball" and side and draw.random() < 0.4:
             ending = draw.choice((f"with the {side} foot", f"with the {side} leg"))
         if nouns and kind < 0.14:

@@ -66,19 +66,14 @@ def run_stage_command(arguments: argparse.Namespace) -> None:
             raise EngineError("Say where the parts' runs are: --weights FOLDER.")
         join_tokenizers(arguments.weights, arguments.out)
         return
-    if arguments.command == "export-four-part":
+    if arguments.command in ("export-four-part", "export-later-speech"):
         from .four_part_stage import export_four_part
-
-        if arguments.weights is None:
-            raise EngineError("Say which weights make the file: --weights FOLDER/best.pt.")
-        export_four_part(arguments.weights, arguments.out)
-        return
-    if arguments.command == "export-later-speech":
         from .later_speech_stage import export_later_speech
 
         if arguments.weights is None:
             raise EngineError("Say which weights make the file: --weights FOLDER/best.pt.")
-        export_later_speech(arguments.weights, arguments.out)
+        export = export_four_part if arguments.command == "export-four-part" else export_later_speech
+        export(arguments.weights, arguments.out)
         return
     from .stages import StageData, run_stage
 

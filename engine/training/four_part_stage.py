@@ -24,11 +24,10 @@ from ..published.qwen import HEAD, PREFIX, QwenConfig, QwenModel, qwen_shapes
 from ..weights.weight_file import open_weights
 from ..whole_files import whole_file
 from .language_stages import grow
+from .loop import read_best
 from .stage_recipe import BackboneRecipe, StageRecipe
+from .task_loss import UNLEARNT
 from .trainer import LEARNT, LOG, Place
-
-UNLEARNT = -100
-"""Label of a word that is not learnt."""
 
 ARCH = "pretrained_4part"
 """What the published file calls its kind (spec 2.7)."""
@@ -251,14 +250,8 @@ def export_four_part(best: Path, out: Path) -> None:
     Raises:
         EngineError: If the weights are missing or of another kind, or the file cannot be written.
     """
-    if not best.is_file():
-        raise EngineError(f"There is no {best.name} in {best.parent.name}; train published/four-part first.")
-    state = torch.load(best, weights_only=True, map_location="cpu")
-    job, progress = state.get("job", {}), state["progress"]
-    if job.get("stage") != "four-part":
-        raise EngineError(
-            f"The run in {best.parent.name} is of another stage; choose one of published/four-part."
-        )
+    state = read_best(best, "four-part", "published/four-part")
+    job, progress = state["job"], state["progress"]
     content: dict[str, Any] = {
         "model": {**state["model"], HEAD: state["model"][TABLE]},
         "cfg": {"arch": ARCH, "pretrained": job["pretrained"]},

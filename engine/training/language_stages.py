@@ -20,7 +20,7 @@ from ..language.words import WordList
 from ..tokenizers.vocabulary import Layout, Vocabulary
 from ..weights.weight_file import open_weights
 from .stage_recipe import ModelRecipe, StageRecipe
-from .task_loss import TaskLoss, TextLoss, collate_text, count_targets
+from .task_loss import UNLEARNT, TaskLoss, TextLoss, collate_text, count_targets
 from .task_rows import LongRowError, PublishedRows, StarterRows, Told
 from .tasks.objectives import Objective, draw_objective, fits, make_example
 from .tasks.patterns import Kind
@@ -88,7 +88,7 @@ class LanguageJob:
         """Codes, words or tokens learned."""
         if isinstance(self.rows, StarterRows):
             return count_targets(batch)
-        return int((batch.labels != -100).sum())
+        return int((batch.labels != UNLEARNT).sum())
 
     def describe(self) -> dict[str, Any]:
         """Sizes and ids, and what was learnt."""

@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from ..data.four_part_codes import StreamCodes, StreamWindows
-from ..errors import EngineError
 from ..language.model import LanguageModel
 from ..motion.arrays import IntArray
 from ..published.four_part import AUDIO_PER_STEP, NUM_CODES, steps_of
@@ -27,15 +26,13 @@ from ..specs import PARTS, Part
 from ..tokenizers.vocabulary import Vocabulary, published_vocabulary
 from ..whole_files import whole_file
 from .language_stages import READING, language_config, start_from
+from .loop import read_best
 from .stage_recipe import StageRecipe
-from .task_loss import TextBatch, TextLoss, collate_text
+from .task_loss import UNLEARNT, TextBatch, TextLoss, collate_text
 from .task_rows import PublishedRows, TextRow
 from .tasks.patterns import Kind
 from .tasks.registry import Codes, Example, Slot
 from .trainer import LEARNT, Place
-
-UNLEARNT = -100
-"""Label of a token that is not learnt; the decoder reads T5's padding in its place."""
 
 AUDIO_START = 16386
 """Number of the audio start; GLM-4-Voice's codes are the 16,384 numbers from 0."""
@@ -164,13 +161,7 @@ def export_later_speech(best: Path, out: Path) -> None:
     Raises:
         EngineError: If the weights are missing or of another kind.
     """
-    if not best.is_file():
-        raise EngineError(f"There is no {best.name} in {best.parent.name}; train published/speech-v2 first.")
-    state = torch.load(best, weights_only=True, map_location="cpu")
-    if state.get("job", {}).get("stage") != STAGE:
-        raise EngineError(
-            f"The run in {best.parent.name} is of another stage; choose one of published/speech-v2."
-        )
+    state = read_best(best, STAGE, "published/speech-v2")
     held = {name.removeprefix("model."): tensor for name, tensor in state["model"].items()}
     weights = {PREFIX + name: tensor for name, tensor in held.items() if name != READING}
     weights |= {PREFIX + name: held[WORD_TABLE] for name in WORD_TABLE_TWINS}

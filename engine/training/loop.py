@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import EngineError
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -119,6 +121,25 @@ class Checkpoint:
         self.schedule.spent_s = state["spent_s"]
         self.running.update(state.get("running", {}))  # a checkpoint of before has none
         return state["step"], state["done"]
+
+
+def read_best(best: Path, stage: str, recipe: str) -> dict[str, Any]:
+    """What `stage` kept of a run's best step.
+
+    Args:
+        best: Its `best.pt`.
+        stage: The stage it must be of.
+        recipe: A recipe of that stage, for the message.
+
+    Raises:
+        EngineError: If the file is missing or of another stage.
+    """
+    if not best.is_file():
+        raise EngineError(f"There is no {best.name} in {best.parent.name}; train {recipe} first.")
+    state = torch.load(best, weights_only=True, map_location="cpu")
+    if state.get("job", {}).get("stage") != stage:
+        raise EngineError(f"The run in {best.parent.name} is of another stage; choose one of {recipe}.")
+    return state
 
 
 class Log:

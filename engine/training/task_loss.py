@@ -16,6 +16,9 @@ from ..tokenizers.vocabulary import Vocabulary
 from .loop import PERPLEXITY
 from .task_rows import TextRow
 
+UNLEARNT = -100
+"""Label of a word or token that is not learnt; T5's decoder reads its padding in its place."""
+
 TOO_LONG = "too_long"
 """Examples of the published layout that did not fit, per row that did."""
 
@@ -103,7 +106,7 @@ def count_targets(batch: TaskBatch) -> int:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Rows of the published layout, padded with T5's padding; labels of padding are -100.
+    """Rows of the published layout, padded with T5's padding; labels of padding are `UNLEARNT`.
 
     `tasks` and `too_long` are as in `TextRow`, (B,) each.
     """
@@ -125,7 +128,7 @@ def collate_text(rows: list[TextRow]) -> TextBatch:
     length, reach = max(len(r.source) for r in rows), max(len(r.target) for r in rows)
     ids = torch.tensor([r.source + [0] * (length - len(r.source)) for r in rows])
     counts = torch.tensor([len(r.source) for r in rows])
-    labels = torch.tensor([r.target + [-100] * (reach - len(r.target)) for r in rows])
+    labels = torch.tensor([r.target + [UNLEARNT] * (reach - len(r.target)) for r in rows])
     inputs = torch.cat([torch.zeros(len(rows), 1, dtype=torch.int64), labels[:, :-1].clamp_min(0)], dim=1)
     return TextBatch(
         ids=ids,
@@ -161,9 +164,9 @@ class TextLoss(_Measured):
         states = model.decode(batch.inputs, memory, batch.mask)
         logits = model.logits(states, 0, model.config.vocab_size).float()
         nats = functional.cross_entropy(
-            logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="none"
+            logits.flatten(0, 1), batch.labels.flatten(), ignore_index=UNLEARNT, reduction="none"
         ).view(batch.labels.shape)
-        learned = batch.labels != -100
+        learned = batch.labels != UNLEARNT
         total, count = nats.sum()[None], learned.sum()[None].float()
         if not self.num_tasks:
             return total, count
