@@ -30,7 +30,7 @@ def _unseen(name: str) -> dict[str, tuple[str, ...]]:
 
 
 HELD_OUT_WORDINGS = _unseen("unseen")
-"""Probe instruction to six wordings that no training caption may equal."""
+"""Probe instruction to ten or eleven wordings that no training caption may equal."""
 
 FRESH_WORDINGS = _unseen("fresh")
 """Probe instruction to four or five further wordings, which nobody looked at before the starter

@@ -84,6 +84,10 @@ MORE_PHRASES: dict[str, tuple[str, ...]] = {
         "walk and swing round to the left", "walk ahead and then go left",
         "walk on and turn ninety degrees to the left", "turn a quarter to the left while walking",
         "drift to the left while walking", "take the left path on foot",
+        "walk ahead and cut left", "walk on and sweep round left", "stroll on and peel off to the left",
+        "saunter along and bend left", "walk up and hook left",
+        "wander ahead and go off left", "walk in an arc to the left",
+        "round the bend to the left on foot", "walk and circle off left", "walk and break away to the left",
     ),
     "salsa": (
         "practise salsa", "do the salsa", "move to a salsa rhythm", "sway to salsa music", "show salsa moves",
@@ -275,6 +279,7 @@ PLACED: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
 NOUNS: dict[str, tuple[str, ...]] = {
     "walk_forward": (
         "walk", "walk straight ahead", "forward walk", "walk cycle", "stroll", "few steps forward",
+        "plain walk", "walk loop", "normal walk", "standard walk cycle", "straight walk",
     ),
     "walk_circle": ("walk in a circle", "lap on foot", "circular walk", "round walk", "full circle on foot"),
     "walk_backwards": (
@@ -290,7 +295,8 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "stand_still": ("standing pose", "idle pose", "standing idle", "moment of standing still", "calm stand"),
     "turn_left": (
         "walk with a left turn", "left turn on foot", "left turn at a walk", "walk round a left corner",
-        "turn to the left while walking",
+        "turn to the left while walking", "walk with a turn to the left", "left-hand bend on foot",
+        "walk cycle with a left turn",
     ),
     "salsa": ("salsa", "salsa dance", "salsa routine", "salsa step", "bit of salsa", "lively salsa"),
     "kick_ball": (
@@ -303,7 +309,10 @@ NOUNS: dict[str, tuple[str, ...]] = {
     ),
     "climb_ladder": ("climb up a ladder", "ladder climb", "ascent of a ladder", "climb, rung by rung"),
     "sit": ("sit down on a chair", "seated rest", "rest on a bench", "move from standing to sitting"),
-    "laugh": ("laugh", "hearty laugh", "fit of laughter", "burst of laughter", "loud laugh", "giggle"),
+    "laugh": (
+        "laugh", "hearty laugh", "fit of laughter", "burst of laughter", "loud laugh", "giggle",
+        "wicked laugh", "loud cackle", "mad laugh", "deep laugh",
+    ),
     "cartwheel": ("cartwheel", "sideways flip", "quick cartwheel", "perfect cartwheel"),
 }
 """Names of the action without an article."""

@@ -29,7 +29,18 @@ from .held_out import CapturedItem, unedited
 from .probes import ACTION_PROBES, PROBES, Probe
 from .report import Row
 from .studio import Studio, text_request
-from .text_rows import CAPTURED, CHANCE, SEEN, UNSEEN, captured_for, probe_marks, summary
+from .text_rows import (
+    CAPTURED,
+    CHANCE,
+    SEEN,
+    SEEN_TARGET,
+    UNSEEN,
+    UNSEEN_TARGET,
+    captured_for,
+    probe_marks,
+    summary,
+    wordings_asked,
+)
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,7 @@ def action_rows(studio: Studio, judge: Judge, tokenizers: Mapping[Part, MotionTo
         judge: Tells what a clip is.
         tokenizers: For lower and upper body.
     """
-    asked = [
-        (probe, wording, seed)
-        for probe in ACTION_PROBES
-        for wording in (probe.prompt, *HELD_OUT_WORDINGS[probe.prompt])
-        for seed in range(studio.num_seeds)
-    ]
+    asked = wordings_asked(studio, ACTION_PROBES)
     requests = [text_request(wording, probe.seconds, seed) for probe, wording, seed in asked]
     judged = judge.judge(studio.clips(requests, "further actions"))
     of_wording: dict[str, list[Judged]] = {}
@@ -96,8 +102,10 @@ def action_rows(studio: Studio, judge: Judge, tokenizers: Mapping[Part, MotionTo
         unseen = HELD_OUT_WORDINGS[probe.prompt]
         others = [c for other in ACTION_PROBES if other is not probe for c in of_wording[other.prompt]]
         unseen_clips = [clip for wording in unseen for clip in of_wording[wording]]
-        rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt], series=SEEN))
-        rows.append(_row(f'"{probe.prompt}", unseen wordings', probe, unseen_clips, series=UNSEEN))
+        rows.append(_row(f'"{probe.prompt}"', probe, of_wording[probe.prompt], SEEN_TARGET, series=SEEN))
+        rows.append(
+            _row(f'"{probe.prompt}", unseen wordings', probe, unseen_clips, UNSEEN_TARGET, series=UNSEEN)
+        )
         rows += [_row(f'- "{wording}"', probe, of_wording[wording], short=True) for wording in unseen]
         rows += captured_action_rows(probe, studio.captured, judge, tokenizers)
         rows.append(
@@ -144,8 +152,17 @@ def _as_built(features: Mapping[Part, FloatArray]) -> Clip:
     return starter_clip({**features, Part.LOWER: fallen(climbed(features[Part.LOWER]))})
 
 
-def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False, series: str = "") -> Row:
-    """Share of clips that do it; in the long form with both criteria and the medians behind them."""
+def _row(
+    what: str,
+    probe: Probe,
+    clips: Sequence[Judged],
+    target: float | None = None,
+    *,
+    short: bool = False,
+    series: str = "",
+) -> Row:
+    """Share of clips that do it, with a goal where one is given; in the long form with both criteria and
+    the medians behind them."""
     done = sum(does(probe, clip) for clip in clips)
     text = f"{done} of {len(clips)}"
     if not short:
@@ -154,7 +171,8 @@ def _row(what: str, probe: Probe, clips: Sequence[Judged], short: bool = False, 
         seen = summary(probe, [clip.measures for clip in clips])
         text += f" (bounds {by_bounds}, told by our evaluator {told}); {seen}"
     share = done / len(clips) if clips else float("nan")
-    return Row("actions", what, text, value=share, marks=probe_marks(probe, series, share))
+    goal, reached = ("", None) if target is None else (f">= {target:.0%} of seeds", share >= target)
+    return Row("actions", what, text, goal, reached, share, probe_marks(probe, series, share))
 
 
 def action_bounds_note(items: Sequence[CapturedItem]) -> str:

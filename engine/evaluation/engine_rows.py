@@ -28,7 +28,7 @@ from .studio import Studio, speech_request
 if TYPE_CHECKING:
     from ..tokenizers.base import MotionTokenizer
 
-MPJPE_TARGET_MM, ANGLE_TARGET_DEG = 45.0, 7.0
+MPJPE_TARGET_MM, ANGLE_TARGET_DEG = 30.0, 7.0
 WINDOW = 64
 """Frames of one window, the published length."""
 

@@ -12,11 +12,9 @@ from .action_rows import Judge, does
 from .probes import ACTION_PROBES, PROBES
 from .report import Row
 from .studio import Studio, text_request
+from .text_rows import WORDING_SEEDS
 
 TOPIC = "fresh wordings"
-
-FRESH_SEEDS = 10
-"""Most seeds per wording."""
 
 
 def fresh_rows(studio: Studio, judge: Judge) -> list[Row]:
@@ -29,7 +27,7 @@ def fresh_rows(studio: Studio, judge: Judge) -> list[Row]:
     Returns:
         Per probe a row over its wordings and one for each, then a row over all.
     """
-    seeds = range(min(FRESH_SEEDS, studio.num_seeds))
+    seeds = range(min(WORDING_SEEDS, studio.num_seeds))
     asked = [
         (probe, wording, seed)
         for probe in (*PROBES, *ACTION_PROBES)

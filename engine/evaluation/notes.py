@@ -15,8 +15,8 @@ are named.""",
 Legs and upper body from one instruction, no sound, feet planted; clips of 5 s, circles 8 s; seeds
 0, 1, 2 and so on. Brackets hold the 5th and 95th percentile. "Wrong instruction" rows give how
 often clips of the other six instructions pass a probe. Captured rows run the same probes over
-prepared captured clips with that label. The six unseen wordings of each never occur in training but were
-looked at during development; "Fresh wordings" has others.""",
+prepared captured clips with that label. The unseen wordings of each (10 seeds) never occur in training but
+were looked at during development; "Fresh wordings" has others.""",
     "feet": """
 Clips of "walk forward". Slide: per clip the median horizontal speed of whichever toe joint is
 lower, then the median over clips. Knee: 99th percentile of the knees' angular acceleration over all
@@ -57,7 +57,8 @@ the swing that walking gives the trunk hides the beats even of the performer on 
 the rows below show. Another's voice: the next recording's.""",
     "seams": """
 Held-out recordings joined to takes of 60 s. Mean acceleration of the 22 body joints within two
-frames of each place where a window begins, over that everywhere else.""",
+frames of each place where a window begins, over that everywhere else: 1 cannot be seen, more is a jolt,
+less a lull, or a body that trembles everywhere else.""",
     "control": """
 The same request twice, and parts that were asked to be kept, compared bit by bit. Distance: joints relative
 to the pelvis at the same moment, mean over pairs of takes, of 8 s; the performer's pairs are of different
@@ -71,8 +72,8 @@ as codes and back; what is lost there no language model over these codes can do.
 of the other eight.""",
     "fresh wordings": """
 Four or five wordings for each of the 16 probes above, by someone who had read nothing of this project; those
-who wrote the training captions of starter 0.2.6 and chose its weights did not measure them, and but for one
-did not read them, before it was finished. At most 10 seeds each, judged as above. They may share words with
+who wrote the training captions of starter 0.2.7 and chose its weights had neither measured nor read them
+then. At most 10 seeds each, judged as above. They may share words with
 training captions, but none equals one, whoever is said to do it. The unseen wordings of the tables above
 never occur in training either, but were looked at during development: packs were chosen by some of them, and
 wordings near to them were added to training. No pack may be chosen by the fresh ones, or they are fresh no

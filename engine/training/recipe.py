@@ -86,6 +86,7 @@ class LanguageRecipe:
     hidden: dict[str, float]
     layouts: dict[str, float]
     paced: float = 0.0
+    plainly: float = 0.0
     favoured: dict[str, float] = field(default_factory=lambda: {})
     words_only: bool = False
     marked: str = ""

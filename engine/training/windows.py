@@ -261,18 +261,23 @@ class WindowMixer:
 
     def _captured(self) -> tuple[list[CodedSequence], tuple[int, ...]]:
         """A captured sequence and the captions it may get; now and then one of an action that the recipe
-        favours, or one whose captions tell its pace."""
+        favours, or one whose captions tell its pace, or its first caption alone."""
         random, favoured = self.random, self.recipe.favoured
         if favoured and (draw := random.random()) < sum(favoured.values()):
             place = int(np.searchsorted(np.cumsum(list(favoured.values())), draw, side="right"))
             group = self.by_action[list(favoured)[min(place, len(favoured) - 1)]]
             phases = group[random.integers(len(group))]
-            return phases, phases[0].instructions
+            return phases, self._asked(phases[0])
         if self.paced and random.random() < self.recipe.paced:
             telling = self.paced[random.integers(len(self.paced))]
             return telling[random.integers(len(telling))]
         phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
-        return phases, phases[0].instructions
+        return phases, self._asked(phases[0])
+
+    def _asked(self, item: CodedSequence) -> tuple[int, ...]:
+        """The captions an item may get: all, or the first alone, which is its plain instruction."""
+        plainly = self.recipe.plainly
+        return item.captions[:1] if plainly and self.random.random() < plainly else item.instructions
 
     def _hide(self, condition: Condition) -> Condition:
         """Hide all, the text or the emotion at random, so that guidance has something to compare with."""

@@ -413,7 +413,10 @@ def test_action_rows_judge_by_bounds_and_by_the_evaluator() -> None:
     judge = action_rows.Judge(evaluator, encoder)
     codec = {part: Shifted(0.0) for part in (Part.LOWER, Part.UPPER)}
     rows = action_rows.action_rows(scene, judge, codec)  # type: ignore[arg-type]
-    assert {r.topic for r in rows} == {"actions"} and all(r.passed is None for r in rows)
+    assert {r.topic for r in rows} == {"actions"}
+    asked = [f'"{probe.prompt}"{end}' for probe in ACTION_PROBES for end in ("", ", unseen wordings")]
+    assert [r.what for r in rows if r.passed is not None] == asked, "only these have goals"
+    assert not any(r.passed for r in rows)
     for probe in ACTION_PROBES:
         assert row(rows, f'"{probe.prompt}"').measured.startswith(f"0 of {scene.num_seeds}"), probe.prompt
         assert row(rows, f'- wrong instruction: does "{probe.prompt}"').measured == "0 of 16"
@@ -447,7 +450,7 @@ def test_fresh_wordings_are_counted_by_wording_and_by_probe(monkeypatch: pytest.
     assert row(rows, '"stand still", fresh wordings').value == 1.0
     passed = sum(r.value for r in rows if r.what.startswith("- "))
     assert row(rows, "all 33").value == pytest.approx(passed / 33)
-    monkeypatch.setattr(fresh_rows, "FRESH_SEEDS", 1)
+    monkeypatch.setattr(fresh_rows, "WORDING_SEEDS", 1)
     stubborn = fresh_rows.fresh_rows(studio("stubborn"), judge)
     assert row(stubborn, '"jump", fresh wordings').measured == "0 of 3"
     assert row(stubborn, '"stand still", fresh wordings').measured == "2 of 2"

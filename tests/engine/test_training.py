@@ -189,8 +189,15 @@ def test_captioned_rows_are_told_a_pace(recipe: Recipe) -> None:
     found = [drawn._captured() for _ in range(40)]
     assert {captions for _, captions in found} == {(1,)}, "only captions that tell a pace"
     assert {phases[0].action for phases, _ in found} == {"walk_forward", "walk_circle"}
-    drawn.recipe = replace(language, paced=0.0)
+    language = replace(language, paced=0.0)
+    drawn.recipe = language
     assert {drawn._captured()[1] for _ in range(10)} == {(0, 1)}
+    drawn.recipe = replace(language, plainly=1.0)
+    assert {drawn._captured()[1] for _ in range(10)} == {(0,)}, "the first caption alone"
+    drawn.recipe = replace(language, plainly=1.0, favoured={"walk_circle": 1.0})
+    assert {(p[0].action, rows) for p, rows in (drawn._captured() for _ in range(10))} == {
+        ("walk_circle", (0,))
+    }
 
 
 def test_questions_ask_every_emotion_and_action_alike(recipe: Recipe) -> None:
