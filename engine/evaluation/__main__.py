@@ -41,7 +41,8 @@ FURTHER = (
     "co-speech",
     "physics",
 )
-"""Topics measured only with `--science` or by name: they put packs in place and decide nothing."""
+"""Topics measured only with `--science` or by name; most put packs in place, `actions`, `reading`, `pace` and
+`fit` have goals."""
 PERFORMED = ("emotion", "co-speech")
 """Further topics that need the prepared performances."""
 

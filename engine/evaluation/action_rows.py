@@ -3,7 +3,6 @@
 
 Each clip is judged by its probe's bounds and by our evaluator, which tells the nearest of all probes'
 instructions. Both shares are printed; a probe that is `learned` asks for both, every other for its bounds.
-None decides a goal.
 """
 
 from __future__ import annotations

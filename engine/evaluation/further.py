@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The field's further metrics, topic by topic: they put packs in place and decide no goal."""
+"""The field's further metrics, topic by topic."""
 
 from __future__ import annotations
 
