@@ -36,11 +36,12 @@ from engine.motion.features import rest_features, starter_clip  # noqa: E402
 from engine.motion.published_features import Layout  # noqa: E402
 from engine.specs import AUDIO_HZ, MOTION_FPS, PARTS, Part  # noqa: E402
 from engine.tokenizers.audio_tokenizer import HubertTokenizer  # noqa: E402
+from engine.training.place import Place  # noqa: E402
 from engine.training.stage_recipe import RunRecipe, load_stage_recipe  # noqa: E402
 from engine.training.task_loss import TextBatch, TextLoss, collate_text  # noqa: E402
 from engine.training.task_rows import TextRow  # noqa: E402
 from engine.training.tokenizer_stage import TokenizerJob  # noqa: E402
-from engine.training.trainer import Job, Place, Trainer  # noqa: E402
+from engine.training.trainer import Job, Trainer  # noqa: E402
 
 MOTION_H, SPEECH_H = 60.0, 1000.0
 """The paper's data, hours: BEAT2 speaks for its 60 h too."""

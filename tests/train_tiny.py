@@ -13,7 +13,8 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from engine.training.language_stages import LanguageJob
-from engine.training.trainer import Place, Trainer
+from engine.training.place import Place
+from engine.training.trainer import Trainer
 from tests.stage_material import tiny_job
 
 

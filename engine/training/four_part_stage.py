@@ -25,9 +25,10 @@ from ..weights.weight_file import open_weights
 from ..whole_files import whole_file
 from .language_stages import grow
 from .loop import read_best
+from .place import Place
 from .stage_recipe import BackboneRecipe, StageRecipe
 from .task_loss import UNLEARNT
-from .trainer import LEARNT, LOG, Place
+from .trainer import LEARNT, LOG
 
 ARCH = "pretrained_4part"
 """What the published file calls its kind (spec 2.7)."""
@@ -165,11 +166,7 @@ class FourPartJob:
         }
 
     def _draw(self, windows: StreamWindows, place: Place, kind: int) -> StreamBatch:
-        seeds = [self.recipe.run.seed, kind, place.step]
-        chosen = [
-            int(np.random.default_rng([*seeds, row]).integers(len(windows)))
-            for row in place.rows(self.recipe.run.batch)
-        ]
+        chosen = [int(draw.integers(len(windows))) for draw in place.draws(self.recipe.run, kind)]
         return collate_streams(self.words, [stream_row(self.words, windows[index]) for index in chosen])
 
 

@@ -19,13 +19,14 @@ from ..language.task_layout import collate
 from ..language.words import WordList
 from ..tokenizers.vocabulary import Layout, Vocabulary
 from ..weights.weight_file import open_weights
+from .place import Place
 from .stage_recipe import ModelRecipe, StageRecipe
 from .task_loss import UNLEARNT, TaskLoss, TextLoss, collate_text, count_targets
 from .task_rows import LongRowError, PublishedRows, StarterRows, Told
 from .tasks.objectives import Objective, draw_objective, fits, make_example
 from .tasks.patterns import Kind
 from .tasks.registry import Example, Shares, draw_task
-from .trainer import LEARNT, Place
+from .trainer import LEARNT
 from .window_source import WindowDraw, inset
 
 READING = "reading.weight"
@@ -108,10 +109,7 @@ class LanguageJob:
         }
 
     def _rows(self, draw: WindowDraw, place: Place, kind: int) -> Any:
-        seeds = [self.recipe.run.seed, kind, place.step]
-        found = [
-            self._row(draw, np.random.default_rng([*seeds, row])) for row in place.rows(self.recipe.run.batch)
-        ]
+        found = [self._row(draw, random) for random in place.draws(self.recipe.run, kind)]
         return collate(found) if isinstance(self.rows, StarterRows) else collate_text(found)
 
     def _row(self, draw: WindowDraw, random: np.random.Generator) -> Any:

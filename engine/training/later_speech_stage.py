@@ -7,7 +7,6 @@ each part's codes, and the face's is four times as long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,13 @@ from ..tokenizers.vocabulary import Vocabulary, published_vocabulary
 from ..whole_files import whole_file
 from .language_stages import READING, language_config, start_from
 from .loop import read_best
+from .place import Place
 from .stage_recipe import StageRecipe
 from .task_loss import UNLEARNT, TextBatch, TextLoss, collate_text
 from .task_rows import PublishedRows, TextRow
 from .tasks.patterns import Kind
 from .tasks.registry import Codes, Example, Slot
-from .trainer import LEARNT, Place
+from .trainer import LEARNT
 
 AUDIO_START = 16386
 """Number of the audio start; GLM-4-Voice's codes are the 16,384 numbers from 0."""
@@ -121,11 +121,15 @@ class LaterSpeechJob:
 
     def batch(self, place: Place) -> TextBatch:
         """Rows of a step; the row's number and the step seed its draws."""
-        return collate_text([self._row(self.train, random, True) for random in self._randoms(place, 0)])
+        return collate_text(
+            [self._row(self.train, random, True) for random in place.draws(self.recipe.run, 0)]
+        )
 
     def held_out(self, place: Place) -> TextBatch:
         """Held-out rows, always the same, of whole windows."""
-        return collate_text([self._row(self.held, random, False) for random in self._randoms(place, 1)])
+        return collate_text(
+            [self._row(self.held, random, False) for random in place.draws(self.recipe.run, 1)]
+        )
 
     def count(self, batch: TextBatch) -> int:
         """Tokens learnt."""
@@ -139,10 +143,6 @@ class LaterSpeechJob:
             "vocabulary": self.vocabulary.to_dict(),
             LEARNT: {"tokenizers": self.train.tokenizers},
         }
-
-    def _randoms(self, place: Place, kind: int) -> Sequence[np.random.Generator]:
-        seeds = [self.recipe.run.seed, kind, place.step]
-        return [np.random.default_rng([*seeds, row]) for row in place.rows(self.recipe.run.batch)]
 
     def _row(self, windows: StreamWindows, random: np.random.Generator, vary: bool) -> TextRow:
         codes = windows[int(random.integers(len(windows)))]

@@ -17,8 +17,9 @@ from ..motion.published_features import Layout, global_input, layout_width
 from ..specs import Part
 from ..tokenizers.motion_vqvae import Family, MotionVQVAE, MotionVQVAEConfig
 from ..tokenizers.published_losses import face_loss, lower_loss, root_loss, rotation_loss
+from .place import Place
 from .stage_recipe import StageRecipe, TokenizerNetwork
-from .trainer import BEST, Place
+from .trainer import BEST
 
 ROOT = "root"
 """Name of the network that finds the root's path."""
@@ -122,11 +123,7 @@ class TokenizerJob:
         return {"stage": "tokenizer", "part": self.recipe.network.part, **self.network.config.to_dict()}
 
     def _draw(self, windows: FeatureWindows, place: Place, kind: int) -> Tensor:
-        seed = self.recipe.run.seed
-        chosen = [
-            int(np.random.default_rng([seed, kind, place.step, row]).integers(len(windows)))
-            for row in place.rows(self.recipe.run.batch)
-        ]
+        chosen = [int(draw.integers(len(windows))) for draw in place.draws(self.recipe.run, kind)]
         return torch.from_numpy(np.stack([windows[index] for index in chosen]))
 
 

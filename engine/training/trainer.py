@@ -44,6 +44,7 @@ from torch.distributed.tensor import DTensor
 
 from ..errors import EngineError
 from .loop import BOARD, means
+from .place import Place
 from .stage_recipe import RunRecipe
 
 CHECKPOINT, BEST, LOG = "checkpoint.pt", "best.pt", "log.jsonl"
@@ -53,23 +54,6 @@ LEARNT = "learnt"
 
 _MIX = 1_000_003
 """Spreads seeds of steps, micro-batches and processes apart."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which micro-batch: of which step, which one of the step, and which process' share of it."""
-
-    step: int
-    micro: int
-    num_micro: int
-    process: int
-    num_processes: int
-
-    def rows(self, batch: int) -> range:
-        """Rows of a whole step's batch that belong here."""
-        share = batch // self.num_micro // self.num_processes
-        begin = (self.micro * self.num_processes + self.process) * share
-        return range(begin, begin + share)
 
 
 class Job(Protocol):

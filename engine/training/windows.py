@@ -267,17 +267,15 @@ class WindowMixer:
             place = int(np.searchsorted(np.cumsum(list(favoured.values())), draw, side="right"))
             group = self.by_action[list(favoured)[min(place, len(favoured) - 1)]]
             phases = group[random.integers(len(group))]
-            return phases, self._asked(phases[0])
-        if self.paced and random.random() < self.recipe.paced:
+        elif self.paced and random.random() < self.recipe.paced:
             telling = self.paced[random.integers(len(self.paced))]
             return telling[random.integers(len(telling))]
-        phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
-        return phases, self._asked(phases[0])
-
-    def _asked(self, item: CodedSequence) -> tuple[int, ...]:
-        """The captions an item may get: all, or the first alone, which is its plain instruction."""
+        else:
+            phases = self.captured[random.choice(len(self.captured), p=self.captured_weights)]
         plainly = self.recipe.plainly
-        return item.captions[:1] if plainly and self.random.random() < plainly else item.instructions
+        if plainly and random.random() < plainly:
+            return phases, phases[0].captions[:1]
+        return phases, phases[0].instructions
 
     def _hide(self, condition: Condition) -> Condition:
         """Hide all, the text or the emotion at random, so that guidance has something to compare with."""

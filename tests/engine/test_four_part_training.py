@@ -42,8 +42,9 @@ from engine.training.four_part_stage import (
     collate_streams,
     stream_row,
 )
+from engine.training.place import Place
 from engine.training.stage_recipe import load_stage_recipe, stage_recipe_path
-from engine.training.trainer import Place, parameter_groups
+from engine.training.trainer import parameter_groups
 
 from .test_data_readers import write_beat2
 

@@ -30,10 +30,10 @@ from engine.training.later_speech_stage import (
     later_vocabulary,
     shortened,
 )
+from engine.training.place import Place
 from engine.training.stage_recipe import load_stage_recipe, stage_recipe_path
 from engine.training.task_loss import TextBatch, collate_text
 from engine.training.task_rows import INSTRUCTION_TOKENS, PublishedRows
-from engine.training.trainer import Place
 
 for package in ("transformers", "accelerate"):
     pytest.importorskip(package, reason=f"needs {package} (requirements of training)")

@@ -25,6 +25,7 @@ from engine.specs import PARTS
 from engine.tokenizers.vocabulary import published_vocabulary
 from engine.training.language_stages import Draws, LanguageJob
 from engine.training.loop import BOARD
+from engine.training.place import Place
 from engine.training.recipe import RECIPES, LanguageRecipe
 from engine.training.stage_recipe import (
     STAGES,
@@ -44,7 +45,7 @@ from engine.training.task_loss import TextBatch
 from engine.training.task_rows import PublishedRows
 from engine.training.tasks.objectives import Objective
 from engine.training.tasks.patterns import Kind
-from engine.training.trainer import LOG, Place, Trainer
+from engine.training.trainer import LOG, Trainer
 from engine.training.window_source import JoinedWindows, WindowDraw, inset, sharded
 from tests.stage_material import tiny_job, tiny_windows
 

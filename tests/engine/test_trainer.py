@@ -18,7 +18,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from engine.errors import EngineError
-from engine.training.trainer import Place, Trainer
+from engine.training.place import Place
+from engine.training.trainer import Trainer
 from tests.stage_material import tiny_job
 
 

@@ -24,6 +24,7 @@ from engine.pipeline import load_engine
 from engine.specs import EMOTIONS, PARTS, Part
 from engine.tokenizers.vocabulary import published_vocabulary
 from engine.training.language_stages import start_from
+from engine.training.place import Place
 from engine.training.stage_recipe import STAGES, load_stage_recipe, stage_recipe_path
 from engine.training.stages import StageData, tokenizer_job
 from engine.training.task_loss import count_targets
@@ -31,7 +32,7 @@ from engine.training.task_rows import PublishedRows
 from engine.training.tasks.objectives import Objective, draw_objective, fits, hidden_spans, make_example
 from engine.training.tasks.patterns import Kind
 from engine.training.tokenizer_stage import join_tokenizers
-from engine.training.trainer import Place, Trainer
+from engine.training.trainer import Trainer
 from engine.training.window_source import JoinedWindows, WindowDraw, inset
 from tests.stage_material import LEVELS, tiny_job, tiny_recipe, tiny_vocabulary, tiny_windows
 

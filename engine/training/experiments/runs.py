@@ -31,12 +31,13 @@ from ...specs import EMOTIONS, Part
 from ...tokenizers.vocabulary import BlockSize, Vocabulary, starter_vocabulary
 from ..language_stages import Draws, LanguageJob, language_config, start_from
 from ..loop import count_parameters, device_for_training
+from ..place import Place
 from ..stage_recipe import HiddenRecipe, StageRecipe, load_stage_recipe
 from ..task_loss import TaskLoss
 from ..task_rows import QUESTIONS, StarterRows
 from ..tasks.objectives import Objective
 from ..tasks.patterns import Kind
-from ..trainer import BEST, Place, Trainer
+from ..trainer import BEST, Trainer
 from ..window_source import JoinedWindows, WindowDraw
 from .coded import Coded, CodedWindows, read
 
