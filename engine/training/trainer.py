@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import (
     DistributedDataParallelKwargs,
@@ -220,8 +221,21 @@ class Trainer:
                 if progress.step % recipe.save_steps == 0 or progress.done:
                     self._save()
             upcoming.cancel()
-        accelerator.end_training()
+        self._leave()
         return Outcome(progress, losses)
+
+    def _leave(self) -> None:
+        """End the trackers and the processes' group.
+
+        Threads of the group need Python to let go of a tensor, and abort a process that is ending meanwhile.
+        What wraps the module would keep the group, and is dropped; the group itself goes last, on return.
+        """
+        group = dist.group.WORLD
+        self.accelerator.wait_for_everyone()
+        self.module = self._bare()
+        self.accelerator.end_training()
+        self.accelerator.free_memory()
+        del group
 
     def _draw(self, step: int) -> list[Any]:
         return [self.job.batch(self._place(step, micro)) for micro in range(self.recipe.accumulate)]
