@@ -96,9 +96,8 @@ class PreparedWindows:
         sequences = [(s, recipe.phases) for s in load_captured(data, split)[:limit]]
         sequences += [(s, recipe.performance_phases) for s in load_performances(data, split)[:limit]]
         for sequence, phases in sequences:
-            captions = {caption: 0 for caption in sequence.captions}
             for phase in range(0, FRAMES_PER_STEP, FRAMES_PER_STEP // phases):
-                coded = encode_sequence(sequence, phase, tokenizers, audio, captions)
+                coded = encode_sequence(sequence, phase, tokenizers, audio)
                 self._items.append(
                     _Item(
                         sequence,

@@ -88,9 +88,17 @@ def encode_sequence(
     phase: int,
     tokenizers: dict[Part, MotionVQVAE],
     audio_tokenizer: MotionVQVAE,
-    captions: dict[str, int],
+    captions: Mapping[str, int] | None = None,
 ) -> CodedSequence:
-    """Turn one sequence into codes, starting `phase` frames in."""
+    """Turn one sequence into codes, starting `phase` frames in.
+
+    Args:
+        sequence: Features, and sound if it has any.
+        phase: Frames left out at its begin.
+        tokenizers: Of the parts.
+        audio_tokenizer: Of the sound.
+        captions: Row of each instruction in a table of their states; None leaves all of them out.
+    """
     steps = (sequence.num_frames - phase) // FRAMES_PER_STEP
     parts: dict[Part, Tensor] = {}
     for part, features in sequence.features.items():
@@ -101,7 +109,9 @@ def encode_sequence(
         begin = phase * 2
         cut = torch.from_numpy(sequence.audio[begin : begin + steps * AUDIO_FRAMES_PER_STEP])[None]
         audio = audio_tokenizer.encode(cut).view(steps * MOTION_TIME, -1)
-    rows, more = (tuple(captions[c] for c in texts) for texts in (sequence.captions, sequence.in_context))
+    rows, more = (), ()
+    if captions is not None:
+        rows, more = (tuple(captions[c] for c in told) for told in (sequence.captions, sequence.in_context))
     said = "" if phase else sequence.transcript
     return CodedSequence(parts, audio, rows, sequence.action, sequence.emotion, said, more)
 

@@ -84,8 +84,7 @@ def prepare(prepared: Path, pack: Path, transcripts: Path | None, out: Path) -> 
     items: list[Coded] = []
     for split in ("train", "held"):
         for sequence in (*load_captured(prepared, split), *load_performances(prepared, split)):
-            own = {caption: 0 for caption in sequence.captions}
-            coded = encode_sequence(sequence, 0, motion, audio, own)
+            coded = encode_sequence(sequence, 0, motion, audio)
             text, held = _spoken(sequence, said)
             items.append(
                 Coded(
