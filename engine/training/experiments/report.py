@@ -100,10 +100,9 @@ class Results:
         """Over the seeds."""
         return interval(list(self.values(variant, share, measure).values()))
 
-    def difference(self, variant: str, share: float, measure: str, share_of_full: float) -> Interval:
+    def difference(self, variant: str, share: float, measure: str) -> Interval:
         """A variant less the whole stage 2, over the seeds that both have."""
-        own = self.values(variant, share, measure)
-        whole = self.values("full", share_of_full, measure)
+        own, whole = self.values(variant, share, measure), self.values("full", share, measure)
         return interval([own[seed] - whole[seed] for seed in sorted(own.keys() & whole.keys())])
 
 
@@ -121,23 +120,26 @@ def ablation_table(results: Results) -> str:
     ]
     lines += ["| | " + " | ".join(MEASURES) + " |", "|---" + "|---" * len(MEASURES) + "|"]
     for variant in (v for v in LABELS if v != "full"):
-        cells = [_marked(results.difference(variant, 1.0, m, 1.0)) for m in MEASURES]
+        cells = [_marked(results.difference(variant, 1.0, m)) for m in MEASURES]
         lines.append(f"| {LABELS[variant]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def efficiency_table(results: Results, measure: str) -> str:
-    """With and without stage 2 at every share of the paired data."""
+    """With and without stage 2 at every share of the paired data, at equal steps of stage 3 and in all."""
     lines = [
         f"**{measure}**",
         "",
-        "| share | seeds | with | without | without less with |",
-        "|---|---|---|---|---|",
+        "| share | seeds | with | without | less with | its steps added | less with |",
+        "|---|---|---|---|---|---|---|",
     ]
     for share in SHARES:
-        gain = results.difference(NONE, share, measure, share)
-        cells = (results.mean("full", share, measure), results.mean(NONE, share, measure))
-        lines.append(f"| {_share(share)} | {gain.num} | {cells[0]} | {cells[1]} | {_marked(gain)} |")
+        whole = results.mean("full", share, measure)
+        cells = [_share(share), str(whole.num), str(whole)]
+        for variant in (NONE, LONGER):
+            cells += [str(results.mean(variant, share, measure))]
+            cells += [_marked(results.difference(variant, share, measure))]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -201,7 +203,7 @@ def _draw_ablation(results: Results, path: Path) -> None:
 
     def draw(axes: Any, measure: str) -> None:
         for place, variant in enumerate(variants):
-            value = results.difference(variant, 1.0, measure, 1.0)
+            value = results.difference(variant, 1.0, measure)
             reach = 0.0 if math.isnan(value.reach) else value.reach
             axes.errorbar(value.mean, place, xerr=reach, fmt="o", color="#2a6f97", capsize=3)
         axes.axvline(0, color="#8a8a8a", linewidth=0.8)
@@ -213,11 +215,18 @@ def _draw_ablation(results: Results, path: Path) -> None:
     _figure(path, draw)
 
 
+_CURVES = {
+    "full": ("#2a6f97", "with stage 2"),
+    NONE: ("#9e2a2b", "without"),
+    LONGER: ("#c08a2d", "its steps added to stage 3"),
+}
+
+
 def _draw_efficiency(results: Results, path: Path) -> None:
     """Held-out loss over the share of paired data."""
 
     def draw(axes: Any, measure: str) -> None:
-        for variant, colour, label in (("full", "#2a6f97", "with stage 2"), (NONE, "#9e2a2b", "without")):
+        for variant, (colour, label) in _CURVES.items():
             values = [results.mean(variant, share, measure) for share in SHARES]
             reach = [0.0 if math.isnan(value.reach) else value.reach for value in values]
             means = [value.mean for value in values]

@@ -2,7 +2,8 @@
 """The runs of the experiments: which there are, how one is trained, and how it is measured.
 
 Ablation: stage 2 whole, without one family of objectives, or left out, then the same number of steps of
-stage 3. Data efficiency: stage 3 on nested shares of its sequences, with the whole stage 2 and without.
+stage 3. Data efficiency: stage 3 on nested shares of its sequences, with the whole stage 2 and without, and
+without but with its steps added to stage 3.
 Stage 3 holds the *paired* tasks only, those that need a caption, an emotion or a sound beside the motion.
 """
 
@@ -95,7 +96,7 @@ def plan(seeds: Sequence[int], shares: Sequence[float] = SHARES) -> list[Run]:
         runs += [Run("pretraining", variant, seed) for variant in WITHOUT]
         runs += [Run("tuning", variant, seed) for variant in (*WITHOUT, NONE)]
         runs += [Run("tuning", variant, seed, share) for share in shares[1:] for variant in ("full", NONE)]
-        runs.append(Run("tuning", LONGER, seed))
+        runs += [Run("tuning", LONGER, seed, share) for share in shares]
     return runs
 
 
