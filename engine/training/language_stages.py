@@ -178,6 +178,7 @@ def language_config(recipe: ModelRecipe, vocabulary: Vocabulary, text_width: int
         text_width=text_width if starter else 0,
         time_reach=recipe.time_reach,
         depth_ff=recipe.depth_ff,
+        reads=recipe.reads,
         dropout=recipe.dropout,
     )
 

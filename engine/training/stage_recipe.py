@@ -86,6 +86,8 @@ class ModelRecipe:
             stage; empty begins at random.
         words: Published layout: T5's tokenizer.json; empty takes the one in `start`.
         word_limit: Starter layout: words the model can write at most.
+        reads: Starter layout: whether answers in words lean on a sum of the codes of the motion that is asked
+            about, as the shipped starter's do.
     """
 
     layout: str
@@ -101,10 +103,13 @@ class ModelRecipe:
     time_reach: int = 0
     depth_ff: int = 0
     dropout: float = 0.1
+    reads: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in ("starter", "published"):
             raise ValueError('layout is "starter" or "published"')
+        if self.reads and self.layout == "published":
+            raise ValueError("the published layout has no sum of codes that words could lean on")
 
 
 @dataclass(frozen=True)
@@ -381,8 +386,9 @@ def _read(kind: type[T], table: Mapping[str, Any]) -> T:
     missing = [n for n, f in known.items() if f.default is MISSING and n not in table]
     if missing:
         raise ValueError(f"{missing[0]} is missing")
-    types = {"int": int, "float": (int, float), "str": str}
+    types = {"int": int, "float": (int, float), "str": str, "bool": bool}
     for name, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, types[str(known[name].type)]):
-            raise ValueError(f"{name} is {value!r}, not of type {known[name].type}")
+        wanted = str(known[name].type)
+        if isinstance(value, bool) != (wanted == "bool") or not isinstance(value, types[wanted]):
+            raise ValueError(f"{name} is {value!r}, not of type {wanted}")
     return kind(**table)

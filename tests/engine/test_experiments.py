@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.training.experiments.coded import Coded, CodedWindows, read, write
 from engine.training.experiments.queue import RESULTS, Budget, read_results, run_all
 from engine.training.experiments.report import BEGIN, END, MOTION, Results, interval, write_report
 from engine.training.experiments.runs import (
+    COUNTS,
     LONGER,
     NONE,
     WITHOUT,
@@ -29,6 +31,7 @@ from engine.training.experiments.runs import (
     chosen,
     plan,
     run_recipe,
+    train_run,
 )
 from engine.training.stage_recipe import STAGES
 from tests.stage_material import LEVELS
@@ -115,7 +118,7 @@ def test_windows_cover_a_sequence_and_recordings_stay_whole() -> None:
 
 def test_plan_begins_with_complete_seeds_and_what_others_need() -> None:
     runs = plan(range(3))
-    assert len({run.name for run in runs}) == len(runs) == 75
+    assert len({run.name for run in runs}) == len(runs) == 78
     assert [run.seed for run in runs] == sorted(run.seed for run in runs)
     for place, run in enumerate(runs):
         assert run.after is None or run.after in {before.name for before in runs[:place]}
@@ -162,6 +165,23 @@ def test_runs_are_done_once_and_resumed(settings: Settings) -> None:
     assert (settings.out / runs[1].name / "log.jsonl").exists()
 
 
+def test_counting_tells_emotions_that_codes_give_away(settings: Settings) -> None:
+    items: list[Coded] = []
+    for place, item in enumerate(sequences()):
+        emotion = ("fear", "anger")[place // 8 % 2] if item.emotion else None
+        own = {part: codes % 8 + 8 * (emotion == "fear") for part, codes in item.parts.items()}
+        items.append(replace(item, emotion=emotion, parts=own))
+    write(items, SIZES, settings.coded)
+    bench = Bench(settings)
+    recipe = bench.recipes["tuning"]
+    bench.recipes["tuning"] = replace(recipe, run=replace(recipe.run, max_steps=100))
+    line = train_run(bench, Run(COUNTS, NONE, 0))
+    assert line["emotion_accuracy"] == 1.0
+    assert line["rows"] == 76  # batches of 4, two of eleven rows in a hundred steps
+    held = bench.held_rows["motion_to_emotion"]
+    assert len({int(word) for batch in held for word in batch.targets[:, 0, 0]}) == 2
+
+
 def test_interval_is_students() -> None:
     found = interval([1.0, 2.0, 3.0])
     assert found.mean == pytest.approx(2.0)
@@ -186,7 +206,7 @@ def test_report_pairs_by_seed(tmp_path: Path) -> None:
             "emotion_accuracy": 0.25,
         }
         for run in plan(range(3))
-        if run.stage == "tuning" and (run.variant, run.seed) != ("no_spatial", 2)
+        if run.stage != "pretraining" and (run.variant, run.seed) != ("no_spatial", 2)
     ]
     out, docs = tmp_path / "out", tmp_path / "docs"
     out.mkdir()
@@ -204,6 +224,7 @@ def test_report_pairs_by_seed(tmp_path: Path) -> None:
     assert page.startswith("before\n") and page.endswith("after\n") and "earlier figures" not in page
     assert "| without spatial | 2 |" in page and "**0.500 ± 0.000**" in page
     gains = "| 4.500 ± 2.484 | **0.500 ± 0.000** | 3.750 ± 2.484 | **-0.250 ± 0.000** |"
+    assert "| codes counted, no model | 3 | | | | 0.250 ± 0.000 |" in page
     assert f"| 1/8 | 3 | 4.000 ± 2.484 {gains}" in page
     drawn = [(docs / "experiments" / name).read_bytes() for name in ("ablation.svg", "efficiency.svg")]
     write_report(docs / "experiments", docs)  # from the kept lines, the same again

@@ -225,7 +225,7 @@ def figures(recipe: StageRecipe) -> dict[str, set[str]]:
     if recipe.stage == "four-part":
         streams = names(StreamRecipe) - {"shortest_steps"}
         return found | {"backbone": names(BackboneRecipe), "streams": streams}
-    starter_only = {"word_limit", "time_reach", "depth_ff"}
+    starter_only = {"word_limit", "time_reach", "depth_ff", "reads"}
     if recipe.stage == "later-speech":
         return found | {"model": names(ModelRecipe) - starter_only, "streams": names(StreamRecipe)}
     model, _ = recipe.language()

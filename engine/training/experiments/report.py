@@ -21,7 +21,7 @@ from ...errors import EngineError
 from ...evaluation.libraries import development_library
 from ..tasks.patterns import Kind
 from .queue import RESULTS, read_results
-from .runs import LONGER, NONE, SHARES
+from .runs import COUNTS, LONGER, NONE, SHARES
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
@@ -85,6 +85,7 @@ class Results:
 
     def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
         self.lines = [line for line in lines if line["stage"] == "tuning"]
+        self.counted = interval([line["emotion_accuracy"] for line in lines if line["stage"] == COUNTS])
 
     def values(self, variant: str, share: float, measure: str) -> dict[int, float]:
         """A measure by seed; "accuracy" is the share of emotions told right."""
@@ -113,6 +114,7 @@ def ablation_table(results: Results) -> str:
         cells = [str(results.mean(variant, 1.0, m)) for m in (*MEASURES, "accuracy")]
         count = results.mean(variant, 1.0, "accuracy").num
         lines.append(f"| {label} | {count} | " + " | ".join(cells) + " |")
+    lines.append(f"| codes counted, no model | {results.counted.num} | | | | {results.counted} |")
     lines += [
         "",
         "Less the whole stage 2, paired by seed (above 0: worse; bold: the interval leaves 0 out):",

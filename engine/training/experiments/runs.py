@@ -41,6 +41,7 @@ from ..tasks.patterns import Kind
 from ..trainer import BEST, Trainer
 from ..window_source import JoinedWindows, WindowDraw
 from .coded import Coded, CodedWindows, read
+from .counts import emotions_by_counts
 
 WITHOUT: dict[str, frozenset[str]] = {
     "full": frozenset(),
@@ -52,6 +53,9 @@ WITHOUT: dict[str, frozenset[str]] = {
 
 NONE, LONGER = "none", "longer"
 """No stage 2; and no stage 2, but its steps added to stage 3."""
+
+COUNTS = "counts"
+"""Emotions told by counting codes."""
 
 SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
 RECORDINGS = 0.25
@@ -65,7 +69,7 @@ class Run:
     """One training run.
 
     Attributes:
-        stage: "pretraining" or "tuning".
+        stage: "pretraining", "tuning", or `COUNTS`, which trains no model.
         variant: One of `WITHOUT`, `NONE` or `LONGER`.
         seed: Of initial weights, draws and the order of the sequences.
         share: Of stage 3's sequences.
@@ -84,7 +88,7 @@ class Run:
     @property
     def after(self) -> str | None:
         """The run whose weights this one begins with."""
-        if self.stage == "pretraining" or self.variant in (NONE, LONGER):
+        if self.stage != "tuning" or self.variant in (NONE, LONGER):
             return None
         return Run("pretraining", self.variant, self.seed).name
 
@@ -97,6 +101,7 @@ def plan(seeds: Sequence[int], shares: Sequence[float] = SHARES) -> list[Run]:
         runs += [Run("tuning", variant, seed) for variant in (*WITHOUT, NONE)]
         runs += [Run("tuning", variant, seed, share) for share in shares[1:] for variant in ("full", NONE)]
         runs += [Run("tuning", LONGER, seed, share) for share in shares]
+        runs.append(Run(COUNTS, NONE, seed))
     return runs
 
 
@@ -255,6 +260,10 @@ def train_run(bench: Bench, run: Run) -> dict[str, Any]:
         Its line of the results.
     """
     began = time.monotonic()
+    line: dict[str, Any] = {"run": run.name, "stage": run.stage, "variant": run.variant, "seed": run.seed}
+    line["share"] = run.share
+    if run.stage == COUNTS:
+        return line | emotions_by_counts(bench, run.seed) | {"seconds": round(time.monotonic() - began, 2)}
     recipe, folder = run_recipe(bench, run), bench.settings.out / run.name
     folder.mkdir(parents=True, exist_ok=True)
     items = bench.train if run.stage == "pretraining" else chosen(bench.train, run.share, run.seed)
@@ -265,8 +274,7 @@ def train_run(bench: Bench, run: Run) -> dict[str, Any]:
     job = LanguageJob(recipe, model, bench.vocabulary, bench.rows(recipe.hidden), draws)
     with (folder / "printed.txt").open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
         outcome = Trainer(job, recipe.run, folder).run()
-    line: dict[str, Any] = {
-        "run": run.name, "stage": run.stage, "variant": run.variant, "seed": run.seed, "share": run.share,
+    line |= {
         "steps": outcome.progress.step, "batch": recipe.run.batch, "sequences": len(items),
         "parameters": count_parameters(model), "device": _device_name(),
         "held_out_loss": outcome.progress.best_loss,
