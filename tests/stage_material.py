@@ -187,6 +187,7 @@ def write_asking_pack(folder: Path) -> tuple[Pack, list[Clip]]:
         text_width=16,
         time_reach=8,
         depth_ff=24,
+        reads=True,
         dropout=0.0,
     )
     draw = WindowDraw(JoinedWindows([windows]))

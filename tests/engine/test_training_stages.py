@@ -20,10 +20,11 @@ from engine.language.task_layout import Question, TimedCodes, lay_out
 from engine.language.words import WordList, collect_words
 from engine.motion.clip import Clip
 from engine.motion.published_features import Layout
+from engine.packs import load_pack
 from engine.pipeline import load_engine
 from engine.specs import EMOTIONS, PARTS, Part
 from engine.tokenizers.vocabulary import published_vocabulary
-from engine.training.language_stages import start_from
+from engine.training.language_stages import language_config, start_from
 from engine.training.place import Place
 from engine.training.stage_recipe import STAGES, load_stage_recipe, stage_recipe_path
 from engine.training.stages import StageData, tokenizer_job
@@ -301,3 +302,12 @@ class TwoClips:
         swing = np.sin(np.arange(95)[:, None, None] * 0.2) * random.normal(0, 0.3, (1, 55, 3))
         clip = replace(rest, poses=swing.astype(np.float32))
         return Record(item.name, self.source, item.split, clip=clip, parts=PARTS)
+
+
+@pytest.mark.parametrize("stage", ["pretraining", "tuning"])
+def test_the_starters_stages_build_the_starters_model(repository: Path, stage: str) -> None:
+    """All but the words, which each run collects, and the dropout of training."""
+    shipped = load_pack(repository / "packs/starter").table("language_model")
+    recipe, _ = load_stage_recipe(f"starter/{stage}").language()
+    own = language_config(recipe, tiny_vocabulary(3), shipped["text_width"]).to_dict()
+    assert own | {name: shipped[name] for name in ("vocab_size", "embedding_offset", "dropout")} == shipped
