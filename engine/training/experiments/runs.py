@@ -55,7 +55,7 @@ NONE, LONGER = "none", "longer"
 """No stage 2; and no stage 2, but its steps added to stage 3."""
 
 COUNTS = "counts"
-"""Emotions told by counting codes."""
+"""No model: emotions told by counting codes in the rows of stage 3."""
 
 SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
 RECORDINGS = 0.25
@@ -250,7 +250,7 @@ def run_recipe(bench: Bench, run: Run) -> StageRecipe:
 
 
 def train_run(bench: Bench, run: Run) -> dict[str, Any]:
-    """Train and measure one run.
+    """Train and measure one run; for `COUNTS`, learn from its rows without a model.
 
     Args:
         bench: Data and rows.
@@ -262,11 +262,12 @@ def train_run(bench: Bench, run: Run) -> dict[str, Any]:
     began = time.monotonic()
     line: dict[str, Any] = {"run": run.name, "stage": run.stage, "variant": run.variant, "seed": run.seed}
     line["share"] = run.share
+    items = bench.train if run.stage == "pretraining" else chosen(bench.train, run.share, run.seed)
     if run.stage == COUNTS:
-        return line | emotions_by_counts(bench, run.seed) | {"seconds": round(time.monotonic() - began, 2)}
+        line |= emotions_by_counts(bench, items, run.seed)
+        return line | {"seconds": round(time.monotonic() - began, 2)}
     recipe, folder = run_recipe(bench, run), bench.settings.out / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    items = bench.train if run.stage == "pretraining" else chosen(bench.train, run.share, run.seed)
     model = bench.model(recipe)
     if run.after is not None:
         start_from(model, bench.settings.out / run.after / BEST, bench.vocabulary)
