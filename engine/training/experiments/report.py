@@ -212,7 +212,7 @@ def _draw_ablation(results: Results, path: Path) -> None:
         first = measure == next(iter(MEASURES))  # the others' rows are the same
         axes.set_yticks(range(len(variants)), [LABELS[v] if first else "" for v in variants])
         axes.invert_yaxis()
-        axes.set_xlabel("less the whole stage 2 (right: worse)")
+        axes.set_xlabel("worse than the whole stage 2")
 
     _figure(path, draw)
 
@@ -236,6 +236,7 @@ def _draw_efficiency(results: Results, path: Path) -> None:
         axes.set_xscale("log", base=2)
         axes.set_xticks(SHARES, [_share(share) for share in SHARES])
         axes.set_xlabel("share of the paired data")
-        axes.legend(frameon=False)
+        if measure == next(iter(MEASURES)):
+            axes.legend(frameon=False)
 
     _figure(path, draw)
