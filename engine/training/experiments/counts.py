@@ -8,8 +8,7 @@ stage 3 sees of this task, and measured on the held-out rows that all runs are m
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,37 +17,26 @@ from ...language.biases import UNTIMED
 from ...language.task_layout import TaskBatch
 from ...motion.arrays import FloatArray, IntArray
 from ...tokenizers.vocabulary import Vocabulary
-from ..language_stages import Draws, LanguageJob
+from ..language_stages import LanguageJob
 from ..place import Place
 from ..tasks.patterns import Kind
-from .coded import Coded
-
-if TYPE_CHECKING:
-    from .runs import Bench
 
 
-def emotions_by_counts(bench: Bench, items: Sequence[Coded], seed: int) -> dict[str, Any]:
+def emotions_by_counts(job: LanguageJob, held: Sequence[TaskBatch]) -> dict[str, Any]:
     """Share of emotions told right, and the number of rows learnt from.
 
     Args:
-        bench: Words, ids and held-out rows.
-        items: The sequences of the run.
-        seed: Of the draws.
+        job: Draws what is learnt from, all tasks of stage 3.
+        held: Held-out rows of this task alone.
 
     Raises:
         EngineError: If scikit-learn is not installed.
     """
-    recipe = bench.recipes["tuning"]
-    recipe = replace(recipe, run=replace(recipe.run, seed=seed))
-    draw = bench.draw(items, recipe)
-    job = LanguageJob(
-        recipe, bench.model(recipe), bench.vocabulary, bench.rows(recipe.hidden), Draws(draw, draw)
-    )
-    seen = (job.batch(Place(step, 0, 1, 0, 1)) for step in range(recipe.run.max_steps))
-    counts, emotions = _counts(seen, job.tasks.index(Kind.MOTION_TO_EMOTION), bench.vocabulary)
+    seen = (job.batch(Place(step, 0, 1, 0, 1)) for step in range(job.recipe.run.max_steps))
+    counts, emotions = _counts(seen, job.tasks.index(Kind.MOTION_TO_EMOTION), job.vocabulary)
     regression = development_library("sklearn.linear_model").LogisticRegression(max_iter=1000)
     regression.fit(counts, emotions)
-    told = regression.score(*_counts(bench.held_rows[Kind.MOTION_TO_EMOTION], 0, bench.vocabulary))
+    told = regression.score(*_counts(held, 0, job.vocabulary))
     return {"rows": len(counts), "emotion_accuracy": float(told)}
 
 

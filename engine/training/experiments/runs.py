@@ -238,7 +238,7 @@ def chosen(items: Sequence[Coded], share: float, seed: int) -> list[Coded]:
 
 def run_recipe(bench: Bench, run: Run) -> StageRecipe:
     """A run's figures."""
-    recipe = bench.recipes[run.stage]
+    recipe = bench.recipes["pretraining" if run.stage == "pretraining" else "tuning"]
     steps = recipe.run.max_steps
     if run.variant == LONGER:
         steps += bench.recipes["pretraining"].run.max_steps
@@ -262,17 +262,17 @@ def train_run(bench: Bench, run: Run) -> dict[str, Any]:
     began = time.monotonic()
     line: dict[str, Any] = {"run": run.name, "stage": run.stage, "variant": run.variant, "seed": run.seed}
     line["share"] = run.share
-    items = bench.train if run.stage == "pretraining" else chosen(bench.train, run.share, run.seed)
-    if run.stage == COUNTS:
-        line |= emotions_by_counts(bench, items, run.seed)
-        return line | {"seconds": round(time.monotonic() - began, 2)}
     recipe, folder = run_recipe(bench, run), bench.settings.out / run.name
-    folder.mkdir(parents=True, exist_ok=True)
+    items = bench.train if run.stage == "pretraining" else chosen(bench.train, run.share, run.seed)
     model = bench.model(recipe)
-    if run.after is not None:
-        start_from(model, bench.settings.out / run.after / BEST, bench.vocabulary)
     draws = Draws(bench.draw(items, recipe), bench.draw(bench.held, recipe))
     job = LanguageJob(recipe, model, bench.vocabulary, bench.rows(recipe.hidden), draws)
+    if run.stage == COUNTS:
+        line |= emotions_by_counts(job, bench.held_rows[Kind.MOTION_TO_EMOTION])
+        return line | {"seconds": round(time.monotonic() - began, 2)}
+    if run.after is not None:
+        start_from(model, bench.settings.out / run.after / BEST, bench.vocabulary)
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "printed.txt").open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
         outcome = Trainer(job, recipe.run, folder).run()
     line |= {
